@@ -1,0 +1,93 @@
+package filters
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+)
+
+// Table is the filter's whole configuration for one listener. It travels as one
+// ECDS resource; routes carry only a key into Bindings, so that changing a
+// policy touches no route and drains no connection.
+type Table struct {
+	Listener string             `json:"listener"`           // "default/web/http": namespace/gateway/listener
+	Bindings map[string]Binding `json:"bindings"`           // by the stable key that routes carry
+	Policies map[string]Policy  `json:"policies"`           // by PolicyID: the content hash
+	Unknown  FailureMode        `json:"unknown"`            // what a key that is not in Bindings means
+	Spool    *Spool             `json:"spool,omitempty"`    // nil: no local spool of security events
+	Record   *Record            `json:"record,omitempty"`   // nil: nothing is recorded
+	MemLimit int64              `json:"memLimit,omitempty"` // GOMEMLIMIT in bytes of the process the filter lives in; 0: unchanged
+}
+
+// Binding ties a route rule's stable key to the policy in force there.
+type Binding struct {
+	Policy string `json:"policy"`           // PolicyID; "" means no policy: allow everything
+	Route  string `json:"route"`            // "default/shop": namespace/name of the HTTPRoute
+	Rule   string `json:"rule,omitempty"`   // name or index of the route's rule
+	Source string `json:"source,omitempty"` // the most specific resource that shaped the policy: "WAFPolicy default/shop"
+}
+
+// Policy is one effective policy: everything merged, defaults filled in.
+type Policy struct {
+	Mode         Mode            `json:"mode"`
+	FailureMode  FailureMode     `json:"failureMode"`
+	RequestBody  BodyInspection  `json:"requestBody"`
+	ResponseBody BodyInspection  `json:"responseBody"`
+	Block        BlockResponse   `json:"block"`
+	WAF          json.RawMessage `json:"waf,omitempty"` // wafrules.Settings; nil: no WAF
+}
+
+// Beyond says what happens to a body longer than is inspected.
+type Beyond string
+
+const (
+	BeyondPartial Beyond = "partial" // inspect what fits, forward all, mark the event partial
+	BeyondReject  Beyond = "reject"  // 413 in block mode, would-deny in detect
+	BeyondPass    Beyond = "pass"    // do not inspect the body at all, mark it
+)
+
+// BodyInspection bounds what of a body is inspected. Sizes are bytes.
+type BodyInspection struct {
+	Inspect         bool     `json:"inspect"`
+	Limit           int64    `json:"limit"`                     // for any content type not structured
+	StructuredLimit int64    `json:"structuredLimit,omitempty"` // for JSON, form and XML
+	Depth           int      `json:"depth,omitempty"`           // JSON nesting
+	Beyond          Beyond   `json:"beyond"`
+	ContentTypes    []string `json:"contentTypes,omitempty"` // responses: media types inspected; empty: all
+}
+
+// BlockResponse is the answer to a denied request. In Body and JSON the text
+// {{event}} is replaced by the event id; which one is sent follows Accept.
+type BlockResponse struct {
+	Status int    `json:"status"`
+	HTML   string `json:"html,omitempty"` // empty: built-in page
+	JSON   string `json:"json,omitempty"` // empty: built-in problem+json
+}
+
+// Spool is the bounded local file queue of security events, read by the control
+// plane; it holds them while the control plane is away.
+type Spool struct {
+	Dir      string `json:"dir"`
+	MaxBytes int64  `json:"maxBytes"`
+}
+
+// Record says which exchanges are kept whole, sealed to a public key.
+type Record struct {
+	Name      string   `json:"name"`           // the Recording resource: "default/all"
+	Dir       string   `json:"dir"`            // local spool directory
+	MaxBytes  int64    `json:"maxBytes"`       // of the local spool
+	PublicKey []byte   `json:"publicKey"`      // HPKE X25519 public key, 32 bytes
+	Percent   float64  `json:"percent"`        // 0..100 of exchanges without findings; those with findings are always kept
+	Keys      []string `json:"keys,omitempty"` // bindings recorded; empty: all
+	BodyLimit int64    `json:"bodyLimit"`      // bytes of each body kept
+}
+
+// PolicyID is the content hash under which a policy travels: 16 hex digits.
+func PolicyID(p Policy) string {
+	b, err := json.Marshal(p) // cannot fail: plain data
+	if err != nil {
+		panic(err)
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:8])
+}

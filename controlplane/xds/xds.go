@@ -1,0 +1,59 @@
+// Package xds says gabion's intent (package ir) in Envoy's words: Translate
+// turns an IR into a Snapshot of discovery resources, Bootstrap writes the file
+// that an Envoy starts from. Both are pure and deterministic: equal input gives
+// equal bytes, so equal versions, so no push.
+//
+// It does not serve anything (controlplane/ads does), does not read resources
+// (controlplane/api and compile do), and knows of the filter only its tables.
+// The control plane's composition and controlplane/ads may import it.
+package xds
+
+import (
+	"time"
+
+	"github.com/gabion-io/gabion/controlplane/ir"
+)
+
+// Names that the bootstrap and the snapshot agree upon.
+const (
+	ADSCluster    = "gabion-ads"    // in the bootstrap: the control plane's discovery socket
+	ALSCluster    = "gabion-als"    // in the bootstrap: the control plane's access log socket
+	FilterCluster = "gabion-filter" // in the snapshot: `gabion filter`; also the node cluster under which it subscribes
+	FilterName    = "gabion"        // the HTTP filter's name, and the key in typed_per_filter_config
+	ModuleName    = "gabion"        // libgabion.so, found through ENVOY_DYNAMIC_MODULES_SEARCH_PATH
+)
+
+// Header names of the gRPC initial metadata that tells `gabion filter` which
+// table and which key a stream is for.
+const (
+	TableMetadata = "x-gabion-table"
+	KeyMetadata   = "x-gabion-key"
+)
+
+// Transport is how the filter is reached.
+type Transport string
+
+const (
+	Module  Transport = "module"  // inside Envoy
+	ExtProc Transport = "extproc" // `gabion filter` on a Unix socket
+)
+
+// Options are what a snapshot depends on beside the intent.
+type Options struct {
+	Transport    Transport     // "": Module
+	FilterSocket string        // with ExtProc: path of the Unix socket of `gabion filter`
+	ALS          string        // cluster of the access log service; "": no access log
+	ALSFlush     time.Duration // how long log entries may wait in Envoy; 0: 100 ms
+	StreamReport time.Duration // interval of periodic log entries of long streams; 0: 60 s
+	SystemCA     string        // the CA bundle behind ir.UpstreamTLS.System; "": Debian's
+}
+
+// TableName is the ECDS name under which a listener's filter table travels.
+func TableName(listener string) string { return FilterName + "/" + listener }
+
+// Translate says the whole intent as discovery resources. It is best effort: a
+// part that cannot be said is left out and reported in Snapshot.Problems; the
+// error is for intent that makes no sense at all (equal names, unknown transport).
+func Translate(in *ir.IR, o Options) (*Snapshot, error) {
+	panic("todo")
+}

@@ -1,0 +1,118 @@
+package v1alpha1
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+)
+
+// Group and Version of gabion's own kinds.
+const (
+	Group      = "gabion.io"
+	Version    = "v1alpha1"
+	APIVersion = Group + "/" + Version
+)
+
+// Groups of the foreign kinds.
+const (
+	GatewayGroup   = "gateway.networking.k8s.io"
+	DiscoveryGroup = "discovery.k8s.io"
+)
+
+// Kinds that are accepted, by name. Names are unique across groups.
+const (
+	KindWAFPolicy        = "WAFPolicy"
+	KindListenerPolicy   = "ListenerPolicy"
+	KindRecording        = "Recording"
+	KindGateway          = "Gateway"
+	KindHTTPRoute        = "HTTPRoute"
+	KindGRPCRoute        = "GRPCRoute"
+	KindReferenceGrant   = "ReferenceGrant"
+	KindBackendTLSPolicy = "BackendTLSPolicy"
+	KindService          = "Service"
+	KindEndpointSlice    = "EndpointSlice"
+	KindSecret           = "Secret"
+	KindConfigMap        = "ConfigMap"
+	KindNamespace        = "Namespace"
+)
+
+// DefaultNamespace is where a resource without a namespace lives.
+const DefaultNamespace = "default"
+
+// Object is a decoded resource: a pointer to one of the accepted kinds' types.
+type Object interface {
+	metav1.Object
+	GroupVersionKind() schema.GroupVersionKind
+}
+
+// Key names a resource. Namespace is empty for cluster-scoped kinds.
+type Key struct {
+	Kind      string `json:"kind"`
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
+}
+
+// KeyOf returns the name of a resource.
+func KeyOf(o Object) Key {
+	return Key{Kind: o.GroupVersionKind().Kind, Namespace: o.GetNamespace(), Name: o.GetName()}
+}
+
+func (k Key) String() string {
+	if k.Namespace == "" {
+		return k.Kind + " " + k.Name
+	}
+	return fmt.Sprintf("%s %s/%s", k.Kind, k.Namespace, k.Name)
+}
+
+// Compare orders keys by kind, namespace and name.
+func (k Key) Compare(o Key) int {
+	for _, pair := range [][2]string{{k.Kind, o.Kind}, {k.Namespace, o.Namespace}, {k.Name, o.Name}} {
+		if pair[0] != pair[1] {
+			if pair[0] < pair[1] {
+				return -1
+			}
+			return 1
+		}
+	}
+	return 0
+}
+
+// KindInfo describes an accepted kind.
+type KindInfo struct {
+	Kind        string
+	Plural      string // "wafpolicies", as typed on the command line
+	Short       []string
+	APIVersions []string // accepted; the first is the one written
+	Cluster     bool     // not in a namespace
+	Own         bool     // gabion's
+	make        func() Object
+}
+
+// Kinds lists the accepted kinds in the order they are shown.
+func Kinds() []KindInfo {
+	gw := func(v ...string) []string {
+		for i := range v {
+			v[i] = GatewayGroup + "/" + v[i]
+		}
+		return v
+	}
+	return []KindInfo{
+		{KindWAFPolicy, "wafpolicies", []string{"waf"}, []string{APIVersion}, false, true, func() Object { return &WAFPolicy{} }},
+		{KindListenerPolicy, "listenerpolicies", []string{"lp"}, []string{APIVersion}, false, true, func() Object { return &ListenerPolicy{} }},
+		{KindRecording, "recordings", []string{"rec"}, []string{APIVersion}, false, true, func() Object { return &Recording{} }},
+		{KindGateway, "gateways", []string{"gtw"}, gw("v1", "v1beta1"), false, false, func() Object { return &gatewayv1.Gateway{} }},
+		{KindHTTPRoute, "httproutes", nil, gw("v1", "v1beta1"), false, false, func() Object { return &gatewayv1.HTTPRoute{} }},
+		{KindGRPCRoute, "grpcroutes", nil, gw("v1"), false, false, func() Object { return &gatewayv1.GRPCRoute{} }},
+		{KindReferenceGrant, "referencegrants", []string{"refgrant"}, gw("v1", "v1beta1"), false, false, func() Object { return &gatewayv1.ReferenceGrant{} }},
+		{KindBackendTLSPolicy, "backendtlspolicies", []string{"btlspolicy"}, gw("v1", "v1alpha3"), false, false, func() Object { return &gatewayv1.BackendTLSPolicy{} }},
+		{KindService, "services", []string{"svc"}, []string{"v1"}, false, false, func() Object { return &corev1.Service{} }},
+		{KindEndpointSlice, "endpointslices", nil, []string{DiscoveryGroup + "/v1"}, false, false, func() Object { return &discoveryv1.EndpointSlice{} }},
+		{KindSecret, "secrets", nil, []string{"v1"}, false, false, func() Object { return &corev1.Secret{} }},
+		{KindConfigMap, "configmaps", []string{"cm"}, []string{"v1"}, false, false, func() Object { return &corev1.ConfigMap{} }},
+		{KindNamespace, "namespaces", []string{"ns"}, []string{"v1"}, true, false, func() Object { return &corev1.Namespace{} }},
+	}
+}

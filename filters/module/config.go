@@ -1,0 +1,119 @@
+package main
+
+import (
+	"crypto/sha256"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+
+	"github.com/gabion-io/gabion/filters"
+	"github.com/gabion-io/gabion/filters/chain"
+)
+
+// module is the process-wide part: Envoy may hold several configurations (an
+// old one drains while a new one serves), all share the compiled policies.
+type module struct {
+	log     *slog.Logger
+	runtime *chain.Runtime
+
+	mu   sync.Mutex
+	live map[[sha256.Size]byte]*config
+}
+
+func newModule(log *slog.Logger, validating bool) *module {
+	o := chain.Options{Log: log}
+	if validating {
+		o.Spools = noSpools{} // `envoy --mode validate` must leave no files
+	}
+	return &module{log: log, runtime: chain.NewRuntime(o), live: map[[sha256.Size]byte]*config{}}
+}
+
+// config is one loaded filters.Table. Envoy may ask for equal content several
+// times (once a worker, once an update that changes nothing): they share it.
+type config struct {
+	module      *module
+	table       *chain.Table
+	sum         [sha256.Size]byte
+	refs        int
+	bufferLimit uint64
+}
+
+// bufferSlack is room beyond the inspected bytes: what Envoy reads at once, so
+// that the chunk that crosses the limit does not cost the client a 413.
+const bufferSlack = 1 << 20
+
+// load compiles content, or returns the live configuration of equal content.
+func (m *module) load(content []byte) (*config, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	sum := sha256.Sum256(content)
+	if c := m.live[sum]; c != nil {
+		c.refs++
+		return c, nil
+	}
+	table, err := m.runtime.Load(content)
+	if err != nil {
+		return nil, err
+	}
+	t := table.Config()
+	if t.MemLimit > 0 {
+		debug.SetMemoryLimit(t.MemLimit)
+	}
+	c := &config{module: m, table: table, sum: sum, refs: 1, bufferLimit: heldBytes(t) + bufferSlack}
+	m.live[sum] = c
+	m.log.Info("loaded a filter table", "listener", t.Listener, "bindings", len(t.Bindings), "policies", len(t.Policies))
+	return c, nil
+}
+
+func (c *config) release() {
+	c.module.mu.Lock()
+	defer c.module.mu.Unlock()
+	if c.refs--; c.refs > 0 {
+		return
+	}
+	delete(c.module.live, c.sum)
+	c.table.Release()
+}
+
+// heldBytes is the most of a body that any policy of the table may hold.
+func heldBytes(t *filters.Table) uint64 {
+	var most int64
+	for _, p := range t.Policies {
+		for _, b := range []filters.BodyInspection{p.RequestBody, p.ResponseBody} {
+			if b.Inspect {
+				most = max(most, b.Limit, b.StructuredLimit)
+			}
+		}
+	}
+	return uint64(most)
+}
+
+// failureMode is what a request under key gets when the transport itself is at
+// fault. Detect never changes a response, whatever the policy says.
+func (c *config) failureMode(key string) filters.FailureMode {
+	t := c.table.Config()
+	b, ok := t.Bindings[key]
+	if !ok {
+		return t.Unknown
+	}
+	if p, ok := t.Policies[b.Policy]; ok && p.Mode == filters.ModeBlock {
+		return p.FailureMode
+	}
+	return filters.FailOpen
+}
+
+// routeConfig is what a route carries: its key into the table.
+type routeConfig struct{ key string }
+
+// noSpools opens nothing and drops everything.
+type noSpools struct{}
+
+type noEvents struct{}
+type noRecords struct{}
+
+func (noSpools) Events(filters.Spool) (chain.EventSink, error)       { return noEvents{}, nil }
+func (noSpools) Recordings(filters.Record) (chain.RecordSink, error) { return noRecords{}, nil }
+func (noEvents) Append([]byte) bool                                  { return true }
+func (noEvents) Close() error                                        { return nil }
+func (noRecords) Append(*chain.Recorded) bool                        { return true }
+func (noRecords) Close() error                                       { return nil }

@@ -1,0 +1,29 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+)
+
+// guard runs f and catches its panic: a panic that left an exported hook would
+// end Envoy. It reports whether f panicked.
+func guard(log *slog.Logger, where string, f func()) (failed bool) {
+	defer func() {
+		if v := recover(); v != nil {
+			failed = true
+			log.Error("recovered a panic in the filter", "where", where, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+		}
+	}()
+	f()
+	return false
+}
+
+// spawn is the only way a goroutine starts in this process. after runs in any
+// case, with what guard reported.
+func spawn(log *slog.Logger, where string, f func(), after func(failed bool)) {
+	go func() {
+		failed := guard(log, where, f)
+		guard(log, where, func() { after(failed) })
+	}()
+}

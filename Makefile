@@ -1,0 +1,54 @@
+# gabion: two commands matter. `make up` sets up, builds and runs the product
+# with a demo application behind it; `make test` sets up and runs every suite.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+# A recipe below starts many processes itself; two of them at once only make
+# the output unreadable.
+.NOTPARALLEL:
+
+.PHONY: help setup build up test test-full lint generate bench crs clean
+
+help: ## show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@echo
+	@echo '  make up ARGS="--listen 127.0.0.1:8888"   passes flags to bin/gabion up'
+	@echo '  make test ARGS="./controlplane/..."      runs the tests of some packages only'
+
+setup: ## install what is missing: Envoy, and what the build needs
+	@scripts/setup build
+
+build: ## build bin/gabion and bin/libgabion.so
+	@scripts/build
+
+up: setup build ## run gabion, Envoy and a demo application (Ctrl-C ends it)
+	@exec bin/gabion up $(ARGS)
+
+test: ## set up, build, and run every suite
+	@scripts/setup build test
+	@scripts/test $(ARGS)
+
+test-full: ## everything exhaustive: race over the whole tree, long fuzzing
+	@scripts/setup build test lint
+	@scripts/test --full $(ARGS)
+
+lint: ## vet, gofmt, staticcheck, shellcheck
+	@scripts/setup lint
+	@scripts/lint
+
+generate: ## write generated files again
+	@go generate ./...
+
+bench: ## measure Envoy plain, module, ext_proc and nginx side by side
+	@scripts/setup build bench
+	@scripts/build
+	@scripts/bench $(ARGS)
+
+crs: ## run the CRS regression tests through Envoy with the module
+	@scripts/setup build
+	@scripts/build
+	@scripts/crs $(ARGS)
+
+clean: ## remove what was built (.tools, with Envoy, stays)
+	@rm -rf bin .cache

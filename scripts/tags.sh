@@ -1,0 +1,5 @@
+# shellcheck shell=bash
+# The build tags of everything that is shipped, and of the tests: what is tested
+# is what is built.
+# shellcheck disable=SC2034 # read by the scripts that source this file
+tags=coraza.disabled_operators.inspectFile

@@ -1,0 +1,258 @@
+// Package reconcile turns what people wrote into what proxies are served, again
+// and again: it collects resources from their sources, compiles them to intent,
+// translates the intent to a snapshot, publishes it, and keeps beside it every
+// condition the authors should know of, refusals by proxies included.
+//
+// It decides nothing itself: compile and xds are pure, ads serves. The
+// composition root of the control plane imports it.
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gabion-io/gabion/controlplane/ads"
+	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
+	"github.com/gabion-io/gabion/controlplane/compile"
+	"github.com/gabion-io/gabion/controlplane/ir"
+	"github.com/gabion-io/gabion/controlplane/source"
+	"github.com/gabion-io/gabion/controlplane/xds"
+)
+
+// Source is one place resources come from. Changed yields a value after the
+// resources changed; several changes may fold into one.
+type Source interface {
+	Read(ctx context.Context) (source.Set, error)
+	Changed() <-chan struct{}
+}
+
+// Publisher serves snapshots; *ads.Server is one.
+type Publisher interface {
+	SetSnapshot(*xds.Snapshot) error
+	SetEndpoints(map[string][]ir.Endpoint) error
+	Nacks() []ads.Nack
+}
+
+// Options wire a Loop.
+type Options struct {
+	Sources   []Source
+	Compile   compile.Options // Now, Good and Check's memory are the loop's
+	XDS       xds.Options
+	Publisher Publisher
+	// Observe is told every new state, before anything waits for it; nil: none.
+	Observe func(context.Context, *State)
+	Log     *slog.Logger
+	Now     func() time.Time
+}
+
+// State is one round's result. It is immutable.
+type State struct {
+	Set        source.Set
+	Compiled   compile.Result
+	Snapshot   *xds.Snapshot
+	Conditions []v1alpha1.Condition // of sources, compilation, translation and proxies; sorted
+	At         time.Time
+}
+
+// Loop is the reconciler. Use New, then Run.
+type Loop struct {
+	o     Options
+	check *checkMemory
+	state atomic.Pointer[State]
+	nudge chan struct{}
+
+	mu       sync.Mutex
+	began    uint64        // rounds begun
+	ended    uint64        // the last round ended, well or not
+	failure  error         // of that round
+	finished chan struct{} // closed and replaced when a round ends
+}
+
+// New makes a loop; nothing happens before Run.
+func New(o Options) *Loop {
+	l := &Loop{o: o, nudge: make(chan struct{}, 1), finished: make(chan struct{})}
+	l.check = newCheckMemory(o.Compile.Check)
+	l.o.Compile.Check = l.check.check
+	return l
+}
+
+// State is the latest result; nil before the first round.
+func (l *Loop) State() *State { return l.state.Load() }
+
+// Settle waits until everything the sources held before the call is part of what
+// is published, and returns the state then. The error is that round's.
+func (l *Loop) Settle(ctx context.Context) (*State, error) {
+	l.mu.Lock()
+	want := l.began + 1 // a round under way may have read before the call
+	l.mu.Unlock()
+	l.Nudge()
+	for {
+		l.mu.Lock()
+		ended, failure, finished := l.ended, l.failure, l.finished
+		l.mu.Unlock()
+		if ended >= want {
+			return l.State(), failure
+		}
+		select {
+		case <-ctx.Done():
+			return l.State(), ctx.Err()
+		case <-finished:
+		}
+	}
+}
+
+// Nudge asks for a round, for instance because a proxy refused something.
+// It never blocks.
+func (l *Loop) Nudge() {
+	select {
+	case l.nudge <- struct{}{}:
+	default:
+	}
+}
+
+// Run reconciles until ctx ends. A round that fails keeps the state before and
+// is tried again; only a cancelled context ends the loop.
+func (l *Loop) Run(ctx context.Context) error {
+	wake := make(chan struct{}, 1)
+	var watchers sync.WaitGroup
+	defer watchers.Wait()
+	for _, s := range l.o.Sources {
+		watchers.Go(func() { forward(ctx, s.Changed, wake) })
+	}
+	watchers.Go(func() { forward(ctx, func() <-chan struct{} { return l.nudge }, wake) })
+	for {
+		next := l.o.Now().Add(time.Minute) // the clock alone can change intent: expiries
+		if err := l.Round(ctx); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			l.o.Log.Error("reconciling went wrong; the state before stays in force", "error", err)
+			next = l.o.Now().Add(2 * time.Second)
+		} else if s := l.State(); !s.Compiled.Next.IsZero() && s.Compiled.Next.Before(next) {
+			next = s.Compiled.Next
+		}
+		timer := time.NewTimer(max(next.Sub(l.o.Now()), 50*time.Millisecond))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-wake:
+			timer.Stop()
+		case <-timer.C:
+		}
+	}
+}
+
+// forward turns a source's changes into wake-ups. The channel is asked for anew
+// each time, because some sources close theirs with every change.
+func forward(ctx context.Context, changed func() <-chan struct{}, wake chan<- struct{}) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed():
+		}
+		select {
+		case wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Round reads, compiles, translates and publishes once. Run calls it; two rounds
+// never overlap.
+func (l *Loop) Round(ctx context.Context) error {
+	l.mu.Lock()
+	l.began++
+	round := l.began
+	l.mu.Unlock()
+
+	err := l.round(ctx)
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ended, l.failure = round, err
+	close(l.finished)
+	l.finished = make(chan struct{})
+	return err
+}
+
+func (l *Loop) round(ctx context.Context) error {
+	set, err := l.read(ctx)
+	if err != nil {
+		return err
+	}
+	before := l.State()
+	now, err := l.derive(set, before)
+	if err != nil {
+		return err
+	}
+	if err := l.publish(before, now); err != nil {
+		return err
+	}
+	now.Conditions = sortConditions(now.Conditions, nackConditions(l.o.Publisher.Nacks()))
+	l.state.Store(now)
+	if l.o.Observe != nil {
+		l.o.Observe(ctx, now)
+	}
+	return nil
+}
+
+func (l *Loop) read(ctx context.Context) (source.Set, error) {
+	sets := make([]source.Set, 0, len(l.o.Sources))
+	for _, s := range l.o.Sources {
+		set, err := s.Read(ctx)
+		if err != nil {
+			return source.Set{}, fmt.Errorf("read resources: %w", err)
+		}
+		sets = append(sets, set)
+	}
+	return source.Merge(sets...), nil
+}
+
+// derive is the pure middle of a round.
+func (l *Loop) derive(set source.Set, before *State) (*State, error) {
+	o := l.o.Compile
+	o.Now = l.o.Now()
+	if before != nil {
+		o.Good = before.Compiled.Good
+	}
+	compiled := compile.Compile(set, o)
+	snapshot, err := xds.Translate(compiled.IR, l.o.XDS)
+	if err != nil {
+		return nil, fmt.Errorf("translate to Envoy: %w", err)
+	}
+	conditions := sortConditions(set.Conditions(), compiled.Conditions, problemConditions(snapshot.Problems))
+	return &State{Set: set, Compiled: compiled, Snapshot: snapshot, Conditions: conditions, At: o.Now}, nil
+}
+
+// publish takes the endpoints' fast path when nothing else changed.
+func (l *Loop) publish(before, now *State) error {
+	if before != nil {
+		if eps, only := onlyEndpoints(before.Compiled.IR, now.Compiled.IR); only {
+			if len(eps) == 0 {
+				return nil
+			}
+			return l.o.Publisher.SetEndpoints(eps)
+		}
+	}
+	if err := l.o.Publisher.SetSnapshot(now.Snapshot); err != nil {
+		return fmt.Errorf("publish to the proxies: %w", err)
+	}
+	return nil
+}
+
+// Preview derives what set would become if it were what the sources hold;
+// nothing is published.
+func (l *Loop) Preview(set source.Set) (*State, error) { return l.derive(set, l.State()) }
+
+// CompileOptions are what the latest state was compiled with.
+func (l *Loop) CompileOptions() compile.Options {
+	o := l.o.Compile
+	o.Now = l.o.Now()
+	return o
+}

@@ -1,7 +1,32 @@
 package v1alpha1
 
+import (
+	"encoding/json"
+	"fmt"
+
+	"sigs.k8s.io/yaml"
+)
+
 // Encode renders a resource as canonical YAML: sorted keys, without status and
 // what a cluster adds. Equal resources give equal bytes.
 func Encode(o Object) ([]byte, error) {
-	panic("todo")
+	text, err := json.Marshal(o)
+	if err != nil {
+		return nil, fmt.Errorf("render %s: %w", KeyOf(o), err)
+	}
+	var fields map[string]any
+	if err := json.Unmarshal(text, &fields); err != nil {
+		return nil, fmt.Errorf("render %s: %w", KeyOf(o), err)
+	}
+	delete(fields, "status")
+	if meta, ok := fields["metadata"].(map[string]any); ok {
+		for _, name := range []string{"creationTimestamp", "managedFields", "resourceVersion", "uid", "generation", "selfLink"} {
+			delete(meta, name)
+		}
+	}
+	out, err := yaml.Marshal(fields)
+	if err != nil {
+		return nil, fmt.Errorf("render %s: %w", KeyOf(o), err)
+	}
+	return out, nil
 }

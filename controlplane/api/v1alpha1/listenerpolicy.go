@@ -1,6 +1,9 @@
 package v1alpha1
 
 import (
+	"fmt"
+	"time"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -57,7 +60,7 @@ type ListenerTLS struct {
 	// (verified when sent), require.
 	ClientCertificate *string `json:"clientCertificate,omitempty"`
 	// ClientCA names a ConfigMap (ca.crt) or Secret (ca.crt) in the policy's namespace.
-	ClientCA *CARef `json:"clientCA,omitempty"`
+	ClientCA *CARef `json:"clientCA,omitempty" merge:"whole"`
 }
 
 // CARef names a bundle of CA certificates.
@@ -71,4 +74,94 @@ type CARef struct {
 type ProxyLimits struct {
 	MaxConnections *int  `json:"maxConnections,omitempty"` // all listeners together
 	MemoryLimit    *Size `json:"memoryLimit,omitempty"`    // heap beyond which the proxy sheds load
+}
+
+// ListenerPolicyDefaults are the built-in defaults, filled in after merging.
+func ListenerPolicyDefaults() ListenerPolicySpec {
+	return ListenerPolicySpec{
+		Timeouts: &ListenerTimeouts{
+			RequestHeaders: ptr(Duration(10 * time.Second)),
+			Request:        ptr(Duration(300 * time.Second)),
+			StreamIdle:     ptr(Duration(300 * time.Second)),
+			ConnectionIdle: ptr(Duration(time.Hour)),
+			Drain:          ptr(Duration(30 * time.Second)),
+		},
+		MaxRequestHeaders:      ptr(Size(60 << 10)),
+		MaxHeadersCount:        ptr(100),
+		MaxConnections:         ptr(0),
+		BufferLimit:            ptr(Size(1 << 20)),
+		HTTP2:                  &HTTP2{MaxStreams: ptr(100), StreamWindow: ptr(Size(64 << 10)), ConnectionWindow: ptr(Size(1 << 20))},
+		NormalizePath:          ptr(true),
+		MergeSlashes:           ptr(true),
+		EscapedSlashes:         ptr("keep"),
+		HeadersWithUnderscores: ptr("reject"),
+		UseRemoteAddress:       ptr(true),
+		TrustedHops:            ptr(0),
+		Protocols:              []string{"http1", "http2"},
+		WebSocket:              ptr(true),
+		TLS:                    &ListenerTLS{MinVersion: ptr("1.2"), ClientCertificate: ptr("none")},
+		Proxy:                  &ProxyLimits{MaxConnections: ptr(50_000), MemoryLimit: ptr(Size(1 << 30))},
+	}
+}
+
+func (p *ListenerPolicy) validate(f *findings) {
+	s := p.Spec
+	s.Attachment.validate(f, s, KindGateway)
+	if s.Timeouts != nil {
+		s.Timeouts.validate(f)
+	}
+	f.sizeBetween("maxRequestHeaders", s.MaxRequestHeaders, 1<<10, 8<<20)
+	f.between("maxHeadersCount", s.MaxHeadersCount, 1, 10_000)
+	f.between("maxConnections", s.MaxConnections, 0, 1<<30)
+	f.sizeBetween("bufferLimit", s.BufferLimit, 4<<10, 1<<30)
+	if h := s.HTTP2; h != nil {
+		f.between("http2.maxStreams", h.MaxStreams, 1, 1<<30)
+		f.sizeBetween("http2.streamWindow", h.StreamWindow, 65535, 1<<31-1)
+		f.sizeBetween("http2.connectionWindow", h.ConnectionWindow, 65535, 1<<31-1)
+	}
+	f.oneOf("escapedSlashes", s.EscapedSlashes, "keep", "reject", "unescape-redirect", "unescape-forward")
+	f.oneOf("headersWithUnderscores", s.HeadersWithUnderscores, "reject", "drop", "allow")
+	f.between("trustedHops", s.TrustedHops, 0, 64)
+	for i := range s.Protocols {
+		f.oneOf(fmt.Sprintf("protocols[%d]", i), &s.Protocols[i], "http1", "http2")
+	}
+	if s.Protocols != nil && len(s.Protocols) == 0 {
+		f.add("protocols", "is empty: name http1, http2 or both, or remove it")
+	}
+	s.TLS.validate(f)
+	if l := s.Proxy; l != nil {
+		f.between("proxy.maxConnections", l.MaxConnections, 1, 1<<30)
+		f.sizeBetween("proxy.memoryLimit", l.MemoryLimit, 64<<20, 1<<50)
+	}
+}
+
+func (t *ListenerTimeouts) validate(f *findings) {
+	if t.RequestHeaders != nil && *t.RequestHeaders == 0 {
+		f.add("timeouts.requestHeaders", "must not be 0s: a client could hold a connection for ever")
+	}
+	for _, d := range []struct {
+		path  string
+		value *Duration
+	}{
+		{"requestHeaders", t.RequestHeaders}, {"request", t.Request}, {"streamIdle", t.StreamIdle},
+		{"connectionIdle", t.ConnectionIdle}, {"drain", t.Drain},
+	} {
+		if d.value != nil && *d.value > Duration(24*time.Hour) {
+			f.add("timeouts."+d.path, "%s is out of range: at most 24h", d.value)
+		}
+	}
+}
+
+func (t *ListenerTLS) validate(f *findings) {
+	if t == nil {
+		return
+	}
+	f.oneOf("tls.minVersion", t.MinVersion, "1.2", "1.3")
+	f.oneOf("tls.clientCertificate", t.ClientCertificate, "none", "request", "require")
+	if t.ClientCA != nil {
+		f.oneOf("tls.clientCA.kind", &t.ClientCA.Kind, KindConfigMap, KindSecret)
+		if t.ClientCA.Name == "" {
+			f.add("tls.clientCA.name", "is missing: name the ConfigMap or Secret that holds ca.crt")
+		}
+	}
 }

@@ -1,6 +1,8 @@
 package v1alpha1
 
 import (
+	"time"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -19,4 +21,27 @@ type RecordingSpec struct {
 	MaxBytes   *Size     `json:"maxBytes,omitempty"`  // kept in all
 	BodyLimit  *Size     `json:"bodyLimit,omitempty"` // of each body
 	MaxAge     *Duration `json:"maxAge,omitempty"`
+}
+
+// RecordingDefaults are the built-in defaults, filled in after merging.
+func RecordingDefaults() RecordingSpec {
+	return RecordingSpec{
+		Percent:   ptr(1.0),
+		MaxBytes:  ptr(Size(256 << 20)),
+		BodyLimit: ptr(Size(1 << 20)),
+		MaxAge:    ptr(Duration(7 * 24 * time.Hour)),
+	}
+}
+
+func (r *Recording) validate(f *findings) {
+	s := r.Spec
+	s.Attachment.validate(f, s, KindGateway, KindHTTPRoute, KindGRPCRoute, KindService)
+	if s.Percent != nil && (*s.Percent < 0 || *s.Percent > 100) {
+		f.add("percent", "%v is out of range: 0 to 100", *s.Percent)
+	}
+	f.sizeBetween("maxBytes", s.MaxBytes, 1<<20, 1<<50)
+	f.sizeBetween("bodyLimit", s.BodyLimit, 0, 16<<20)
+	if s.MaxAge != nil && *s.MaxAge < Duration(time.Minute) {
+		f.add("maxAge", "%s is out of range: at least 1m", s.MaxAge)
+	}
 }

@@ -1,6 +1,10 @@
 package v1alpha1
 
 import (
+	"fmt"
+	"regexp"
+	"strings"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -70,4 +74,103 @@ type Exclusion struct {
 	Method  *string      `json:"method,omitempty"`
 	Reason  *string      `json:"reason,omitempty"`
 	Expires *metav1.Time `json:"expires,omitempty"`
+}
+
+// WAFPolicyDefaults are the built-in defaults, filled in after merging. The
+// failure mode is not among them: it follows the mode, see DefaultFailureMode.
+func WAFPolicyDefaults() WAFPolicySpec {
+	return WAFPolicySpec{
+		Mode:             ptr("detect"),
+		Profile:          ptr("crs"),
+		ParanoiaLevel:    ptr(1),
+		AnomalyThreshold: &AnomalyThreshold{Inbound: ptr(5), Outbound: ptr(4)},
+		MaxArguments:     ptr(10_000),
+		RequestBody: &RequestBody{
+			Inspect: ptr(true), Limit: ptr(Size(128 << 10)), StructuredLimit: ptr(Size(1 << 20)),
+			JSONDepth: ptr(64), BeyondLimit: ptr("partial"),
+		},
+		ResponseBody: &ResponseBody{
+			Inspect: ptr(false), Limit: ptr(Size(512 << 10)), BeyondLimit: ptr("partial"),
+			ContentTypes: []string{"text/html", "text/plain", "text/xml", "application/json", "application/xml"},
+		},
+		Block: &Block{Status: ptr(403)},
+	}
+}
+
+// DefaultFailureMode is the failure mode where no policy sets one: blocking
+// fails closed, all else lets traffic pass.
+func DefaultFailureMode(mode string) string {
+	if mode == "block" {
+		return "closed"
+	}
+	return "open"
+}
+
+func (p *WAFPolicy) validate(f *findings) {
+	s := p.Spec
+	s.Attachment.validate(f, s, KindGateway, KindHTTPRoute, KindGRPCRoute, KindService)
+	f.oneOf("mode", s.Mode, "off", "detect", "block")
+	f.oneOf("profile", s.Profile, "crs")
+	f.between("paranoiaLevel", s.ParanoiaLevel, 1, 4)
+	if a := s.AnomalyThreshold; a != nil {
+		f.between("anomalyThreshold.inbound", a.Inbound, 1, 10_000)
+		f.between("anomalyThreshold.outbound", a.Outbound, 1, 10_000)
+	}
+	f.between("maxArguments", s.MaxArguments, 1, 1_000_000)
+	if b := s.RequestBody; b != nil {
+		f.sizeBetween("requestBody.limit", b.Limit, 0, 64<<20)
+		f.sizeBetween("requestBody.structuredLimit", b.StructuredLimit, 0, 64<<20)
+		f.between("requestBody.jsonDepth", b.JSONDepth, 1, 1000)
+		f.oneOf("requestBody.beyondLimit", b.BeyondLimit, "partial", "reject", "pass")
+	}
+	if b := s.ResponseBody; b != nil {
+		f.sizeBetween("responseBody.limit", b.Limit, 0, 64<<20)
+		f.oneOf("responseBody.beyondLimit", b.BeyondLimit, "partial", "reject", "pass")
+		for i, t := range b.ContentTypes {
+			if !mediaType.MatchString(t) {
+				f.add(fmt.Sprintf("responseBody.contentTypes[%d]", i), "%q is no media type: write it like text/html", t)
+			}
+		}
+	}
+	f.oneOf("failureMode", s.FailureMode, "open", "closed")
+	if s.Block != nil {
+		f.between("block.status", s.Block.Status, 400, 599)
+	}
+	for i := range s.Exclusions {
+		s.Exclusions[i].validate(f, fmt.Sprintf("exclusions[%d]", i))
+	}
+	for i, rule := range s.Rules {
+		if strings.TrimSpace(rule) == "" {
+			f.add(fmt.Sprintf("rules[%d]", i), "is empty: write a SecRule or remove it")
+		}
+	}
+}
+
+var (
+	mediaType   = regexp.MustCompile(`^[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+*-]+$`)
+	methodToken = regexp.MustCompile(`^[A-Z][A-Z0-9_-]*$`)
+	hostPattern = regexp.MustCompile(`^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
+	targetForm  = regexp.MustCompile(`^[A-Za-z_]+(:.+)?$`)
+)
+
+func (e *Exclusion) validate(f *findings, path string) {
+	if (e.Rule == nil) == (e.Tag == nil) {
+		f.add(path, "needs exactly one of rule and tag")
+	}
+	f.between(path+".rule", e.Rule, 1, 9_999_999)
+	if e.Tag != nil && *e.Tag == "" {
+		f.add(path+".tag", "is empty: name a tag such as attack-sqli")
+	}
+	if e.Target != nil && !targetForm.MatchString(*e.Target) {
+		f.add(path+".target", "%q is no variable: write it like ARGS:q or REQUEST_COOKIES", *e.Target)
+	}
+	if e.Host != nil && !hostPattern.MatchString(*e.Host) {
+		f.add(path+".host", "%q is no host: write shop.example.com or *.example.com, in lower case and without port", *e.Host)
+	}
+	if e.Path != nil && (!strings.HasPrefix(*e.Path, "/") || strings.Contains(strings.TrimSuffix(*e.Path, "*"), "*")) {
+		f.add(path+".path", "%q is no path: it begins with / and may end in * to mean every path below", *e.Path)
+	}
+	if e.Method != nil && !methodToken.MatchString(*e.Method) {
+		f.add(path+".method", "%q is no method: write it in upper case, such as GET", *e.Method)
+	}
 }

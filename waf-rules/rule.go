@@ -1,0 +1,19 @@
+package wafrules
+
+// Rule is one rule of the catalogue.
+type Rule struct {
+	ID              int      `json:"id"`
+	File            string   `json:"file"` // "REQUEST-942-APPLICATION-ATTACK-SQLI.conf"
+	Line            int      `json:"line"`
+	Phase           int      `json:"phase"`
+	Paranoia        int      `json:"paranoia"`           // 0: plumbing, at every level
+	Severity        string   `json:"severity,omitempty"` // "critical", …
+	Score           int      `json:"score,omitempty"`    // points one match adds
+	Outbound        bool     `json:"outbound,omitempty"` // the points are for the response
+	Message         string   `json:"message,omitempty"`
+	Tags            []string `json:"tags,omitempty"`
+	Variables       []string `json:"variables,omitempty"`
+	Operator        string   `json:"operator,omitempty"` // "@rx …"
+	Transformations []string `json:"transformations,omitempty"`
+	Chain           []Rule   `json:"chain,omitempty"` // the chained rules, without id
+}

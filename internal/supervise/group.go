@@ -2,21 +2,24 @@
 // starts them in order, restarts the ones that die, and stops them in reverse
 // order after they have drained.
 //
-// What it promises: nothing it started survives it, not even its own kill -9
+// What it promises: none of its children survives it, not even its own kill -9
 // (on Linux, by the parent-death signal); Ctrl-C at the terminal reaches the
 // supervisor only, because every child leads a process group of its own; a
-// crash loop costs one start per back-off step and one log line per state
-// change. It is not a service manager: no dependencies between names, no
-// configuration of its own, no goroutines of the caller's.
+// child's own children end with it; a crash loop costs one start per back-off
+// step; each change of state is one log line. It is not a service manager: it
+// knows stages, not dependencies, and reads no configuration.
 //
 // It is a leaf: the composition roots in cmd use it, and tests.
 package supervise
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
-	"time"
+	"slices"
+	"sync"
 )
 
 // Options say where a Group writes.
@@ -29,102 +32,144 @@ type Options struct {
 	Output io.Writer
 }
 
-// Spec is one child process.
-type Spec struct {
-	// Name is unique in the group.
-	Name string
-	// Command is a path or a name on PATH; Args exclude it.
-	Command string
-	Args    []string
-	// Env is added to the supervisor's own environment.
-	Env []string
-	Dir string
-	// Log takes the child's output as it is; nil means Options.Output.
-	Log io.Writer
-	// Ready says whether the child serves: it is asked every ReadyEvery until
-	// it answers nil. Nil means ready as soon as it runs.
-	Ready      func(context.Context) error
-	ReadyEvery time.Duration // 25 ms
-	// ReadyWithin bounds the wait for the first start; 15 s.
-	ReadyWithin time.Duration
-	Restart     Restart
-	// Drain runs before SIGTERM: tell the child to finish what it has. Its
-	// context ends after DrainWithin (10 s).
-	Drain       func(context.Context) error
-	DrainWithin time.Duration
-	// Grace is the time between SIGTERM and SIGKILL; 5 s.
-	Grace time.Duration
+// Group is a set of children in stages. Use NewGroup; its methods may be
+// called from any goroutine.
+type Group struct {
+	log   *slog.Logger
+	out   *sharedWriter
+	spawn *spawner
+
+	ended     chan struct{}
+	endedOnce sync.Once
+
+	mu      sync.Mutex
+	stages  [][]*child
+	stopped bool
 }
-
-// When says after which ends a child is started again.
-type When int
-
-const (
-	// Always restarts after every end that Stop did not cause.
-	Always When = iota
-	// OnFailure leaves a child alone that ended with status 0.
-	OnFailure
-	// Never leaves it alone.
-	Never
-)
-
-// Restart is a child's restart policy. Zero fields mean the defaults.
-type Restart struct {
-	When When
-	// First is the first delay (200 ms), Max the longest (10 s); each delay
-	// is twice the one before, give or take a fifth.
-	First, Max time.Duration
-	// Healthy is how long a child must have run for the delay to start over
-	// (10 s).
-	Healthy time.Duration
-}
-
-// State is where a child is in its life.
-type State string
-
-// The states, in the order of a life.
-const (
-	Starting State = "starting"
-	Running  State = "running" // ready
-	Waiting  State = "waiting" // for its back-off delay to pass
-	Draining State = "draining"
-	Stopped  State = "stopped" // by Stop, or ended and not to be restarted
-)
-
-// Status is a child at one moment.
-type Status struct {
-	Name     string    `json:"name"`
-	State    State     `json:"state"`
-	PID      int       `json:"pid,omitempty"` // 0 when no process runs
-	Restarts int       `json:"restarts"`
-	Since    time.Time `json:"since"`              // when State was entered
-	LastExit string    `json:"lastExit,omitempty"` // "exit status 1", "signal: killed"
-}
-
-// Group is a set of children. Use NewGroup.
-type Group struct{}
 
 // NewGroup makes an empty group.
-func NewGroup(Options) *Group { panic("todo") }
+func NewGroup(o Options) *Group {
+	log := o.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	out := o.Output
+	if out == nil {
+		out = io.Discard
+	}
+	return &Group{log: log, out: &sharedWriter{w: out}, spawn: newSpawner(), ended: make(chan struct{})}
+}
 
 // Start starts the given children together and returns when all are ready.
-// If one ends or is not ready in time, Start stops these children again and
+// If one ends or is not ready in time, Start ends these children again and
 // returns an error that carries the last line it printed. Call Start once per
 // stage: Stop takes the stages in reverse.
-func (g *Group) Start(ctx context.Context, specs ...Spec) error { panic("todo") }
+func (g *Group) Start(ctx context.Context, specs ...Spec) error {
+	stage, err := g.add(specs)
+	if err != nil {
+		return err
+	}
+	first := make(chan error, len(stage))
+	for _, c := range stage {
+		go func() { first <- c.start(ctx) }()
+	}
+	var errs error
+	for range stage {
+		errs = errors.Join(errs, <-first)
+	}
+	if errs == nil {
+		return nil
+	}
+	stopAll(ctx, stage)
+	g.mu.Lock()
+	g.stages = slices.DeleteFunc(g.stages, func(s []*child) bool { return &s[0] == &stage[0] })
+	g.mu.Unlock()
+	return errs
+}
 
-// Restart ends a running child (drain, SIGTERM, SIGKILL) and starts it again
-// at once, without back-off.
-func (g *Group) Restart(ctx context.Context, name string) error { panic("todo") }
+// add makes the children of a stage and enters it, so that a Stop that comes
+// while it starts ends it too.
+func (g *Group) add(specs []Spec) ([]*child, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.stopped {
+		return nil, errors.New("start children: the group was stopped")
+	}
+	if len(specs) == 0 {
+		return nil, errors.New("start children: the stage is empty")
+	}
+	names := map[string]bool{}
+	for _, c := range slices.Concat(g.stages...) {
+		names[c.spec.Name] = true
+	}
+	var stage []*child
+	for _, s := range specs {
+		if s.Name == "" || s.Command == "" || names[s.Name] {
+			return nil, fmt.Errorf("start child %q: it needs a name of its own and a command", s.Name)
+		}
+		names[s.Name] = true
+		stage = append(stage, newChild(s.withDefaults(), g))
+	}
+	g.stages = append(g.stages, stage)
+	return stage, nil
+}
+
+// Restart ends a child (drain, SIGTERM, SIGKILL) and starts it again at once,
+// without back-off. It returns when the new process is ready, with the first
+// start's error otherwise; the restart policy goes on trying.
+func (g *Group) Restart(ctx context.Context, name string) error {
+	for _, c := range g.children() {
+		if c.spec.Name == name {
+			return c.restart(ctx)
+		}
+	}
+	return fmt.Errorf("restart child %q: there is none of this name", name)
+}
 
 // Status lists the children in start order.
-func (g *Group) Status() []Status { panic("todo") }
+func (g *Group) Status() []Status {
+	var all []Status
+	for _, c := range g.children() {
+		all = append(all, c.current())
+	}
+	return all
+}
 
 // Ended is closed once a child has stopped for good without Stop, by its
 // policy; Status tells which.
-func (g *Group) Ended() <-chan struct{} { panic("todo") }
+func (g *Group) Ended() <-chan struct{} { return g.ended }
 
 // Stop drains and ends every child, last stage first, and returns when no
-// process is left. When ctx ends it goes straight to SIGKILL. It may be called
-// twice.
-func (g *Group) Stop(ctx context.Context) error { panic("todo") }
+// process is left. When ctx ends it goes straight to SIGKILL, and says so by
+// its error. It may be called twice; a group that was stopped starts nothing
+// more.
+func (g *Group) Stop(ctx context.Context) error {
+	g.mu.Lock()
+	stages := slices.Clone(g.stages)
+	g.stopped = true
+	g.mu.Unlock()
+	for _, stage := range slices.Backward(stages) {
+		stopAll(ctx, stage)
+	}
+	g.spawn.close()
+	if err := context.Cause(ctx); err != nil {
+		return fmt.Errorf("stop children in time: %w", err)
+	}
+	return nil
+}
+
+func (g *Group) children() []*child {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Concat(g.stages...)
+}
+
+func (g *Group) childEnded() { g.endedOnce.Do(func() { close(g.ended) }) }
+
+func stopAll(ctx context.Context, stage []*child) {
+	var wg sync.WaitGroup
+	for _, c := range stage {
+		wg.Go(func() { c.stop(ctx) })
+	}
+	wg.Wait()
+}

@@ -8,14 +8,27 @@
 // across a power failure beyond what the page cache had written: records survive
 // the death of either process, torn tails are tolerated.
 //
+// Files of one writer, whose id is "<start>-<pid>-<random>":
+//
+//	<id>.state       one page: the writer's counters and the reader's position;
+//	                 locked (flock) for as long as the writer lives
+//	<id>.<seq>.seg   records, in order of seq
+//
 // It knows nothing of what the records mean. Filters and ingest import it; it
 // imports the standard library only.
 package spool
 
-import "time"
+import (
+	"cmp"
+	"errors"
+	"time"
+)
 
 // MaxRecord is the longest record in bytes.
 const MaxRecord = 16 << 20
+
+// ErrBusy says that another Drain of the same directory is at work.
+var ErrBusy = errors.New("spool is being drained by another reader")
 
 // Options bound a Writer; the zero value of a field means its default.
 type Options struct {
@@ -27,33 +40,15 @@ type Options struct {
 	QueueBytes   int64         // bytes waiting in memory; default 32 MiB
 }
 
-// Writer appends to its own segments in the directory. Its methods may be
-// called concurrently.
-type Writer struct{}
-
-// Open makes the directory (0700) if need be and starts a writer in it. Several
-// writers, of one or many processes, may share a directory and its byte bound.
-func Open(dir string, maxBytes int64) (*Writer, error) {
-	return OpenWith(dir, Options{MaxBytes: maxBytes})
+func (o Options) withDefaults() Options {
+	o.MaxBytes = cmp.Or(o.MaxBytes, 64<<20)
+	o.SegmentBytes = cmp.Or(o.SegmentBytes, min(o.MaxBytes/8, 4<<20))
+	o.SegmentAge = cmp.Or(o.SegmentAge, 10*time.Second)
+	o.FlushEvery = cmp.Or(o.FlushEvery, 50*time.Millisecond)
+	o.QueueRecords = cmp.Or(o.QueueRecords, 4096)
+	o.QueueBytes = cmp.Or(o.QueueBytes, 32<<20)
+	return o
 }
-
-// OpenWith is Open with every bound given.
-func OpenWith(dir string, o Options) (*Writer, error) { panic("todo") }
-
-// Append queues a copy of rec and returns at once. It returns false, and counts,
-// when the record was dropped: queue full, directory full, record longer than
-// MaxRecord, or writer closed. A record accepted here can still be dropped (and
-// counted) when the disk refuses it.
-func (w *Writer) Append(rec []byte) bool { panic("todo") }
-
-// Dropped counts the records this writer lost so far.
-func (w *Writer) Dropped() uint64 { panic("todo") }
-
-// Flush returns when everything appended before is in the file or counted.
-func (w *Writer) Flush() { panic("todo") }
-
-// Close flushes and ends the writer; what is appended later is dropped.
-func (w *Writer) Close() error { panic("todo") }
 
 // Report is what one Drain did.
 type Report struct {
@@ -61,19 +56,11 @@ type Report struct {
 	Bytes   int64  // of those
 	Dropped uint64 // records lost by writers and not reported by an earlier Drain
 	Torn    int    // segments that ended in half a record or went bad in the middle
-	Garbage int    // files that are no segment at all; left alone
-	Losses  []Loss // cumulative, per writer that ever lost something
+	Garbage int    // files that are no part of a spool; left alone
 }
 
-// Loss is the running total of one writer: adding it up twice can be told.
+// Loss is the running total of one writer, so that telling twice adds once.
 type Loss struct {
-	Writer string // unique for all time: "<pid>-<random>"
+	Writer string // unique for all time
 	Total  uint64
 }
-
-// Drain hands every record in dir to fn, oldest first within a writer, and
-// removes what fn took (returned nil). It stops at fn's first error and returns
-// it; the record is delivered again by the next Drain (at least once, never
-// silently lost). Writers may be active meanwhile. A missing dir is an empty
-// one. Two Drains of one directory exclude each other: the second gets ErrBusy.
-func Drain(dir string, fn func(rec []byte) error) (Report, error) { panic("todo") }

@@ -237,7 +237,10 @@ func (l *Loop) publish(before, now *State) error {
 			if len(eps) == 0 {
 				return nil
 			}
-			return l.o.Publisher.SetEndpoints(eps)
+			if l.o.Publisher.SetEndpoints(eps) == nil {
+				return nil
+			}
+			// Not a plain endpoint change after all: publish everything.
 		}
 	}
 	if err := l.o.Publisher.SetSnapshot(now.Snapshot); err != nil {

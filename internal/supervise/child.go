@@ -99,10 +99,10 @@ func (c *child) keep(p *process) {
 		case answer := <-c.restarts:
 			c.end(p, true)
 			var err error
-			if p, err = c.relaunch(); err != nil {
+			p, err = c.relaunch()
+			if answer <- err; err != nil {
 				p = c.revive(delay)
 			}
-			answer <- err
 		case <-p.done:
 			p = c.afterExit(p, delay)
 		}
@@ -171,7 +171,7 @@ func (c *child) launch(ctx context.Context) (*process, error) {
 		c.setExit(err.Error())
 		return nil, fmt.Errorf("start child %q: %w", c.spec.Name, err)
 	}
-	go func() { p.reap(); c.setExit(p.exit) }()
+	go p.reap(c.setExit)
 	c.setState(Starting, p.pid())
 	c.log.Info("child started", "pid", p.pid())
 	if err := c.awaitReady(ctx, p); err != nil {

@@ -80,7 +80,7 @@ func (g *Group) Start(ctx context.Context, specs ...Spec) error {
 	if errs == nil {
 		return nil
 	}
-	stopAll(ctx, stage)
+	stopAll(context.WithoutCancel(ctx), stage)
 	g.mu.Lock()
 	g.stages = slices.DeleteFunc(g.stages, func(s []*child) bool { return &s[0] == &stage[0] })
 	g.mu.Unlock()

@@ -44,15 +44,18 @@ func (p *process) pid() int { return p.cmd.Process.Pid }
 
 // reap waits for the process's end, ends what it left behind in its group, and
 // collects it. The order matters: until it is collected, its number is its own.
-func (p *process) reap() {
-	awaitExit(p.pid())
-	p.mu.Lock()
-	_ = syscall.Kill(-p.pid(), syscall.SIGKILL)
-	p.reaped = true
-	p.mu.Unlock()
+func (p *process) reap(note func(exit string)) {
+	uncollected := awaitExit(p.pid())
+	if uncollected {
+		p.mu.Lock()
+		_ = syscall.Kill(-p.pid(), syscall.SIGKILL)
+		p.reaped = true
+		p.mu.Unlock()
+	}
 	_ = p.cmd.Wait() // its state says more than its error
 	p.out.flush()
 	p.exit, p.ok = p.cmd.ProcessState.String(), p.cmd.ProcessState.Success()
+	note(p.exit)
 	close(p.done)
 }
 
@@ -84,5 +87,3 @@ func (p *process) healthyFor() time.Duration {
 }
 
 func (p *process) lastLine() string { return p.out.lastLine() }
-
-

@@ -10,4 +10,4 @@ func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: tr
 
 // awaitExit cannot wait without collecting here: grandchildren are ended when
 // the child is killed, not when it ends by itself.
-func awaitExit(int) {}
+func awaitExit(int) bool { return false }

@@ -3,16 +3,23 @@
 // was sent, accepted and refused.
 //
 // It does not make snapshots (controlplane/xds does) and turns no refusal into a
-// condition (controlplane/reconcile does, by Nacks and xds.Blame). Only the
-// control plane's composition and reconcile import it.
+// condition (controlplane/reconcile does, by Nacks). Only the control plane's
+// composition and reconcile import it.
 package ads
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
+
+	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"github.com/envoyproxy/go-control-plane/pkg/resource/v3"
+	"github.com/envoyproxy/go-control-plane/pkg/server/delta/v3"
+	"github.com/envoyproxy/go-control-plane/pkg/server/sotw/v3"
 
 	"github.com/gabion-io/gabion/controlplane/ir"
 	"github.com/gabion-io/gabion/controlplane/xds"
@@ -22,73 +29,130 @@ import (
 type Options struct {
 	Log    *slog.Logger
 	Now    func() time.Time
-	Linger time.Duration // how long clusters, endpoints and secrets outlive their removal (make before break); 0: 30 s
+	Linger time.Duration // how long a removed resource is still served (make before break); 0: 60 s; < 0: not at all
 	OnNack func(Nack)    // called, on no lock, for every refusal; must not block
 	OnAck  func(node, typeURL, version string)
 }
 
+const defaultLinger = time.Minute
+
 // Server holds the current snapshot and the state of every proxy.
-type Server struct{}
+type Server struct {
+	log   *slog.Logger
+	board *board
+	seen  *ledger
+	sotw  sotw.Server
+	delta delta.Server
+	end   context.CancelFunc
+}
 
 // NewServer returns a Server with no snapshot: proxies that connect wait.
-func NewServer(o Options) *Server { panic("todo") }
+func NewServer(o Options) *Server {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Linger == 0 {
+		o.Linger = defaultLinger
+	}
+	ctx, end := context.WithCancel(context.Background())
+	seen := newLedger(o)
+	b := newBoard(max(o.Linger, 0), seen)
+	c := callbacks{ledger: seen, board: b}
+	return &Server{
+		log:   o.Log,
+		board: b,
+		seen:  seen,
+		sotw:  sotw.NewServer(ctx, b, c, sotw.WithOrderedADS()),
+		delta: delta.NewServer(ctx, b, c),
+		end:   end,
+	}
+}
 
-// SetSnapshot replaces what is served. Types and resources with equal content
-// are not pushed again.
-func (s *Server) SetSnapshot(snap *xds.Snapshot) error { panic("todo") }
+// SetSnapshot replaces what is served. Resources with equal content are not
+// pushed again. What the new snapshot lacks is served on for Options.Linger
+// (listeners excepted), so that nothing loses what it still refers to.
+func (s *Server) SetSnapshot(snap *xds.Snapshot) error {
+	if snap == nil {
+		return fmt.Errorf("set snapshot: none given")
+	}
+	s.board.set(snap)
+	return nil
+}
 
 // SetEndpoints is the fast path: it replaces endpoints of the named clusters in
 // the current snapshot and pushes EDS only.
-func (s *Server) SetEndpoints(endpoints map[string][]ir.Endpoint) error { panic("todo") }
+func (s *Server) SetEndpoints(endpoints map[string][]ir.Endpoint) error {
+	return s.board.update(func(old *xds.Snapshot) (*xds.Snapshot, error) {
+		if old == nil {
+			return nil, fmt.Errorf("set endpoints: no snapshot yet")
+		}
+		return old.WithEndpoints(endpoints)
+	})
+}
 
 // Snapshot is what is served now; nil before the first SetSnapshot.
-func (s *Server) Snapshot() *xds.Snapshot { panic("todo") }
+func (s *Server) Snapshot() *xds.Snapshot { return s.board.current() }
 
-// Register adds the discovery services to a gRPC server.
-func (s *Server) Register(g *grpc.Server) { panic("todo") }
-
-// Serve listens on a Unix socket (mode 0600; a stale one is removed, a live one
-// is an error) until the context ends, then closes streams gracefully.
-func (s *Server) Serve(ctx context.Context, socket string) error { panic("todo") }
-
-// Nack is a refusal by a proxy.
-type Nack struct {
-	Node      string
-	Cluster   string // node cluster: xds.FilterCluster for filters
-	TypeURL   string
-	Version   string // of the refused response
-	Resources []string
-	Message   string
-	Time      time.Time
-	Causes    []ir.Ref // xds.Blame of the snapshot that was served
+// Register adds the aggregated discovery service to a gRPC server.
+func (s *Server) Register(g *grpc.Server) {
+	discovery.RegisterAggregatedDiscoveryServiceServer(g, aggregated{s})
 }
 
-// Nacks are the refusals that still stand: the last per proxy and type, gone
-// once the proxy accepts a later version or has been gone for long.
-func (s *Server) Nacks() []Nack { panic("todo") }
+// aggregated is the gRPC service.
+type aggregated struct{ *Server }
 
-// ProxyStatus is one node's view, for `gabion status`.
-type ProxyStatus struct {
-	Node      string       `json:"node"`
-	Cluster   string       `json:"cluster"`
-	Connected bool         `json:"connected"`
-	Since     time.Time    `json:"since"` // connected, or gone, since
-	Address   string       `json:"address,omitempty"`
-	Delta     bool         `json:"delta"`
-	Types     []TypeStatus `json:"types"` // sorted by type URL
+func (a aggregated) StreamAggregatedResources(stream discovery.AggregatedDiscoveryService_StreamAggregatedResourcesServer) error {
+	return a.sotw.StreamHandler(stream, resource.AnyType)
 }
 
-// TypeStatus is what one node has been sent of one type.
-type TypeStatus struct {
-	TypeURL string        `json:"typeUrl"`
-	Sent    string        `json:"sent,omitempty"` // version
-	SentAt  time.Time     `json:"sentAt,omitzero"`
-	Acked   string        `json:"acked,omitempty"` // last accepted version
-	AckedAt time.Time     `json:"ackedAt,omitzero"`
-	Nacked  string        `json:"nacked,omitempty"` // refused version that still stands
-	Error   string        `json:"error,omitempty"`
-	Lag     time.Duration `json:"lagNanos"` // sent to accepted; while unanswered, since sent
+func (a aggregated) DeltaAggregatedResources(stream discovery.AggregatedDiscoveryService_DeltaAggregatedResourcesServer) error {
+	return a.delta.DeltaStreamHandler(stream, resource.AnyType)
 }
 
-// Status lists every node seen, sorted by name.
-func (s *Server) Status() []ProxyStatus { panic("todo") }
+// Close ends every stream. Proxies keep their configuration and reconnect.
+func (s *Server) Close() {
+	s.end()
+	s.board.close()
+}
+
+// graceful is how long streams may take to end once asked to.
+const graceful = 2 * time.Second
+
+// Serve listens on a Unix socket until the context ends, then closes the streams.
+func (s *Server) Serve(ctx context.Context, socket string) error {
+	l, err := ListenUnix(socket)
+	if err != nil {
+		return err
+	}
+	g := grpc.NewServer(ServerOptions()...)
+	s.Register(g)
+	s.log.Info("discovery service listening", "socket", socket)
+
+	failed := make(chan error, 1)
+	go func() { failed <- g.Serve(l) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve discovery on %s: %w", socket, err)
+	case <-ctx.Done():
+	}
+	s.Close()
+	cut := time.AfterFunc(graceful, g.Stop)
+	defer cut.Stop()
+	g.GracefulStop()
+	<-failed
+	return nil
+}
+
+// ServerOptions are what gabion's gRPC servers for proxies have in common: dead
+// peers are noticed, a peer can hold only so many streams, messages are bounded.
+func ServerOptions() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.MaxConcurrentStreams(1000),
+		grpc.MaxRecvMsgSize(16 << 20),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+	}
+}

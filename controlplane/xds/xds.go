@@ -9,6 +9,7 @@
 package xds
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/gabion-io/gabion/controlplane/ir"
@@ -48,12 +49,60 @@ type Options struct {
 	SystemCA     string        // the CA bundle behind ir.UpstreamTLS.System; "": Debian's
 }
 
+const (
+	defaultALSFlush     = 100 * time.Millisecond
+	defaultStreamReport = time.Minute
+	debianSystemCA      = "/etc/ssl/certs/ca-certificates.crt"
+)
+
+// complete checks the options and fills the defaults in.
+func (o Options) complete() (Options, error) {
+	switch o.Transport {
+	case "":
+		o.Transport = Module
+	case Module:
+	case ExtProc:
+		if o.FilterSocket == "" {
+			return o, fmt.Errorf("transport %q needs the filter's socket", o.Transport)
+		}
+	default:
+		return o, fmt.Errorf("unknown transport %q: use %q or %q", o.Transport, Module, ExtProc)
+	}
+	if o.ALSFlush == 0 {
+		o.ALSFlush = defaultALSFlush
+	}
+	if o.StreamReport == 0 {
+		o.StreamReport = defaultStreamReport
+	}
+	if o.SystemCA == "" {
+		o.SystemCA = debianSystemCA
+	}
+	return o, nil
+}
+
 // TableName is the ECDS name under which a listener's filter table travels.
 func TableName(listener string) string { return FilterName + "/" + listener }
 
 // Translate says the whole intent as discovery resources. It is best effort: a
 // part that cannot be said is left out and reported in Snapshot.Problems; the
-// error is for intent that makes no sense at all (equal names, unknown transport).
+// error is for options that make no sense.
 func Translate(in *ir.IR, o Options) (*Snapshot, error) {
-	panic("todo")
+	o, err := o.complete()
+	if err != nil {
+		return nil, fmt.Errorf("translate: %w", err)
+	}
+	t := &translation{options: o, out: newBuilder()}
+	t.secrets(in.Secrets)
+	t.clusters(in.Clusters)
+	t.listeners(in.Listeners)
+	return t.out.snapshot(), nil
+}
+
+// translation is one run of Translate: what is known so far, and what is said.
+type translation struct {
+	options Options
+	out     *builder
+
+	keyPairs map[string]bool // secrets that can be referred to
+	cas      map[string]bool
 }

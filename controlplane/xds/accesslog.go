@@ -1,0 +1,42 @@
+package xds
+
+import (
+	accesslog "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	grpclog "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/grpc/v3"
+
+	"github.com/gabion-io/gabion/controlplane/ir"
+)
+
+// loggedRequestHeaders travel beside what an access log entry holds anyway
+// (method, path, authority, user agent, referer, forwarded-for, request id).
+// Their values stop in the control plane's ingest.
+func loggedRequestHeaders() []string {
+	return []string{"host", "user-agent", "content-type", "content-length", "accept", "origin", "x-forwarded-for", "x-forwarded-proto"}
+}
+
+func loggedResponseHeaders() []string {
+	return []string{"content-type", "content-length", "location"}
+}
+
+// accessLog streams every exchange to the control plane, under the listener's name.
+func (t *translation) accessLog(l *ir.Listener) []*accesslog.AccessLog {
+	if t.options.ALS == "" {
+		return nil
+	}
+	config := &grpclog.HttpGrpcAccessLogConfig{
+		CommonConfig: &grpclog.CommonGrpcAccessLogConfig{
+			LogName:             l.Name,
+			GrpcService:         envoyGRPC(t.options.ALS, 0),
+			TransportApiVersion: core.ApiVersion_V3,
+			BufferFlushInterval: duration(t.options.ALSFlush),
+			BufferSizeBytes:     u32(64 << 10),
+		},
+		AdditionalRequestHeadersToLog:  loggedRequestHeaders(),
+		AdditionalResponseHeadersToLog: loggedResponseHeaders(),
+	}
+	return []*accesslog.AccessLog{{
+		Name:       "envoy.access_loggers.http_grpc",
+		ConfigType: &accesslog.AccessLog_TypedConfig{TypedConfig: packed(config)},
+	}}
+}

@@ -1,0 +1,136 @@
+package xds
+
+import (
+	"encoding/json"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	modules "github.com/envoyproxy/go-control-plane/envoy/extensions/dynamic_modules/v3"
+	moduleFilter "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/dynamic_modules/v3"
+	extproc "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
+	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+
+	"github.com/gabion-io/gabion/controlplane/ir"
+	"github.com/gabion-io/gabion/filters"
+)
+
+// gabionFilter is gabion's own filter, by either transport. Its configuration
+// comes by ECDS, so that a change of policy drains no connection; routes carry
+// only the key under which the listener's table knows their policy.
+type gabionFilter struct{ options Options }
+
+// filterCallTimeout bounds one ext_proc message: the engine's own limits are
+// far below it, so what it catches is a `gabion filter` that hangs.
+const filterCallTimeout = 5 * time.Second
+
+func (f gabionFilter) entry(l *ir.Listener) *hcm.HttpFilter {
+	if l.FilterTable == nil {
+		return nil
+	}
+	return &hcm.HttpFilter{
+		Name: FilterName,
+		ConfigType: &hcm.HttpFilter_ConfigDiscovery{ConfigDiscovery: &core.ExtensionConfigSource{
+			ConfigSource: fromADS(),
+			TypeUrls:     []string{packed(f.empty()).TypeUrl},
+		}},
+	}
+}
+
+func (f gabionFilter) empty() proto.Message {
+	if f.options.Transport == ExtProc {
+		return &extproc.ExternalProcessor{}
+	}
+	return &moduleFilter.DynamicModuleFilter{}
+}
+
+func (f gabionFilter) override(_ *ir.Listener, r *ir.Route) *anypb.Any {
+	switch {
+	case r.FilterKey == "":
+		return disabled()
+	case f.options.Transport == ExtProc:
+		return packed(&extproc.ExtProcPerRoute{Override: &extproc.ExtProcPerRoute_Overrides{
+			Overrides: &extproc.ExtProcOverrides{
+				GrpcInitialMetadata: []*core.HeaderValue{{Key: KeyMetadata, Value: r.FilterKey}},
+			},
+		}})
+	}
+	return packed(&moduleFilter.DynamicModuleFilterPerRoute{
+		DynamicModuleConfig: module(),
+		PerRouteConfigName:  FilterName,
+		FilterName:          FilterName,
+		FilterConfig:        packed(wrapperspb.String(r.FilterKey)),
+	})
+}
+
+func module() *modules.DynamicModuleConfig {
+	return &modules.DynamicModuleConfig{Name: ModuleName, DoNotClose: true} // a Go runtime cannot be unloaded
+}
+
+// filterTable ships a listener's table: to Envoy inside the filter's
+// configuration (module), and to `gabion filter` as it is.
+func (t *translation) filterTable(l *ir.Listener) {
+	if l.FilterTable == nil {
+		return
+	}
+	name := TableName(l.Name)
+	table := packed(wrapperspb.String(string(l.FilterTable)))
+	var content *anypb.Any
+	if t.options.Transport == ExtProc {
+		content = packed(extProc(name, unknownKey(l.FilterTable)))
+	} else {
+		content = packed(&moduleFilter.DynamicModuleFilter{
+			DynamicModuleConfig: module(),
+			FilterName:          FilterName,
+			FilterConfig:        table,
+		})
+	}
+	causes := l.FilterCauses
+	if len(causes) == 0 {
+		causes = []ir.Ref{l.Resource}
+	}
+	t.out.add(ExtensionType, name, &core.TypedExtensionConfig{Name: name, TypedConfig: content}, causes...)
+	body := packed(&core.TypedExtensionConfig{Name: name, TypedConfig: table})
+	t.out.tables = append(t.out.tables, Resource{Name: name, Version: hashed(body.Value), Any: body})
+}
+
+// unknownKey reads the one field of the table that Envoy itself must know: what
+// to do when the filter cannot be reached.
+func unknownKey(table json.RawMessage) filters.FailureMode {
+	var t struct {
+		Unknown filters.FailureMode `json:"unknown"`
+	}
+	if err := json.Unmarshal(table, &t); err != nil {
+		return filters.FailClosed
+	}
+	return t.Unknown
+}
+
+// extProc asks `gabion filter` about every message. Bodies stream both ways;
+// the filter narrows the mode per exchange.
+func extProc(table string, unknown filters.FailureMode) *extproc.ExternalProcessor {
+	service := envoyGRPC(FilterCluster, 0)
+	service.InitialMetadata = []*core.HeaderValue{{Key: TableMetadata, Value: table}}
+	return &extproc.ExternalProcessor{
+		GrpcService:       service,
+		FailureModeAllow:  unknown == filters.FailOpen,
+		AllowModeOverride: true,
+		MessageTimeout:    duration(filterCallTimeout),
+		StatPrefix:        FilterName,
+		ProcessingMode: &extproc.ProcessingMode{
+			RequestHeaderMode:   extproc.ProcessingMode_SEND,
+			ResponseHeaderMode:  extproc.ProcessingMode_SEND,
+			RequestBodyMode:     extproc.ProcessingMode_NONE,
+			ResponseBodyMode:    extproc.ProcessingMode_NONE,
+			RequestTrailerMode:  extproc.ProcessingMode_SKIP,
+			ResponseTrailerMode: extproc.ProcessingMode_SKIP,
+		},
+		RequestAttributes: []string{"request.protocol", "request.id", "source.address", "destination.address"},
+		MetadataOptions: &extproc.MetadataOptions{
+			ReceivingNamespaces: &extproc.MetadataOptions_MetadataNamespaces{Untyped: []string{filters.MetadataNamespace}},
+		},
+	}
+}

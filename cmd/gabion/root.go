@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes.
+const (
+	exitOK    = 0
+	exitError = 1
+	exitUsage = 2
+)
+
+// app is one invocation: its streams, environment and clock, and the flags that
+// every command talking to a control plane shares.
+type app struct {
+	in       io.Reader
+	out, err io.Writer
+	env      func(string) string
+	now      func() time.Time
+
+	server    string // --server
+	tokenFile string // --token-file
+	state     string // --state
+	output    string // -o
+}
+
+// execute runs one command line and returns the exit code.
+func execute(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
+	a := &app{in: in, out: out, err: errOut, env: os.Getenv, now: time.Now}
+	root := newRoot(a)
+	root.SetArgs(args)
+	return a.exit(root.ExecuteContext(ctx))
+}
+
+// exit reports an error once, with what to do next, and chooses the exit code.
+func (a *app) exit(err error) int {
+	var quiet quietError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &quiet):
+		return quiet.code
+	}
+	fmt.Fprintln(a.err, "gabion: "+err.Error())
+	var hint hintedError
+	if errors.As(err, &hint) {
+		fmt.Fprintln(a.err, "  "+strings.ReplaceAll(hint.hint, "\n", "\n  "))
+	}
+	if isUsage(err) {
+		return exitUsage
+	}
+	return exitError
+}
+
+// newRoot builds the whole command tree. Every command is one constructor in
+// the file of its name.
+func newRoot(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "gabion",
+		Short: "A web application firewall for Envoy, with the review work around it",
+		Long: `gabion runs a web application firewall inside Envoy and helps with the review
+work around it: see what would be blocked, fix false positives from the events
+themselves, rehearse the change on recorded traffic, and roll back in seconds.
+
+Start with 'gabion up'; everything else talks to the control plane it starts.`,
+		Example: `  gabion up                                  # control plane, Envoy, WAF and a demo application
+  gabion waf events --since 1h               # what was or would have been blocked
+  gabion waf exclude 01JB                    # propose a fix from an event
+  gabion apply -f policy.yaml                # change a policy
+  gabion rollback WAFPolicy shop             # and take it back`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          noSuchCommand,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usageOf(c, err) })
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.AddGroup(
+		&cobra.Group{ID: "run", Title: "Run:"},
+		&cobra.Group{ID: "resources", Title: "Resources:"},
+		&cobra.Group{ID: "review", Title: "Review:"},
+		&cobra.Group{ID: "admin", Title: "Administration:"},
+	)
+	addTo(root, "run", a.runCommands()...)
+	addTo(root, "resources", newApply(a), newGet(a), newDelete(a), newDiff(a), newExplain(a), newRollback(a))
+	addTo(root, "review", newStatus(a), newWAF(a), newProposal(a))
+	addTo(root, "admin", newToken(a), newAudit(a), newVersion(a), newCompletion(a))
+	return root
+}
+
+func addTo(root *cobra.Command, group string, commands ...*cobra.Command) {
+	for _, c := range commands {
+		c.GroupID = group
+		root.AddCommand(c)
+	}
+}
+
+// group is a command that only holds others.
+func group(use, short, long string, commands ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{
+		Use: use, Short: short, Long: long,
+		Args: noSuchCommand,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(commands...)
+	return c
+}
+
+// noSuchCommand refuses words that name no subcommand, with the nearest ones.
+func noSuchCommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	c.SuggestionsMinimumDistance = 2
+	hint := fmt.Sprintf("run '%s --help' for the commands there are", c.CommandPath())
+	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = fmt.Sprintf("did you mean '%s %s'?", c.CommandPath(), near[0])
+	}
+	return hintedError{usageError{fmt.Errorf("unknown command %q for %q", args[0], c.CommandPath())}, hint}
+}
+
+// remote gives a command the flags of everything that talks to a control plane.
+func (a *app) remote(c *cobra.Command) *cobra.Command {
+	f := c.Flags()
+	f.StringVar(&a.server, "server", "", "URL of the control plane (default $GABION_SERVER, then <state>/server.url)")
+	f.StringVar(&a.tokenFile, "token-file", "", "file holding the bearer token (default $GABION_TOKEN_FILE, then <state>/admin.token)")
+	f.StringVar(&a.state, "state", "", "state directory of 'gabion up' (default $GABION_STATE, then ~/.local/state/gabion)")
+	return c
+}
+
+// outputs adds -o with the formats a command knows; the first is the default.
+func (a *app) outputs(c *cobra.Command, formats ...string) *cobra.Command {
+	c.Flags().StringVarP(&a.output, "output", "o", formats[0], "output format: "+strings.Join(formats, ", "))
+	inner := c.PreRunE
+	c.PreRunE = func(c *cobra.Command, args []string) error {
+		for _, f := range formats {
+			if a.output == f {
+				if inner != nil {
+					return inner(c, args)
+				}
+				return nil
+			}
+		}
+		return usageOf(c, fmt.Errorf("unknown output format %q: it is one of %s", a.output, strings.Join(formats, ", ")))
+	}
+	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
+	return c
+}
+
+// stateDir is where `gabion up` keeps everything, and where the other commands
+// look for its address and token.
+func stateDir(flag string, env func(string) string) string {
+	for _, dir := range []string{flag, env("GABION_STATE")} {
+		if dir != "" {
+			return dir
+		}
+	}
+	if dir := env("XDG_STATE_HOME"); dir != "" {
+		return filepath.Join(dir, "gabion")
+	}
+	return filepath.Join(env("HOME"), ".local", "state", "gabion")
+}

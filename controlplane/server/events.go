@@ -1,0 +1,160 @@
+package server
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/gabion-io/gabion/controlplane/store"
+	"github.com/gabion-io/gabion/filters"
+	"github.com/gabion-io/gabion/internal/exchange"
+)
+
+// EventList is a part of the security events, newest first.
+type EventList struct {
+	Items []store.StoredEvent `json:"items"`
+	Next  string              `json:"next,omitempty" doc:"give it as cursor to read on; absent at the end"`
+}
+
+// ExchangeList is a part of the exchanges, newest first.
+type ExchangeList struct {
+	Items []exchange.Exchange `json:"items"`
+}
+
+func (a *api) eventOperations() {
+	route(a, operation{id: "list-events", method: http.MethodGet, path: "/events", tag: "events", role: store.RoleViewer,
+		summary: "List security events, newest first"}, a.listEvents)
+	route(a, operation{id: "follow-events", method: http.MethodGet, path: "/events/stream", tag: "events", role: store.RoleViewer,
+		summary: "Follow security events as server-sent events"}, a.followEvents)
+	route(a, operation{id: "get-event", method: http.MethodGet, path: "/events/{id}", tag: "events", role: store.RoleViewer,
+		summary: "Get one event by its id or an unambiguous prefix of it"}, a.getEvent)
+	route(a, operation{id: "list-exchanges", method: http.MethodGet, path: "/exchanges", tag: "events", role: store.RoleViewer,
+		summary: "List exchanges, newest first"}, a.listExchanges)
+}
+
+// eventFilter narrows events, in lists and streams alike.
+type eventFilter struct {
+	Since    time.Time        `query:"since" doc:"inclusive"`
+	Until    time.Time        `query:"until" doc:"exclusive"`
+	Route    string           `query:"route" maxLength:"512" doc:"namespace/name"`
+	Rule     int              `query:"rule" minimum:"0" doc:"one of the rules that matched"`
+	Decision filters.Decision `query:"decision" enum:"allow,detect,deny"`
+	Policy   string           `query:"policy" maxLength:"600" doc:"WAFPolicy namespace/name"`
+	Client   string           `query:"client" maxLength:"128"`
+	Host     string           `query:"host" maxLength:"253"`
+	Path     string           `query:"path" maxLength:"8192"`
+	Method   string           `query:"method" maxLength:"32"`
+}
+
+func (f eventFilter) query() store.EventQuery {
+	return store.EventQuery{
+		Since: f.Since, Until: f.Until, Route: f.Route, Rule: f.Rule, Decision: f.Decision, Policy: f.Policy,
+		Client: f.Client, Host: f.Host, Path: f.Path, Method: f.Method,
+	}
+}
+
+type eventsInput struct {
+	eventFilter
+	Cursor string `query:"cursor" maxLength:"64" doc:"next of the page before"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+}
+
+func (a *api) listEvents(ctx context.Context, in *eventsInput) (*bodyOf[EventList], error) {
+	q := in.query()
+	q.Limit = in.Limit
+	if in.Cursor != "" {
+		before, err := decodeCursor(in.Cursor)
+		if err != nil {
+			return nil, err
+		}
+		q.Before = before
+	}
+	events, err := a.Store.Events(ctx, q)
+	list := EventList{Items: orEmpty(events)}
+	if len(events) == in.Limit {
+		list.Next = encodeCursor(events[len(events)-1].Cursor)
+	}
+	return &bodyOf[EventList]{list}, err
+}
+
+// encodeCursor makes a place in the order of arrival opaque, so that no client
+// computes with it.
+func encodeCursor(n int64) string {
+	return base64.RawURLEncoding.EncodeToString([]byte("e" + strconv.FormatInt(n, 10)))
+}
+
+func decodeCursor(s string) (int64, error) {
+	raw, err := base64.RawURLEncoding.DecodeString(s)
+	if err == nil && len(raw) > 1 && raw[0] == 'e' {
+		if n, err := strconv.ParseInt(string(raw[1:]), 10, 64); err == nil && n > 0 {
+			return n, nil
+		}
+	}
+	return 0, huma.Error422UnprocessableEntity("the cursor is not one that a page ended with", &huma.ErrorDetail{Location: "query.cursor", Message: "unknown cursor"})
+}
+
+type eventInput struct {
+	ID string `path:"id" minLength:"4" maxLength:"64" pattern:"^[0-9A-Za-z_-]+$"`
+}
+
+func (a *api) getEvent(ctx context.Context, in *eventInput) (*bodyOf[store.StoredEvent], error) {
+	e, err := a.findEvent(ctx, in.ID)
+	return &bodyOf[store.StoredEvent]{e}, err
+}
+
+// findEvent accepts an id or an unambiguous prefix of one, in any case.
+func (a *api) findEvent(ctx context.Context, prefix string) (store.StoredEvent, error) {
+	e, err := a.Store.Event(ctx, strings.ToUpper(prefix))
+	if err == nil || !errors.Is(err, store.ErrNotFound) {
+		return e, err
+	}
+	since, until, ok := ulidSpan(prefix)
+	if !ok {
+		return e, fmt.Errorf("event %s: %w", prefix, ErrNotFound)
+	}
+	// The id begins with the time the stream began, so only events of that span
+	// can match.
+	near, err := a.Store.Events(ctx, store.EventQuery{Since: since, Until: until, Limit: 10_000})
+	if err != nil {
+		return e, err
+	}
+	var found []store.StoredEvent
+	for _, e := range near {
+		if strings.HasPrefix(e.ID, strings.ToUpper(prefix)) {
+			found = append(found, e)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return e, fmt.Errorf("event %s: %w", prefix, ErrNotFound)
+	case 1:
+		return found[0], nil
+	}
+	return e, huma.Error409Conflict(fmt.Sprintf("%d events begin with %s, %s and %s among them; give more of the id",
+		len(found), prefix, found[0].ID, found[len(found)-1].ID))
+}
+
+type exchangesInput struct {
+	Since  time.Time `query:"since"`
+	Until  time.Time `query:"until"`
+	Route  string    `query:"route" maxLength:"512"`
+	Method string    `query:"method" maxLength:"32"`
+	Path   string    `query:"path" maxLength:"8192"`
+	Host   string    `query:"host" maxLength:"253"`
+	Client string    `query:"client" maxLength:"128"`
+	Limit  int       `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+}
+
+func (a *api) listExchanges(ctx context.Context, in *exchangesInput) (*bodyOf[ExchangeList], error) {
+	xs, err := a.Store.Exchanges(ctx, store.ExchangeQuery{
+		Since: in.Since, Until: in.Until, Route: in.Route, Method: in.Method, Path: in.Path, Host: in.Host, Client: in.Client, Limit: in.Limit,
+	})
+	return &bodyOf[ExchangeList]{ExchangeList{orEmpty(xs)}}, err
+}

@@ -1,0 +1,140 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/gabion-io/gabion/controlplane/store"
+)
+
+// prefix is the API's version in every path.
+const prefix = "/api/v1"
+
+// operation names what one call does, for the document and for access control.
+type operation struct {
+	id      string // "list-resources"
+	method  string
+	path    string // below prefix
+	summary string
+	tag     string
+	role    store.Role // the least role that may call it
+	status  int        // of success; 0: 200
+}
+
+// route registers a handler: the caller must hold a token of the role, and
+// whatever error comes back is answered as a problem.
+func route[I, O any](a *api, op operation, handle func(context.Context, *I) (*O, error)) {
+	huma.Register(a.huma, huma.Operation{
+		OperationID:   op.id,
+		Method:        op.method,
+		Path:          prefix + op.path,
+		Summary:       op.summary,
+		Description:   "Needs a token of role " + string(op.role) + " or more.",
+		Tags:          []string{op.tag},
+		DefaultStatus: op.status,
+		MaxBodyBytes:  MaxBody,
+		Security:      []map[string][]string{{"token": {}}},
+		Middlewares:   huma.Middlewares{a.require(op.role)},
+		Errors:        []int{400, 401, 403, 404, 409, 422, 429, 500, 501},
+	}, func(ctx context.Context, in *I) (*O, error) {
+		out, err := handle(ctx, in)
+		if err != nil {
+			return nil, a.problem(ctx, op, err)
+		}
+		return out, nil
+	})
+}
+
+type callerKey struct{}
+
+// caller is the token behind a request.
+func caller(ctx context.Context) store.Token {
+	t, _ := ctx.Value(callerKey{}).(store.Token)
+	return t
+}
+
+// require lets a request through when its token has the role.
+func (a *api) require(role store.Role) func(huma.Context, func(huma.Context)) {
+	return func(hc huma.Context, next func(huma.Context)) {
+		r, w := humago.Unwrap(hc)
+		t, ok := a.authenticate(w, r, role)
+		if !ok {
+			return
+		}
+		next(huma.WithValue(hc, callerKey{}, t))
+	}
+}
+
+// authenticate answers the request itself when it may not go on.
+func (a *api) authenticate(w http.ResponseWriter, r *http.Request, role store.Role) (store.Token, bool) {
+	secret, ok := bearer(r)
+	if !ok {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="gabion"`)
+		writeProblem(w, http.StatusUnauthorized, "a bearer token is needed")
+		return store.Token{}, false
+	}
+	address := clientAddress(r)
+	if !a.throttle.allow(address, secret) {
+		w.Header().Set("Retry-After", strconv.Itoa(int(loginEvery.Seconds())))
+		writeProblem(w, http.StatusTooManyRequests, "too many refused tokens from this address; try again in a moment")
+		return store.Token{}, false
+	}
+	t, err := a.Store.Authenticate(r.Context(), secret)
+	switch {
+	case errors.Is(err, store.ErrUnknownID):
+		a.throttle.failed(address, secret)
+		a.Log.Warn("token refused", "address", address)
+		w.Header().Set("WWW-Authenticate", `Bearer realm="gabion", error="invalid_token"`)
+		writeProblem(w, http.StatusUnauthorized, "the token is unknown or revoked")
+		return store.Token{}, false
+	case err != nil:
+		a.Log.Error("token could not be checked", "error", err)
+		writeProblem(w, http.StatusInternalServerError, "the token could not be checked; the server's log has the details")
+		return store.Token{}, false
+	}
+	a.throttle.succeeded(secret)
+	if !includes(t.Role, role) {
+		writeProblem(w, http.StatusForbidden, "token "+strconv.Quote(t.Name)+" has role "+string(t.Role)+"; this needs "+string(role))
+		return store.Token{}, false
+	}
+	return t, true
+}
+
+// includes says whether a token of role have may do what needs role want.
+func includes(have, want store.Role) bool {
+	order := map[store.Role]int{store.RoleViewer: 1, store.RoleEditor: 2, store.RoleAdmin: 3}
+	return order[have] >= order[want] && order[have] > 0 && order[want] > 0
+}
+
+// problem chooses the answer to an error. What is not the caller's doing is
+// logged and answered without its text.
+func (a *api) problem(ctx context.Context, op operation, err error) error {
+	var status huma.StatusError
+	var conflict *store.ConflictError
+	switch {
+	case errors.As(err, &status):
+		return status
+	case errors.As(err, &conflict):
+		return huma.Error409Conflict(conflict.Error())
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, ErrNotFound):
+		return huma.Error404NotFound(err.Error())
+	case errors.Is(err, store.ErrExists), errors.Is(err, ErrConflict):
+		return huma.Error409Conflict(err.Error())
+	case errors.Is(err, ErrInvalid):
+		return huma.Error422UnprocessableEntity(strings.TrimSuffix(err.Error(), ": "+ErrInvalid.Error()))
+	case errors.Is(err, ErrDisabled):
+		return huma.Error501NotImplemented(err.Error())
+	case errors.Is(err, store.ErrDiskFull):
+		return huma.NewError(http.StatusInsufficientStorage, "the disk under the state directory is full: nothing was changed; free some space and try again")
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		return huma.NewError(499, "the caller went away")
+	}
+	a.Log.Error("operation failed", "operation", op.id, "error", err)
+	return huma.Error500InternalServerError("internal error; the server's log has the details")
+}

@@ -1,0 +1,185 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/gabion-io/gabion/controlplane/proposal"
+	"github.com/gabion-io/gabion/controlplane/store"
+)
+
+// Proposals is the review work; *proposal.Desk is one.
+type Proposals interface {
+	Propose(context.Context, proposal.ProposeOptions) (proposal.Proposal, error)
+	Suggest(context.Context, proposal.SuggestRules) ([]proposal.Proposal, error)
+	Rehearse(ctx context.Context, id string, o proposal.RehearseOptions) (proposal.Proposal, error)
+	RehearseCandidate(ctx context.Context, candidate []byte, o proposal.RehearseOptions) (proposal.Rehearsal, error)
+	Accept(ctx context.Context, id, author string) (proposal.Acceptance, error)
+	Reject(ctx context.Context, id, author, reason string) (proposal.Proposal, error)
+	Get(ctx context.Context, id string) (proposal.Proposal, error)
+	List(ctx context.Context, state proposal.State) ([]proposal.Proposal, error)
+}
+
+// ProposalList lists proposals, newest first.
+type ProposalList struct {
+	Items []proposal.Proposal `json:"items"`
+}
+
+// ProposeRequest asks for an exclusion made from events.
+type ProposeRequest struct {
+	Events []string `json:"events" minItems:"1" maxItems:"1000" doc:"ids, or unambiguous prefixes of ids"`
+	Full   bool     `json:"full,omitempty" doc:"try every attack of the regression suite, however long it takes"`
+	DryRun bool     `json:"dryRun,omitempty" doc:"make it and do not keep it"`
+}
+
+// RejectRequest says why.
+type RejectRequest struct {
+	Reason string `json:"reason,omitempty" maxLength:"1000"`
+}
+
+func (a *api) proposalOperations() {
+	route(a, operation{id: "list-proposals", method: http.MethodGet, path: "/proposals", tag: "proposals", role: store.RoleViewer,
+		summary: "List proposals, newest first"}, a.listProposals)
+	route(a, operation{id: "get-proposal", method: http.MethodGet, path: "/proposals/{id}", tag: "proposals", role: store.RoleViewer,
+		summary: "Get a proposal with its evidence"}, a.getProposal)
+	route(a, operation{id: "propose", method: http.MethodPost, path: "/proposals", tag: "proposals", role: store.RoleEditor, status: http.StatusCreated,
+		summary: "Propose the narrowest exclusion that lets these events pass"}, a.propose)
+	route(a, operation{id: "suggest", method: http.MethodPost, path: "/proposals/suggest", tag: "proposals", role: store.RoleEditor,
+		summary: "Let gabion learn exclusions from the stored events"}, a.suggest)
+	route(a, operation{id: "accept-proposal", method: http.MethodPost, path: "/proposals/{id}/accept", tag: "proposals", role: store.RoleEditor,
+		summary: "Write the proposal's resource"}, a.acceptProposal)
+	route(a, operation{id: "reject-proposal", method: http.MethodPost, path: "/proposals/{id}/reject", tag: "proposals", role: store.RoleEditor,
+		summary: "Close the proposal without writing"}, a.rejectProposal)
+}
+
+// desk is the review work, or a clear no where there is none.
+func (a *api) desk() (Proposals, error) {
+	if a.Proposals == nil {
+		return nil, fmt.Errorf("proposals are %w", ErrDisabled)
+	}
+	return a.Proposals, nil
+}
+
+// deskError chooses the answer to what the review work refuses.
+func deskError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, proposal.ErrDecided), errors.Is(err, proposal.ErrBaseChanged):
+		return huma.Error409Conflict(err.Error())
+	case errors.Is(err, proposal.ErrNotExcludable), errors.Is(err, proposal.ErrInvalid):
+		return huma.Error422UnprocessableEntity(err.Error())
+	}
+	return err
+}
+
+type proposalInput struct {
+	ID string `path:"id" minLength:"1" maxLength:"64" pattern:"^[0-9A-Za-z_-]+$"`
+}
+
+type proposalsInput struct {
+	State proposal.State `query:"state" enum:"proposed,accepted,rejected"`
+}
+
+func (a *api) listProposals(ctx context.Context, in *proposalsInput) (*bodyOf[ProposalList], error) {
+	desk, err := a.desk()
+	if err != nil {
+		return nil, err
+	}
+	ps, err := desk.List(ctx, in.State)
+	return &bodyOf[ProposalList]{ProposalList{orEmpty(ps)}}, deskError(err)
+}
+
+func (a *api) getProposal(ctx context.Context, in *proposalInput) (*bodyOf[proposal.Proposal], error) {
+	desk, err := a.desk()
+	if err != nil {
+		return nil, err
+	}
+	p, err := desk.Get(ctx, in.ID)
+	return &bodyOf[proposal.Proposal]{p}, deskError(err)
+}
+
+func (a *api) propose(ctx context.Context, in *bodyOf[ProposeRequest]) (*bodyOf[proposal.Proposal], error) {
+	desk, err := a.desk()
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]string, len(in.Body.Events))
+	for i, prefix := range in.Body.Events {
+		e, err := a.findEvent(ctx, prefix)
+		if err != nil {
+			return nil, err
+		}
+		ids[i] = e.ID
+	}
+	p, err := desk.Propose(ctx, proposal.ProposeOptions{Events: ids, Author: caller(ctx).Name, Full: in.Body.Full, DryRun: in.Body.DryRun})
+	if err != nil {
+		return nil, deskError(err)
+	}
+	if !in.Body.DryRun {
+		a.note(ctx, "propose", p.ID, p.Title)
+	}
+	return &bodyOf[proposal.Proposal]{p}, nil
+}
+
+type suggestInput struct {
+	Body struct {
+		Since time.Time `json:"since,omitzero" required:"false" doc:"events looked at; absent: the last seven days"`
+	}
+}
+
+func (a *api) suggest(ctx context.Context, in *suggestInput) (*bodyOf[ProposalList], error) {
+	desk, err := a.desk()
+	if err != nil {
+		return nil, err
+	}
+	ps, err := desk.Suggest(ctx, proposal.SuggestRules{Since: in.Body.Since})
+	if err != nil {
+		return nil, deskError(err)
+	}
+	a.note(ctx, "suggest", "", fmt.Sprintf("%d proposals", len(ps)))
+	return &bodyOf[ProposalList]{ProposalList{orEmpty(ps)}}, nil
+}
+
+func (a *api) acceptProposal(ctx context.Context, in *proposalInput) (*bodyOf[proposal.Acceptance], error) {
+	desk, err := a.desk()
+	if err != nil {
+		return nil, err
+	}
+	out, err := desk.Accept(ctx, in.ID, caller(ctx).Name)
+	if err != nil {
+		return nil, deskError(err)
+	}
+	if out.Written {
+		a.settle(ctx)
+	}
+	return &bodyOf[proposal.Acceptance]{out}, nil
+}
+
+type rejectInput struct {
+	proposalInput
+	Body RejectRequest
+}
+
+func (a *api) rejectProposal(ctx context.Context, in *rejectInput) (*bodyOf[proposal.Proposal], error) {
+	desk, err := a.desk()
+	if err != nil {
+		return nil, err
+	}
+	p, err := desk.Reject(ctx, in.ID, caller(ctx).Name, in.Body.Reason)
+	return &bodyOf[proposal.Proposal]{p}, deskError(err)
+}
+
+// note writes an audit entry for what changed no resource. The work is done; that
+// the note could not be written is for the log, loudly.
+func (a *api) note(ctx context.Context, action, subject, text string) {
+	entry := store.AuditEntry{Author: caller(ctx).Name, Action: action, Resource: subject, Note: text}
+	if _, err := a.Store.Audit(context.WithoutCancel(ctx), entry); err != nil {
+		a.Log.Error("audit entry could not be written", "action", action, "subject", subject, "error", err)
+	}
+}

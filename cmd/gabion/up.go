@@ -1,0 +1,365 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gabion-io/gabion/controlplane/source/flags"
+	"github.com/gabion-io/gabion/controlplane/xds"
+	"github.com/gabion-io/gabion/internal/demo"
+	"github.com/gabion-io/gabion/internal/envoybin"
+	"github.com/gabion-io/gabion/internal/supervise"
+)
+
+type upOptions struct {
+	listen, upstream, admin, transport, envoy string
+	tlsCert, tlsKey                           string
+	files                                     []string
+	concurrency                               int
+	print                                     bool
+}
+
+func newUp(a *app) *cobra.Command {
+	var o upOptions
+	c := &cobra.Command{
+		Use:   "up",
+		Short: "Run everything on this machine: control plane, Envoy, WAF, and a demo application",
+		Long: `up runs the control plane, a managed real Envoy and the filter in one process
+tree, and prints the addresses and three requests to try. Nothing is blocked
+until you say so: the WAF begins in detect mode.
+
+Without --upstream it starts a demo application worth attacking. Ctrl-C drains
+Envoy and ends every process.`,
+		Example: `  gabion up                                       # in front of the demo application
+  gabion up --upstream http://127.0.0.1:3000      # in front of your own
+  gabion up -f policies/ --listen 0.0.0.0:443 --tls-cert cert.pem --tls-key key.pem
+  gabion up --transport extproc                   # the filter as a process beside Envoy
+  gabion up --print                               # the resources these flags stand for`,
+		Args: args(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error { return runUp(c.Context(), a, o) },
+	}
+	f := c.Flags()
+	f.StringVar(&o.listen, "listen", "127.0.0.1:8080", "address Envoy listens on")
+	f.StringVar(&o.upstream, "upstream", "", "URL of the application behind Envoy (default: the demo application)")
+	f.StringVar(&o.admin, "admin", "127.0.0.1:9090", "address of the control plane's REST API")
+	f.StringVar(&a.state, "state", "", "state directory (default $GABION_STATE, then ~/.local/state/gabion)")
+	f.StringArrayVarP(&o.files, "file", "f", nil, "file or directory of resources, watched; may be repeated")
+	f.StringVar(&o.transport, "transport", string(xds.Module), "how the filter is reached: module (inside Envoy) or extproc (a process beside it)")
+	f.IntVar(&o.concurrency, "concurrency", runtime.NumCPU(), "worker threads of Envoy")
+	f.StringVar(&o.tlsCert, "tls-cert", "", "PEM certificate: listen with TLS")
+	f.StringVar(&o.tlsKey, "tls-key", "", "PEM key of --tls-cert")
+	f.StringVar(&o.envoy, "envoy", "", "Envoy binary, 1.40.x (default: found)")
+	f.BoolVar(&o.print, "print", false, "print the resources these flags stand for, and exit")
+	return c
+}
+
+// runUp is the composition root of one machine, in the order of the flow of
+// data: demo application, control plane, filter, Envoy.
+func runUp(ctx context.Context, a *app, o upOptions) error {
+	began := a.now()
+	if err := o.check(); err != nil {
+		return err
+	}
+	if o.print {
+		return printFlagResources(a.out, o)
+	}
+	envoy, err := envoybin.Find(ctx, o.envoy)
+	if err != nil {
+		return err
+	}
+	moduleDir := ""
+	if o.transport == string(xds.Module) {
+		if moduleDir, err = findModule(a.env); err != nil {
+			return err
+		}
+	}
+	l, err := openLayout(stateDir(a.state, a.env))
+	if err != nil {
+		return err
+	}
+	unlock, err := l.lock("up")
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := o.portsFree(); err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(a.err, nil))
+
+	// The application behind Envoy, when none is given.
+	upstream, stopDemo, err := startUpstream(ctx, o, log)
+	if err != nil {
+		return err
+	}
+	defer stopDemo()
+
+	// What the flags say, as resources; and what Envoy must know to ask for the rest.
+	if err := writeUpFiles(l, o, upstream); err != nil {
+		return err
+	}
+
+	group := supervise.NewGroup(supervise.Options{Log: log, Output: a.err})
+	defer stopGroup(group, a.err)
+	stages, err := upStages(o, l, envoy.Path, moduleDir)
+	if err != nil {
+		return err
+	}
+	for _, stage := range stages {
+		if err := group.Start(ctx, stage...); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+	}
+	go o.followCertificate(ctx, l, upstream, log)
+	o.banner(a.out, l, envoy.Version, upstream, a.now().Sub(began))
+	select {
+	case <-ctx.Done():
+		fmt.Fprintln(a.out, "\nstopping: draining Envoy …")
+		return nil
+	case <-group.Ended():
+		return errors.New("a part of gabion ended and is not restarted; see the lines above")
+	}
+}
+
+// upStages are the children, in start order; they are stopped in reverse.
+func upStages(o upOptions, l layout, envoyPath, moduleDir string) ([][]supervise.Spec, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find the gabion executable: %w", err)
+	}
+	serve := []string{"serve", "--state", l.dir, "--admin", o.admin, "--transport", o.transport, "--resources", l.flagResources()}
+	for _, f := range o.files {
+		serve = append(serve, "-f", f)
+	}
+	stages := [][]supervise.Spec{{{
+		Name: "serve", Command: self, Args: serve,
+		Ready: readyURL("http://" + o.admin + "/readyz"), ReadyWithin: 60 * time.Second,
+	}}}
+	if o.transport == string(xds.ExtProc) {
+		stages = append(stages, []supervise.Spec{{
+			Name: "filter", Command: self, Args: []string{"filter", "--state", l.dir},
+			Ready: readySocket(l.filterSocket()),
+		}})
+	}
+	return append(stages, []supervise.Spec{envoySpec(o, l, envoyPath, moduleDir)}), nil
+}
+
+func stopGroup(g *supervise.Group, errOut io.Writer) {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := g.Stop(ctx); err != nil {
+		fmt.Fprintln(errOut, "gabion: stop:", err)
+	}
+}
+
+// startUpstream gives the URL of the application behind Envoy; without one in
+// the flags it runs the demo application in this process.
+func startUpstream(ctx context.Context, o upOptions, log *slog.Logger) (string, func(), error) {
+	if o.upstream != "" {
+		return o.upstream, func() {}, nil
+	}
+	ln, err := net.Listen("tcp", demoAddress)
+	if err != nil { // taken: any other will do, nobody types it
+		if ln, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			return "", nil, fmt.Errorf("start the demo application: %w", err)
+		}
+	}
+	// It outlives ctx until Envoy has drained.
+	demoCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := demo.Run(demoCtx, ln, demo.Options{Log: log}); err != nil {
+			log.Error("the demo application ended", "error", err)
+		}
+	}()
+	return "http://" + ln.Addr().String(), func() { cancel(); <-done }, nil
+}
+
+// demoAddress is preferred, so that --print and repeated runs agree.
+const demoAddress = "127.0.0.1:8081"
+
+// resources are what the flags stand for, as text.
+func (o upOptions) resources(upstream string) ([]byte, error) {
+	up := flags.Up{Listen: o.listen, Upstream: upstream, Record: true}
+	for _, f := range []struct {
+		flag, path string
+		to         *[]byte
+	}{{"--tls-cert", o.tlsCert, &up.TLSCert}, {"--tls-key", o.tlsKey, &up.TLSKey}} {
+		if f.path == "" {
+			continue
+		}
+		pem, err := os.ReadFile(f.path)
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", f.flag, err)
+		}
+		*f.to = pem
+	}
+	text, err := flags.Text(up)
+	return []byte(text), err
+}
+
+func printFlagResources(w io.Writer, o upOptions) error {
+	upstream := o.upstream
+	if upstream == "" {
+		upstream = "http://" + demoAddress
+	}
+	text, err := o.resources(upstream)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(text)
+	return err
+}
+
+func writeUpFiles(l layout, o upOptions, upstream string) error {
+	text, err := o.resources(upstream)
+	if err != nil {
+		return err
+	}
+	if err := replaceFile(l.flagResources(), text); err != nil {
+		return err
+	}
+	bootstrap, err := xds.Bootstrap(xds.BootstrapOptions{
+		NodeID: "up-" + hostname(), Cluster: "gabion",
+		ADSSocket: l.adsSocket(), ALSSocket: l.adsSocket(), AdminSocket: l.envoySocket(),
+	})
+	if err != nil {
+		return err
+	}
+	return replaceFile(l.bootstrap(), bootstrap)
+}
+
+// followCertificate rewrites the flags' resources when the certificate files
+// change, so that a renewal needs no restart. Files caught half renewed are
+// tried again at the next look.
+func (o upOptions) followCertificate(ctx context.Context, l layout, upstream string, log *slog.Logger) {
+	if o.tlsCert == "" {
+		return
+	}
+	last, _ := o.resources(upstream)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Second):
+		}
+		text, err := o.resources(upstream)
+		if err != nil || bytes.Equal(text, last) {
+			continue
+		}
+		if err := replaceFile(l.flagResources(), text); err != nil {
+			log.Error("the renewed certificate could not be taken over", "error", err)
+			continue
+		}
+		last = text
+		log.Info("certificate renewed", "file", o.tlsCert)
+	}
+}
+
+func hostname() string {
+	host, err := os.Hostname()
+	if err != nil || host == "" {
+		return "localhost"
+	}
+	return host
+}
+
+// replaceFile writes a file whole or not at all.
+func replaceFile(path string, content []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path))
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	_, err = f.Write(content)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+func (o upOptions) check() error {
+	for name, addr := range map[string]string{"--listen": o.listen, "--admin": o.admin} {
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			return usageError{fmt.Errorf("%s %q: want ADDRESS:PORT, for example 127.0.0.1:8080", name, addr)}
+		}
+	}
+	if o.transport != string(xds.Module) && o.transport != string(xds.ExtProc) {
+		return usageError{fmt.Errorf("--transport %q: want module or extproc", o.transport)}
+	}
+	if o.concurrency < 1 {
+		return usageError{fmt.Errorf("--concurrency %d: want at least 1", o.concurrency)}
+	}
+	if (o.tlsCert == "") != (o.tlsKey == "") {
+		return usageError{errors.New("--tls-cert and --tls-key go together")}
+	}
+	if o.upstream == "" {
+		return nil
+	}
+	u, err := url.Parse(o.upstream)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || strings.Trim(u.Path, "/") != "" {
+		return usageError{fmt.Errorf("--upstream %q: want http://HOST[:PORT] or https://HOST[:PORT], without a path", o.upstream)}
+	}
+	return nil
+}
+
+// portsFree tells about a taken port before anything is started: Envoy and the
+// control plane would only say so in their logs.
+func (o upOptions) portsFree() error {
+	for _, p := range []struct{ flag, addr string }{{"--listen", o.listen}, {"--admin", o.admin}} {
+		ln, err := net.Listen("tcp", p.addr)
+		if err != nil {
+			return withHint(fmt.Errorf("listen on %s: %w", p.addr, err), "choose another address with %s ADDRESS:PORT", p.flag)
+		}
+		ln.Close()
+	}
+	return nil
+}
+
+func (o upOptions) banner(w io.Writer, l layout, version, upstream string, took time.Duration) {
+	scheme, insecure := "http", ""
+	if o.tlsCert != "" {
+		scheme, insecure = "https", "-k "
+	}
+	base := scheme + "://" + o.listen
+	behind := upstream
+	if o.upstream == "" {
+		behind = "the demo application at " + upstream
+	}
+	fmt.Fprintf(w, `
+gabion is up after %.1f s: Envoy %s, filter transport %s
+  traffic  %s → %s
+  admin    http://%s (token in %s)
+  state    %s
+  mode     detect unless a WAFPolicy says otherwise: nothing is blocked
+
+Try, in another terminal:
+  curl -i %s'%s/search?q=tea'
+  curl -i %s'%s/search?q=1%%27%%20OR%%20%%271%%27=%%271'
+  curl -i %s'%s/search?q=<script>alert(1)</script>'
+and see what they left behind:
+  gabion waf events
+Ctrl-C stops everything.
+`, took.Seconds(), version, o.transport, base, behind, o.admin, l.adminToken(), l.dir, insecure, base, insecure, base, insecure, base)
+}

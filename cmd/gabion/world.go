@@ -1,0 +1,230 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
+	"github.com/gabion-io/gabion/controlplane/compile"
+	"github.com/gabion-io/gabion/controlplane/proposal"
+	"github.com/gabion-io/gabion/controlplane/reconcile"
+	"github.com/gabion-io/gabion/controlplane/server"
+	"github.com/gabion-io/gabion/controlplane/source"
+	"github.com/gabion-io/gabion/controlplane/store"
+	"github.com/gabion-io/gabion/filters"
+)
+
+// world shows the reconciler to the REST API (server.Live) and to proposals
+// (proposal.World), each in its own words.
+type world struct {
+	loop  *reconcile.Loop
+	store *store.Store
+}
+
+func (w *world) ready(context.Context) error {
+	if w.loop.State() == nil {
+		return errors.New("no configuration has been compiled yet")
+	}
+	return nil
+}
+
+func (w *world) State() server.State {
+	s := w.loop.State()
+	if s == nil {
+		return server.State{}
+	}
+	return server.State{Set: s.Set, Conditions: s.Conditions, IR: s.Compiled.IR, Options: w.loop.CompileOptions(), Version: s.Snapshot.ID()}
+}
+
+func (w *world) Settle(ctx context.Context) (string, error) {
+	s, err := w.loop.Settle(ctx)
+	if s == nil {
+		return "", err
+	}
+	return s.Snapshot.ID(), err
+}
+
+func (w *world) Preview(_ context.Context, candidate source.Set) (server.Preview, error) {
+	before := w.loop.State()
+	after, err := w.loop.Preview(candidate)
+	if err != nil {
+		return server.Preview{}, err
+	}
+	p := server.Preview{Conditions: after.Conditions}
+	if before != nil {
+		if p.Before, err = envoyResources(before); err != nil {
+			return server.Preview{}, err
+		}
+	}
+	p.After, err = envoyResources(after)
+	return p, err
+}
+
+func envoyResources(s *reconcile.State) ([]server.EnvoyResource, error) {
+	dumped, err := s.Snapshot.Dump()
+	if err != nil {
+		return nil, err
+	}
+	out := make([]server.EnvoyResource, len(dumped))
+	for i, d := range dumped {
+		out[i] = server.EnvoyResource{Type: d.Type, Name: d.Name, JSON: d.JSON}
+	}
+	return out, nil
+}
+
+// Resource returns a resource as it stands, whoever owns it. One of the flags of
+// `gabion up` is not the store's: it has revision 0 there, and writing it makes
+// the store its owner.
+func (w *world) Resource(_ context.Context, k store.Key) (proposal.Resource, error) {
+	s := w.loop.State()
+	if s == nil {
+		return proposal.Resource{}, store.ErrNotFound
+	}
+	item, ok := s.Set.Get(v1alpha1.Key{Kind: k.Kind, Namespace: k.Namespace, Name: k.Name})
+	if !ok {
+		return proposal.Resource{}, fmt.Errorf("%s: %w", k, store.ErrNotFound)
+	}
+	r := proposal.Resource{Resource: store.Resource{Key: k, Manifest: item.Manifest, Time: item.Updated}}
+	switch item.Origin {
+	case source.File:
+		r.Origin, r.File = store.OriginFile, item.File
+	case source.Store:
+		r.Origin, r.Revision = store.OriginStore, item.Revision
+	}
+	return r, nil
+}
+
+// Effective compiles the resources, with a candidate in place of the one it
+// names, into the filter's tables.
+func (w *world) Effective(_ context.Context, candidate []byte) (map[string]filters.Table, error) {
+	s := w.loop.State()
+	if s == nil {
+		return nil, errors.New("no configuration has been compiled yet")
+	}
+	compiled := s.Compiled
+	if candidate != nil {
+		set, key, err := withCandidate(s.Set, candidate)
+		if err != nil {
+			return nil, err
+		}
+		o := w.loop.CompileOptions()
+		compiled = compile.Compile(set, o)
+		if err := refused(compiled.Conditions, key); err != nil {
+			return nil, err
+		}
+	}
+	tables := map[string]filters.Table{}
+	for _, listener := range compiled.IR.Listeners {
+		if listener.FilterTable == nil {
+			continue
+		}
+		var t filters.Table
+		if err := json.Unmarshal(listener.FilterTable, &t); err != nil {
+			return nil, fmt.Errorf("read the table of listener %s: %w", listener.Name, err)
+		}
+		tables[listener.Name] = t
+	}
+	return tables, nil
+}
+
+// withCandidate puts one manifest in place of the resource it names.
+func withCandidate(set source.Set, manifest []byte) (source.Set, v1alpha1.Key, error) {
+	objects, problems := v1alpha1.Decode("candidate", manifest)
+	if len(problems) > 0 {
+		return source.Set{}, v1alpha1.Key{}, problems[0]
+	}
+	if len(objects) != 1 {
+		return source.Set{}, v1alpha1.Key{}, fmt.Errorf("a candidate is one resource, this has %d", len(objects))
+	}
+	key := v1alpha1.KeyOf(objects[0])
+	items := slices.Clone(set.Items())
+	item := source.Item{Object: objects[0], Origin: source.Store, Manifest: manifest}
+	if i := slices.IndexFunc(items, func(i source.Item) bool { return i.Key() == key }); i >= 0 {
+		item.Origin, item.Created = items[i].Origin, items[i].Created
+		items[i] = item
+	} else {
+		items = append(items, item)
+	}
+	return source.NewSet(items, nil), key, nil
+}
+
+// refused is an error when a resource has a condition that keeps it from acting.
+func refused(conditions []v1alpha1.Condition, key v1alpha1.Key) error {
+	for _, c := range conditions {
+		if c.Key() == key && c.Type == v1alpha1.Accepted && c.Bad() {
+			return fmt.Errorf("%s: %s", strings.TrimSpace(key.String()+" "+c.Path), c.Message)
+		}
+	}
+	return nil
+}
+
+// recordRevisions keeps every revision of resources that files own, so that
+// they can be looked up and rolled back to like any other.
+func recordRevisions(st *store.Store, log *slog.Logger) func(context.Context, *reconcile.State) {
+	known := map[store.Key]source.Item{}
+	return func(ctx context.Context, s *reconcile.State) {
+		seen := map[store.Key]bool{}
+		for _, i := range s.Set.Items() {
+			if i.Origin != source.File {
+				continue
+			}
+			key := i.Key()
+			k := store.Key{Kind: key.Kind, Namespace: key.Namespace, Name: key.Name}
+			seen[k] = true
+			if before, ok := known[k]; ok && bytes.Equal(before.Manifest, i.Manifest) {
+				continue
+			}
+			if record(ctx, st, log, k, i, false) {
+				known[k] = i
+			}
+		}
+		for k, i := range known {
+			if !seen[k] && record(ctx, st, log, k, i, true) {
+				delete(known, k)
+			}
+		}
+	}
+}
+
+func record(ctx context.Context, st *store.Store, log *slog.Logger, k store.Key, i source.Item, deleted bool) bool {
+	// Secrets stay where their owner put them: no copy of a key in the history.
+	if k.Kind == v1alpha1.KindSecret {
+		return true
+	}
+	r := store.Resource{Key: k, Origin: store.OriginFile, Manifest: i.Manifest, Author: i.File}
+	if _, err := st.RecordRevision(ctx, r, deleted); err != nil {
+		log.Error("a revision was not recorded", "resource", k.String(), "error", err)
+		return false
+	}
+	return true
+}
+
+// lostRecordings counts exchanges that were to be recorded and are known to be
+// lost.
+func lostRecordings(st *store.Store) func(context.Context) uint64 {
+	return func(ctx context.Context) (lost uint64) {
+		all, err := st.Coverage(ctx)
+		if err != nil {
+			return 0
+		}
+		for _, c := range all {
+			if strings.HasPrefix(c.Source, "recording") {
+				lost += c.Lost
+			}
+		}
+		return lost
+	}
+}
+
+// readToken reads a token file.
+func readToken(path string) (string, error) {
+	b, err := os.ReadFile(path)
+	return strings.TrimSpace(string(b)), err
+}

@@ -1,0 +1,185 @@
+// Command waf measures what a request costs in the proxy: Envoy plain, Envoy
+// with the module, Envoy with ext_proc, and nginx with libmodsecurity on the same
+// rule set, all in front of the same upstream, in one interleaved run. The figure
+// that counts is CPU time of the proxy's processes per request: latency on a
+// shared machine is noise, and is reported beside it.
+//
+// It prints one JSON line per contender and case, then a table.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"slices"
+	"time"
+)
+
+// contender is one proxy under test.
+type contender struct {
+	name  string
+	base  string       // URL it listens on
+	pids  func() []int // whose CPU time counts
+	close func()
+}
+
+// figure is what one contender did in one case.
+type figure struct {
+	Contender string  `json:"contender"`
+	Case      string  `json:"case"`
+	Requests  int     `json:"requests"`
+	CPUMicros float64 `json:"cpu_us_per_request"`
+	P50Micros float64 `json:"p50_us"`
+	P99Micros float64 `json:"p99_us"`
+	RSSMiB    float64 `json:"rss_mib"`
+	Other     int     `json:"not_200,omitempty"`
+
+	cpu       time.Duration
+	latencies []time.Duration
+}
+
+func main() {
+	rounds := flag.Int("rounds", 12, "interleaved rounds")
+	perRound := flag.Int("requests", 200, "requests per contender, case and round")
+	applies := flag.Int("applies", 10, "policy changes timed")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, *rounds, *perRound, *applies); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, rounds, perRound, applies int) error {
+	upstream, stopUpstream, err := startUpstream()
+	if err != nil {
+		return err
+	}
+	defer stopUpstream()
+	contenders, err := startAll(ctx, upstream)
+	for _, c := range contenders {
+		defer c.close()
+	}
+	if err != nil {
+		return err
+	}
+	figures, err := measure(ctx, contenders, rounds, perRound)
+	if err != nil {
+		return err
+	}
+	out := json.NewEncoder(os.Stdout)
+	for _, f := range figures {
+		if err := out.Encode(f); err != nil {
+			return err
+		}
+	}
+	table(os.Stdout, figures)
+	return timeApplies(ctx, contenders, applies)
+}
+
+// startUpstream answers everything with a small JSON document, in this process,
+// so that it costs the contenders the same.
+func startUpstream() (string, func(), error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", nil, err
+	}
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, `{"ok":true,"items":[{"id":1,"name":"rope"},{"id":2,"name":"lamp"}]}`)
+	})}
+	go srv.Serve(ln)
+	return "http://" + ln.Addr().String(), func() { srv.Close() }, nil
+}
+
+// measure sends the same requests to every contender in turns.
+func measure(ctx context.Context, contenders []contender, rounds, perRound int) ([]*figure, error) {
+	cases := []struct {
+		name string
+		make func(*mix, string) *http.Request
+	}{{"GET", (*mix).get}, {"POST 1 KB JSON", (*mix).post}}
+	var figures []*figure
+	for _, c := range cases {
+		row := make([]*figure, len(contenders))
+		for i, k := range contenders {
+			row[i] = &figure{Contender: k.name, Case: c.name}
+		}
+		for round := range rounds + 1 {
+			for i, k := range contenders {
+				m := newMix(uint64(round)) // equal requests for every contender
+				f := row[i]
+				if round == 0 { // warm up: connections, caches, lazily compiled code
+					f = &figure{}
+				}
+				if err := f.burst(ctx, k, perRound, func() *http.Request { return c.make(m, k.base) }); err != nil {
+					return nil, fmt.Errorf("%s, %s: %w", k.name, c.name, err)
+				}
+			}
+		}
+		for _, f := range row {
+			f.finish()
+		}
+		figures = append(figures, row...)
+	}
+	return figures, nil
+}
+
+var client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 4, DisableCompression: true}, Timeout: 30 * time.Second}
+
+// burst sends n requests on one kept-alive connection.
+func (f *figure) burst(ctx context.Context, k contender, n int, make func() *http.Request) error {
+	pids := k.pids()
+	before, err := cpuTime(pids)
+	if err != nil {
+		return err
+	}
+	for range n {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		began := time.Now()
+		resp, err := client.Do(make())
+		if err != nil {
+			return err
+		}
+		io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		f.latencies = append(f.latencies, time.Since(began))
+		if resp.StatusCode != http.StatusOK {
+			f.Other++
+		}
+	}
+	after, err := cpuTime(pids)
+	if err != nil {
+		return err
+	}
+	f.cpu += after - before
+	f.Requests += n
+	f.RSSMiB = float64(rss(pids)) / (1 << 20)
+	return nil
+}
+
+func (f *figure) finish() {
+	slices.Sort(f.latencies)
+	at := func(q float64) float64 {
+		return float64(f.latencies[int(q*float64(len(f.latencies)-1))].Nanoseconds()) / 1000
+	}
+	f.CPUMicros = float64(f.cpu.Nanoseconds()) / 1000 / float64(f.Requests)
+	f.P50Micros, f.P99Micros = at(0.50), at(0.99)
+}
+
+func table(w io.Writer, figures []*figure) {
+	fmt.Fprintf(w, "\n| case | contender | CPU µs/request | p50 µs | p99 µs | RSS MiB | requests | not 200 |\n|---|---|---:|---:|---:|---:|---:|---:|\n")
+	for _, f := range figures {
+		fmt.Fprintf(w, "| %s | %s | %.0f | %.0f | %.0f | %.0f | %d | %d |\n",
+			f.Case, f.Contender, f.CPUMicros, f.P50Micros, f.P99Micros, f.RSSMiB, f.Requests, f.Other)
+	}
+}

@@ -7,12 +7,13 @@ import (
 
 // Rule ids gabion gives to rules of its own making. Custom rules use 1–99,999.
 const (
-	maxCustomID   = 99_999
-	exclusionID   = 100_000 // + index of the exclusion
-	maxExclusions = 100_000
-	setupID       = 900_990 // the id CRS's own setup file uses
-	FirstBaseID   = 200_000
-	LastBaseID    = 200_009
+	maxCustomID    = 99_999
+	exclusionID    = 100_000 // + index of the exclusion
+	maxExclusions  = 100_000
+	setupID        = 900_990 // the id CRS's own setup file uses
+	responseBodyID = 200_019
+	FirstBaseID    = 200_000
+	LastBaseID     = 200_009
 )
 
 // Limits are the engine's sizes. The chain cuts bodies before the engine sees
@@ -44,6 +45,10 @@ func engineDirectives(s Settings, l Limits, detect bool) string {
 	line("SecAuditEngine Off")
 	for phase := 1; phase <= 5; phase++ {
 		line(`SecDefaultAction "phase:%d,log,auditlog,pass"`, phase)
+	}
+	if l.ResponseBody > 0 {
+		// Which bodies are shown is the chain's decision; the engine inspects what it is shown.
+		line("SecAction \"id:%d,phase:3,pass,nolog,ctl:forceResponseBodyVariable=On\"", responseBodyID)
 	}
 	return b.String()
 }

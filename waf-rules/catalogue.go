@@ -77,6 +77,8 @@ func describe(file string, d directive, parsed secRule) Rule {
 			r.ID, _ = strconv.Atoi(a.value)
 		case "phase":
 			r.Phase = phaseNumber(a.value)
+		case "status":
+			r.Status, _ = strconv.Atoi(a.value)
 		case "severity":
 			r.Severity = severityName(a.value)
 		case "msg":

@@ -10,6 +10,7 @@ type Rule struct {
 	Severity        string   `json:"severity,omitempty"` // "critical", …
 	Score           int      `json:"score,omitempty"`    // points one match adds
 	Outbound        bool     `json:"outbound,omitempty"` // the points are for the response
+	Status          int      `json:"status,omitempty"`   // of a rule that denies by itself and says how
 	Message         string   `json:"message,omitempty"`
 	Tags            []string `json:"tags,omitempty"`
 	Variables       []string `json:"variables,omitempty"`

@@ -1,51 +1,144 @@
 package chain
 
-import "github.com/gabion-io/gabion/filters"
+import (
+	"runtime/debug"
+	"time"
+
+	"github.com/gabion-io/gabion/filters"
+	"github.com/gabion-io/gabion/filters/waf"
+)
 
 // Exchange is one request with its response. Its methods are called in the
 // order of the message, by one goroutine at a time (which may change between
 // calls). Each recovers its own panics and answers by the failure mode.
-type Exchange struct{}
+type Exchange struct {
+	table   *Table
+	runtime *Runtime
+	key     string
+	binding filters.Binding
+	policy  *policy // nil: nothing governs
+	unknown bool    // the key is in no binding
+	id      string
+	began   time.Time
+
+	tx        *waf.Transaction // nil: no engine, or given up
+	request   *filters.RequestHead
+	response  *filters.ResponseHead
+	req, resp body
+	judged    bool // the request has been inspected
+	passed    bool // the response has been inspected
+	stream    string
+
+	denied   *verdict // what block mode does
+	answered *filters.Reply
+	failure  string // why inspection was given up
+	partial  []string
+	status   int // of the response seen
+	spent    time.Duration
+
+	record  *filters.Record
+	sampled bool
+
+	finding  []byte
+	stale    bool
+	complete bool
+}
+
+// verdict is a denial, carried out in block mode and reported in detect.
+type verdict struct {
+	status   int
+	location string
+	reason   string
+	engine   string // "waf" or "chain"
+}
 
 // Bodies says what of the bodies the chain wants shown; a transport that must
 // ask for bodies (ext_proc) reads it after RequestHeaders or ResponseHeaders.
 type Bodies struct {
 	Request  bool // show request body chunks
-	Response bool // show response headers' body chunks
+	Response bool // show response body chunks
 	// HoldRequest and HoldResponse: chunks must be shown before they are
 	// forwarded; otherwise they may be shown as they pass.
 	HoldRequest, HoldResponse bool
 }
 
 // Wants reports which bodies still have to be shown.
-func (x *Exchange) Wants() Bodies { panic("todo") }
+func (x *Exchange) Wants() Bodies {
+	if x.answered != nil || x.complete {
+		return Bodies{}
+	}
+	recording := x.record != nil
+	return Bodies{
+		Request:      x.req.inspect || recording && x.stream == "" && !x.req.finished,
+		Response:     x.resp.inspect || recording && x.stream == "" && !x.resp.finished && (x.response == nil || responseStream(x.response) == ""),
+		HoldRequest:  x.req.inspect && x.blocks(),
+		HoldResponse: x.resp.inspect && x.blocks(),
+	}
+}
 
-// Active reports whether anything is left to inspect; when false a transport
-// may skip to Complete.
-func (x *Exchange) Active() bool { panic("todo") }
+// Active reports whether anything is left to inspect or record; when false a
+// transport may skip to Complete.
+func (x *Exchange) Active() bool {
+	if x.complete || x.answered != nil {
+		return false
+	}
+	return x.record != nil || x.tx != nil || x.request == nil && (x.policy != nil || x.unknown)
+}
 
-// RequestHeaders shows the request head. end: there is no body and no trailers.
-// With Hold the transport keeps the head and shows the body.
-func (x *Exchange) RequestHeaders(h *filters.RequestHead, end bool) filters.Step { panic("todo") }
+// ID is the exchange's id, which its Event will bear; "" when nothing governs it.
+func (x *Exchange) ID() string { return x.id }
 
-// RequestBody shows a chunk, which is copied if kept. end marks the last; it
-// may be empty. Call it with end (and no bytes) when trailers end the body.
-func (x *Exchange) RequestBody(chunk []byte, end bool) filters.Step { panic("todo") }
+func (x *Exchange) blocks() bool { return x.policy != nil && x.policy.Mode == filters.ModeBlock }
 
-// ResponseHeaders shows the response head, also of a reply Envoy made itself
-// (not of a Deny of this chain).
-func (x *Exchange) ResponseHeaders(h *filters.ResponseHead, end bool) filters.Step { panic("todo") }
+// guard runs one hook. A panic inside gives the inspection up and is answered
+// by the failure mode; it never reaches the transport.
+func (x *Exchange) guard(hook string, step func() filters.Step) (out filters.Step) {
+	if x.complete || x.answered != nil {
+		return filters.Step{}
+	}
+	start := time.Now()
+	defer func() {
+		x.spent += time.Since(start)
+		if p := recover(); p != nil {
+			x.runtime.panics.Add(1)
+			x.runtime.o.Log.Error("filter panicked", "hook", hook, "panic", p, "stack", string(debug.Stack()))
+			out = x.giveUp("panic in " + hook)
+		}
+	}()
+	return step()
+}
 
-// ResponseBody shows a chunk, which is copied if kept.
-func (x *Exchange) ResponseBody(chunk []byte, end bool) filters.Step { panic("todo") }
+// giveUp ends inspection. The transaction is left to the garbage collector: it
+// may be in any state, and must not go back into a pool.
+func (x *Exchange) giveUp(why string) filters.Step {
+	x.tx, x.judged, x.passed = nil, true, true
+	x.req.inspect, x.resp.inspect = false, false
+	x.failure, x.stale = "inspection failed: "+why, true
+	if x.policy == nil || !x.policy.failsClosed() {
+		return filters.Step{}
+	}
+	return x.deny(verdict{status: 503, reason: x.failure, engine: "chain"})
+}
 
-// Finding is the JSON of the Event as known so far, nil when there is none.
-// Cheap when nothing changed since the last call.
-func (x *Exchange) Finding() []byte { panic("todo") }
+// deny carries a verdict out, or only remembers it.
+func (x *Exchange) deny(v verdict) filters.Step {
+	x.stale = true
+	if x.denied == nil {
+		x.denied = &v
+	}
+	enforced := x.blocks() || x.unknown
+	if !enforced || x.complete {
+		return filters.Step{}
+	}
+	x.req.inspect, x.resp.inspect = false, false
+	x.answered = x.reply(*x.denied)
+	return filters.Step{Do: filters.Deny, Reply: x.answered}
+}
 
-// ID is the exchange's id, which its Event will bear.
-func (x *Exchange) ID() string { panic("todo") }
-
-// Complete ends the exchange, exactly once, however the stream ended: it spools
-// the event, records, and frees everything. Nil when there was no finding.
-func (x *Exchange) Complete() *filters.Event { panic("todo") }
+// hold is the answer while a body is being collected.
+func (x *Exchange) hold() filters.Step {
+	if x.blocks() {
+		return filters.Step{Do: filters.Hold}
+	}
+	return filters.Step{}
+}

@@ -1,21 +1,203 @@
 package chain
 
-import "github.com/gabion-io/gabion/filters"
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"runtime/debug"
+	"sort"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
 
-type policy struct{}
+	"github.com/gabion-io/gabion/filters"
+	"github.com/gabion-io/gabion/filters/waf"
+)
 
 // Runtime holds the compiled policies of a process. A policy is compiled once
 // per distinct content, shared by every Table that names it, and freed when the
 // last of them is released. Safe for concurrent use.
-type Runtime struct{ o Options }
+type Runtime struct {
+	o        Options
+	compiler *waf.Compiler
+
+	mu       sync.Mutex
+	policies map[string]*policy
+	sinks    map[string]*sink
+
+	compiled, panics, eventsDropped, recordsDropped, unknown atomic.Uint64
+}
+
+// sink is an open spool shared by the tables that name it.
+type sink struct {
+	key     string
+	events  EventSink
+	records RecordSink
+	users   int
+}
 
 // NewRuntime gives an empty runtime.
-func NewRuntime(o Options) *Runtime { return &Runtime{o} }
+func NewRuntime(o Options) *Runtime {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.NewID == nil {
+		o.NewID = newULID
+	}
+	if o.Random == nil {
+		o.Random = rand.Float64
+	}
+	if o.Spools == nil {
+		o.Spools = diskSpools{}
+	}
+	return &Runtime{o: o, compiler: waf.NewCompiler(), policies: map[string]*policy{}, sinks: map[string]*sink{}}
+}
 
 // Load decodes a filters.Table strictly (unknown fields are errors) and compiles
 // its policies. The error names the policy and where it is used. A Table that
 // was loaded is ready: Begin on it compiles nothing.
-func (r *Runtime) Load(config []byte) (*Table, error) { panic("todo") }
+func (r *Runtime) Load(config []byte) (*Table, error) {
+	t := &Table{runtime: r, policies: map[string]*policy{}}
+	t.users.Store(1)
+	if err := decodeStrict(config, &t.config); err != nil {
+		return nil, fmt.Errorf("decode filter table: %w", err)
+	}
+	if err := t.link(); err != nil {
+		return nil, fmt.Errorf("load filter table of listener %q: %w", t.config.Listener, err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.fill(t); err != nil {
+		r.drop(t)
+		return nil, fmt.Errorf("load filter table of listener %q: %w", t.config.Listener, err)
+	}
+	if n := t.config.MemLimit; n > 0 {
+		debug.SetMemoryLimit(n)
+	}
+	return t, nil
+}
+
+// fill compiles and opens what t names; r.mu is held.
+func (r *Runtime) fill(t *Table) error {
+	for _, id := range sortedKeys(t.config.Policies) {
+		p, err := r.acquire(id, t.config.Policies[id])
+		if err != nil {
+			return fmt.Errorf("policy %s of %s: %w", id, t.usedBy(id), err)
+		}
+		t.policies[id] = p
+	}
+	if s := t.config.Spool; s != nil {
+		open := func() (*sink, error) {
+			e, err := r.o.Spools.Events(*s)
+			return &sink{events: e}, err
+		}
+		if err := r.attach(t, "events", s, open); err != nil {
+			return err
+		}
+	}
+	if s := t.config.Record; s != nil {
+		open := func() (*sink, error) {
+			e, err := r.o.Spools.Recordings(*s)
+			return &sink{records: e}, err
+		}
+		// Which exchanges are kept is the table's business, where they go is the sink's.
+		place := filters.Record{Name: s.Name, Dir: s.Dir, MaxBytes: s.MaxBytes, PublicKey: s.PublicKey}
+		if err := r.attach(t, "records", place, open); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// acquire compiles or shares a policy; r.mu is held. Policies are told apart by
+// their content, not by the name they come under.
+func (r *Runtime) acquire(id string, p filters.Policy) (*policy, error) {
+	hash := filters.PolicyID(p)
+	if have := r.policies[hash]; have != nil {
+		have.users++
+		return have, nil
+	}
+	made, err := compile(r.compiler, hash, p)
+	if err != nil {
+		return nil, err
+	}
+	r.compiled.Add(1)
+	made.users = 1
+	r.policies[hash] = made
+	return made, nil
+}
+
+func (r *Runtime) attach(t *Table, kind string, place any, open func() (*sink, error)) error {
+	b, err := json.Marshal(place)
+	if err != nil {
+		return err
+	}
+	key := kind + string(b)
+	s := r.sinks[key]
+	if s == nil {
+		if s, err = open(); err != nil {
+			return err
+		}
+		s.key = key
+		r.sinks[key] = s
+	}
+	s.users++
+	if s.events != nil {
+		t.events = s
+	} else {
+		t.records = s
+	}
+	return nil
+}
+
+// drop gives back what t holds; r.mu is held.
+func (r *Runtime) drop(t *Table) {
+	for _, p := range t.policies {
+		if p.users--; p.users > 0 {
+			continue
+		}
+		delete(r.policies, p.id)
+		if p.engine != nil {
+			p.engine.Release()
+		}
+	}
+	for _, s := range []*sink{t.events, t.records} {
+		if s == nil {
+			continue
+		}
+		if s.users--; s.users > 0 {
+			continue
+		}
+		delete(r.sinks, s.key)
+		// A sink may flush when it is closed; that must not hold up a request.
+		go r.closeSink(s)
+	}
+	t.policies, t.events, t.records = nil, nil, nil
+}
+
+func (r *Runtime) closeSink(s *sink) {
+	defer func() {
+		if recover() != nil {
+			r.panics.Add(1)
+		}
+	}()
+	if err := s.close(); err != nil {
+		r.o.Log.Warn("spool did not close", "error", err)
+	}
+}
+
+func (s *sink) close() error {
+	if s.events != nil {
+		return s.events.Close()
+	}
+	return s.records.Close()
+}
 
 // Stats are counters since the runtime began.
 type Stats struct {
@@ -28,22 +210,49 @@ type Stats struct {
 }
 
 // Stats reads the counters.
-func (r *Runtime) Stats() Stats { panic("todo") }
+func (r *Runtime) Stats() Stats {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return Stats{Policies: len(r.policies), Compiled: r.compiled.Load(), Panics: r.panics.Load(),
+		EventsDropped: r.eventsDropped.Load(), RecordsDropped: r.recordsDropped.Load(), UnknownKeys: r.unknown.Load()}
+}
 
-// Close drains and closes the spools. Tables must have been released.
-func (r *Runtime) Close() error { return nil }
+// Close closes the spools that are still open and returns when they are on
+// disk. Tables should have been released.
+func (r *Runtime) Close() error {
+	r.mu.Lock()
+	sinks := r.sinks
+	r.sinks = map[string]*sink{}
+	r.mu.Unlock()
+	var errs []error
+	for _, s := range sinks {
+		errs = append(errs, s.close())
+	}
+	return errors.Join(errs...)
+}
 
-// Table is one loaded configuration. It is immutable; exchanges that began on
-// it finish on it, also after Release.
-type Table struct{}
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}
 
-// Config is the decoded table. Not to be changed.
-func (t *Table) Config() *filters.Table { panic("todo") }
-
-// Release says no further Begin will come. Compiled policies are freed when the
-// last exchange on it has completed. Idempotent.
-func (t *Table) Release() {}
-
-// Begin starts an exchange under a route's key. It never fails: an unknown key
-// is judged by Table.Unknown. Key "" stands for a route without key.
-func (t *Table) Begin(key string) *Exchange { panic("todo") }
+// usedBy names the bindings of a policy for an error.
+func (t *Table) usedBy(id string) string {
+	var names []string
+	for _, key := range sortedKeys(t.config.Bindings) {
+		if b := t.config.Bindings[key]; b.Policy == id {
+			names = append(names, b.Source+" at "+key)
+		}
+	}
+	if len(names) == 0 {
+		return "no route"
+	}
+	if len(names) > 3 {
+		names = append(names[:3], fmt.Sprintf("%d more", len(names)-3))
+	}
+	return strings.Join(names, ", ")
+}

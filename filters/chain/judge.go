@@ -1,0 +1,129 @@
+package chain
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/gabion-io/gabion/filters"
+	"github.com/gabion-io/gabion/internal/rawhttp"
+)
+
+// Message is one whole exchange, for judging outside a proxy. Response may be
+// nil; a nil body is no body. RequestBytes and ResponseBytes are the bodies'
+// whole lengths when less is given (a recording cut them); 0: all is given.
+type Message struct {
+	Request                     *filters.RequestHead
+	RequestBody                 []byte
+	RequestBytes, ResponseBytes int64
+	Response                    *filters.ResponseHead
+	ResponseBody                []byte
+}
+
+// Verdict is what `gabion waf check` prints for one request.
+type Verdict struct {
+	Decision filters.Decision `json:"decision"`
+	Status   int              `json:"status"` // what the client would get; 200 when it passes
+	Score    int              `json:"score"`
+	Rules    []int            `json:"rules"` // distinct ids that caused the score, in order of evaluation
+	Micros   int64            `json:"micros"`
+	Reason   string           `json:"reason,omitempty"`
+	Event    *filters.Event   `json:"-"` // nil: no finding
+}
+
+// Judge is one policy compiled for use outside a proxy: rehearsals and checks
+// go through exactly the path live requests take. Safe for concurrent use.
+type Judge struct {
+	runtime *Runtime
+	table   *Table
+}
+
+// judgeKey is the only binding of a Judge's table.
+const judgeKey = "judge"
+
+// NewJudge compiles p. Nothing is spooled or recorded.
+func NewJudge(p filters.Policy, o Options) (*Judge, error) {
+	id := filters.PolicyID(p)
+	config, err := json.Marshal(filters.Table{
+		Bindings: map[string]filters.Binding{judgeKey: {Policy: id}},
+		Policies: map[string]filters.Policy{id: p},
+		Unknown:  filters.FailClosed,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("encode policy: %w", err)
+	}
+	r := NewRuntime(o)
+	t, err := r.Load(config)
+	if err != nil {
+		return nil, err
+	}
+	return &Judge{r, t}, nil
+}
+
+// Close frees the compiled policy.
+func (j *Judge) Close() { j.table.Release() }
+
+// Decide runs one exchange through the policy.
+func (j *Judge) Decide(m Message) Verdict {
+	start := time.Now()
+	x := j.table.Begin(judgeKey)
+	shown := x.show(m)
+	e := x.Complete()
+	v := Verdict{Decision: filters.Allow, Status: 200, Rules: []int{}, Event: e, Micros: time.Since(start).Microseconds()}
+	if m.Response != nil && shown {
+		v.Status = m.Response.Status
+	}
+	if e == nil {
+		return v
+	}
+	v.Decision, v.Score, v.Reason = e.Decision, e.Score, e.Reason
+	if e.Decision == filters.Denied {
+		v.Status = e.Status
+	}
+	seen := map[int]bool{}
+	for _, match := range e.Matches {
+		if !seen[match.Rule] {
+			seen[match.Rule] = true
+			v.Rules = append(v.Rules, match.Rule)
+		}
+	}
+	return v
+}
+
+// show feeds a whole message; false when the request was denied on the way.
+func (x *Exchange) show(m Message) bool {
+	noBody := len(m.RequestBody) == 0 && m.RequestBytes == 0
+	if x.RequestHeaders(m.Request, noBody).Do == filters.Deny {
+		return false
+	}
+	x.req.missing = max(0, m.RequestBytes-int64(len(m.RequestBody)))
+	if !noBody && x.RequestBody(m.RequestBody, true).Do == filters.Deny {
+		return false
+	}
+	if m.Response == nil {
+		return true
+	}
+	noBody = len(m.ResponseBody) == 0 && m.ResponseBytes == 0
+	if x.ResponseHeaders(m.Response, noBody).Do == filters.Deny {
+		return false
+	}
+	x.resp.missing = max(0, m.ResponseBytes-int64(len(m.ResponseBody)))
+	return noBody || x.ResponseBody(m.ResponseBody, true).Do != filters.Deny
+}
+
+// DecideRaw runs one HTTP/1 request, bytes as on the wire. What Envoy would
+// refuse as malformed is deny with status 400.
+func (j *Judge) DecideRaw(raw []byte) Verdict {
+	start := time.Now()
+	req, err := rawhttp.Parse(raw)
+	if err != nil {
+		v := Verdict{Decision: filters.Denied, Status: 400, Rules: []int{}, Reason: err.Error(), Micros: time.Since(start).Microseconds()}
+		var m *rawhttp.Malformed
+		if errors.As(err, &m) {
+			v.Reason = m.Error()
+		}
+		return v
+	}
+	return j.Decide(Message{Request: &req.Head, RequestBody: req.Body})
+}

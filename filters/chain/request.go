@@ -1,0 +1,130 @@
+package chain
+
+import (
+	"github.com/gabion-io/gabion/filters"
+)
+
+// RequestHeaders shows the request head. end: there is no body and no trailers.
+// With Hold the transport keeps the head and shows the body. The chain keeps h.
+func (x *Exchange) RequestHeaders(h *filters.RequestHead, end bool) filters.Step {
+	return x.guard("request headers", func() filters.Step {
+		x.request = h
+		x.stream = requestStream(h)
+		x.req.finished = end
+		if x.unknown {
+			return x.unknownKey()
+		}
+		if x.record != nil {
+			x.req.keep, x.resp.keep = x.record.BodyLimit, x.record.BodyLimit
+		}
+		if x.policy == nil || x.policy.engine == nil {
+			return filters.Step{}
+		}
+		x.tx = x.policy.engine.Begin(x.id)
+		x.tx.RequestHeaders(h)
+		if d := x.tx.Denial(); d != nil {
+			if step := x.engineDenies(); step.Do == filters.Deny {
+				return step
+			}
+		}
+		return x.planRequest(end)
+	})
+}
+
+// unknownKey judges an exchange whose route's key no binding has.
+func (x *Exchange) unknownKey() filters.Step {
+	x.failure, x.stale = "policy key is not in the filter's table", true
+	if x.table.config.Unknown == filters.FailClosed {
+		return x.deny(verdict{status: 503, reason: x.failure, engine: "chain"})
+	}
+	return filters.Step{}
+}
+
+// planRequest decides what happens to the request's body.
+func (x *Exchange) planRequest(end bool) filters.Step {
+	b := x.policy.RequestBody
+	switch {
+	case end:
+		return x.judgeRequest(nil, false)
+	case x.stream != "":
+		x.note("request body is a stream (" + x.stream + ")")
+		return x.judgeRequest(nil, false)
+	case !b.Inspect:
+		x.note("request bodies are not inspected")
+		return x.judgeRequest(nil, false)
+	}
+	x.req.limit = limitFor(b, mediaType(x.request.Headers))
+	x.req.keep = max(x.req.keep, x.req.limit)
+	x.req.beyond, x.req.inspect = b.Beyond, true
+	if contentLength(x.request.Headers) > x.req.limit && b.Beyond != filters.BeyondPartial && b.Beyond != "" {
+		return x.requestTooLong()
+	}
+	return x.hold()
+}
+
+// RequestBody shows a chunk, which is copied if kept. end marks the last; it
+// may be empty. Call it with end (and no bytes) when trailers end the body.
+func (x *Exchange) RequestBody(chunk []byte, end bool) filters.Step {
+	return x.guard("request body", func() filters.Step {
+		x.req.add(chunk)
+		x.req.finished = x.req.finished || end
+		switch {
+		case !x.req.inspect:
+			return filters.Step{}
+		case x.req.over():
+			return x.requestTooLong()
+		case end:
+			return x.judgeRequest(x.req.inspected(), x.req.missing > 0)
+		}
+		return x.hold()
+	})
+}
+
+func (x *Exchange) requestTooLong() filters.Step {
+	text := beyondText("request", x.req.limit)
+	x.note(text)
+	switch x.req.beyond {
+	case filters.BeyondReject:
+		step := x.deny(verdict{status: 413, reason: text, engine: "chain"})
+		if step.Do == filters.Deny {
+			return step
+		}
+		return x.judgeRequest(x.req.inspected(), true)
+	case filters.BeyondPass:
+		return x.judgeRequest(nil, false)
+	}
+	return x.judgeRequest(x.req.inspected(), true)
+}
+
+// judgeRequest ends the inspection of the request.
+func (x *Exchange) judgeRequest(body []byte, cut bool) filters.Step {
+	x.req.inspect = false
+	if x.judged || x.tx == nil {
+		return filters.Step{}
+	}
+	x.judged = true
+	if err := x.tx.RequestBody(body, cut); err != nil {
+		return x.giveUp(err.Error())
+	}
+	return x.engineDenies()
+}
+
+// engineDenies takes over a denial of the engine.
+func (x *Exchange) engineDenies() filters.Step {
+	x.stale = x.stale || x.tx.Changed()
+	d := x.tx.Denial()
+	if d == nil {
+		return filters.Step{}
+	}
+	return x.deny(verdict{status: d.Status, location: d.Location, reason: d.Reason, engine: "waf"})
+}
+
+// note remembers what was not inspected.
+func (x *Exchange) note(partial string) {
+	for _, p := range x.partial {
+		if p == partial {
+			return
+		}
+	}
+	x.partial = append(x.partial, partial)
+}

@@ -1,0 +1,194 @@
+// Package waf is the rule engine of the filter: one HTTP exchange in phases in,
+// a denial and its evidence out. It wraps Coraza with the OWASP Core Rule Set
+// as waf-rules assembles it, and is the only place that knows Coraza's types.
+//
+// It is not a transport and knows no policy modes beyond "report" and "stop":
+// limits, failure modes, replies and events are filters/chain's, its only
+// importer outside tests.
+//
+// Build with
+//
+//	-tags no_fs_access,coraza.disabled_operators.inspectFile,coraza.disabled_operators.rbl,coraza.disabled_operators.validateSchema
+//
+// so that the operators that run programs, ask the network or read schema files
+// do not exist in the binary, and uploads are never written to disk. Custom
+// rules cannot name them in any build; the tags are the second line.
+package waf
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+	"sync"
+
+	"github.com/corazawaf/coraza/v3"
+	"github.com/corazawaf/coraza/v3/experimental/plugins"
+
+	wafrules "github.com/gabion-io/gabion/waf-rules"
+)
+
+// Config is everything that makes two engines differ.
+type Config struct {
+	Settings wafrules.Settings
+	Limits   wafrules.Limits
+	Detect   bool // report denials and go on, instead of stopping at the first
+}
+
+// Compiler makes engines, one for each distinct Config in use. Engines share
+// their compiled patterns: the first takes some 200 ms, each further one a
+// tenth. Safe for concurrent use.
+type Compiler struct {
+	mu      sync.Mutex
+	engines map[string]*Engine
+	files   fs.FS
+	rules   map[int]ruleFacts // of CRS and the base rules
+}
+
+// NewCompiler gives a compiler without engines.
+func NewCompiler() *Compiler { return &Compiler{engines: map[string]*Engine{}} }
+
+// Engine is a compiled rule set. Safe for concurrent use.
+type Engine struct {
+	config   Config
+	waf      coraza.WAF
+	rules    map[int]ruleFacts // of CRS and the base rules, shared
+	custom   map[int]ruleFacts
+	logging  bool // custom rules of phase 5 exist
+	compiler *Compiler
+	key      string
+	users    int // guarded by compiler.mu
+}
+
+// CompileError says which part of the settings does not compile.
+type CompileError struct {
+	Path string // "rules[0]"; "" when it is not the author's text
+	Err  error
+}
+
+func (e *CompileError) Error() string {
+	if e.Path == "" {
+		return e.Err.Error()
+	}
+	return e.Path + ": " + e.Err.Error()
+}
+
+func (e *CompileError) Unwrap() error { return e.Err }
+
+// Compile gives the engine for c, compiling it if no equal one is in use.
+// Release it when done.
+func (c *Compiler) Compile(config Config) (*Engine, error) {
+	b, err := json.Marshal(config)
+	if err != nil {
+		return nil, fmt.Errorf("hash settings: %w", err)
+	}
+	key := string(b)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.engines[key]; e != nil {
+		e.users++
+		return e, nil
+	}
+	if err := c.load(); err != nil {
+		return nil, err
+	}
+	e := &Engine{config: config, rules: c.rules, compiler: c, key: key, users: 1}
+	if err := e.compile(c.files); err != nil {
+		return nil, err
+	}
+	c.engines[key] = e
+	return e, nil
+}
+
+// load reads the rule set once: it is embedded and cannot change.
+func (c *Compiler) load() error {
+	if c.rules != nil {
+		return nil
+	}
+	registerAllow()
+	files, err := wafrules.CRS()
+	if err != nil {
+		return err
+	}
+	rules, err := wafrules.Catalogue()
+	if err != nil {
+		return err
+	}
+	c.files, c.rules = files, factsOf(rules)
+	return nil
+}
+
+func (e *Engine) compile(files fs.FS) error {
+	parts, err := wafrules.Directives(e.config.Settings, e.config.Limits, e.config.Detect)
+	if err != nil {
+		return err
+	}
+	conf := coraza.NewWAFConfig().WithRootFS(files)
+	for _, p := range parts {
+		conf = conf.WithDirectives(p.Text)
+	}
+	e.waf, err = coraza.NewWAF(conf)
+	if err != nil {
+		return e.blame(files, parts, err)
+	}
+	var custom strings.Builder
+	for _, r := range e.config.Settings.Rules {
+		custom.WriteString(r)
+		custom.WriteByte('\n')
+	}
+	rules := wafrules.RuleText("custom", custom.String())
+	e.custom = factsOf(rules)
+	for _, r := range rules {
+		e.logging = e.logging || r.Phase == 5
+	}
+	return nil
+}
+
+// blame finds the first part with which compiling fails. Parts of the author
+// are few, and this runs only after a failure.
+func (e *Engine) blame(files fs.FS, parts []wafrules.Part, cause error) error {
+	for i, p := range parts {
+		if p.Path == "" {
+			continue
+		}
+		conf := coraza.NewWAFConfig().WithRootFS(files)
+		for _, q := range parts[:i+1] {
+			conf = conf.WithDirectives(q.Text)
+		}
+		w, err := coraza.NewWAF(conf)
+		if err != nil {
+			return &CompileError{Path: p.Path, Err: tidy(err)}
+		}
+		closeWAF(w)
+	}
+	return &CompileError{Err: tidy(cause)}
+}
+
+// tidy drops the engine's own prefix, which says nothing to an author.
+func tidy(err error) error {
+	return fmt.Errorf("%s", strings.TrimPrefix(err.Error(), "invalid WAF config from string: "))
+}
+
+// Release gives the engine back. The last release frees it; transactions that
+// still run on it finish undisturbed.
+func (e *Engine) Release() {
+	e.compiler.mu.Lock()
+	defer e.compiler.mu.Unlock()
+	if e.users--; e.users > 0 {
+		return
+	}
+	delete(e.compiler.engines, e.key)
+	closeWAF(e.waf)
+}
+
+func closeWAF(w coraza.WAF) {
+	if c, ok := w.(io.Closer); ok {
+		_ = c.Close() // releases patterns only; cannot fail
+	}
+}
+
+// registerAllow replaces the engine's own "allow" by one that also works while
+// the engine only reports, so that detect and block come to the same result.
+// Registering is idempotent.
+func registerAllow() { plugins.RegisterAction("allow", newAllow) }

@@ -30,20 +30,26 @@ spec: {percent: 0}
 `
 
 // startAll starts the contenders. Those already started are returned with an error.
-func startAll(ctx context.Context, upstream string) ([]contender, error) {
+func startAll(ctx context.Context, upstream, only string) ([]contender, error) {
 	envoy, err := envoybin.Find(ctx, "")
 	if err != nil {
 		return nil, err
 	}
 	var all []contender
-	starters := []func() (contender, error){
-		func() (contender, error) { return startPlain(envoy.Path, upstream) },
-		func() (contender, error) { return startGabion("module", upstream) },
-		func() (contender, error) { return startGabion("extproc", upstream) },
-		func() (contender, error) { return startNginx(ctx, upstream) },
+	starters := []struct {
+		word  string
+		start func() (contender, error)
+	}{
+		{"plain", func() (contender, error) { return startPlain(envoy.Path, upstream) }},
+		{"module", func() (contender, error) { return startGabion("module", upstream) }},
+		{"extproc", func() (contender, error) { return startGabion("extproc", upstream) }},
+		{"nginx", func() (contender, error) { return startNginx(ctx, upstream) }},
 	}
-	for _, start := range starters {
-		c, err := start()
+	for _, s := range starters {
+		if only != "" && !strings.Contains(","+only+",", ","+s.word+",") {
+			continue
+		}
+		c, err := s.start()
 		if err != nil {
 			return all, err
 		}

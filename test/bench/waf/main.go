@@ -48,22 +48,23 @@ func main() {
 	rounds := flag.Int("rounds", 12, "interleaved rounds")
 	perRound := flag.Int("requests", 200, "requests per contender, case and round")
 	applies := flag.Int("applies", 10, "policy changes timed")
+	only := flag.String("only", "", "comma-separated contenders: plain, module, extproc, nginx (default: all)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *rounds, *perRound, *applies); err != nil {
+	if err := run(ctx, *rounds, *perRound, *applies, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, rounds, perRound, applies int) error {
+func run(ctx context.Context, rounds, perRound, applies int, only string) error {
 	upstream, stopUpstream, err := startUpstream()
 	if err != nil {
 		return err
 	}
 	defer stopUpstream()
-	contenders, err := startAll(ctx, upstream)
+	contenders, err := startAll(ctx, upstream, only)
 	for _, c := range contenders {
 		defer c.close()
 	}

@@ -82,10 +82,6 @@ SecRule REQUEST_HEADERS:Content-Type "^application/json" "id:200001,phase:1,t:no
 
 SecRule REQBODY_ERROR "!@eq 0" "id:200002,phase:2,t:none,log,deny,status:400,msg:'Failed to parse request body.'"
 
-SecDefaultAction "phase:1,log,pass"
-
-SecDefaultAction "phase:2,log,pass"
-
 `
 
 // writeModSecurity writes main.conf: the base, then the rule set's own setup

@@ -3,11 +3,16 @@ package proposal
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"sync"
 	"time"
+
+	"github.com/oklog/ulid/v2"
 
 	"github.com/gabion-io/gabion/controlplane/store"
 	"github.com/gabion-io/gabion/filters"
+	"github.com/gabion-io/gabion/internal/exchange"
 	"github.com/gabion-io/gabion/internal/recording"
 	"github.com/gabion-io/gabion/waf-rules/regression"
 )
@@ -34,6 +39,7 @@ type Store interface {
 	Proposals(ctx context.Context, status store.ProposalStatus) ([]store.Proposal, error)
 	Event(ctx context.Context, id string) (store.StoredEvent, error)
 	Events(context.Context, store.EventQuery) ([]store.StoredEvent, error)
+	Exchanges(context.Context, store.ExchangeQuery) ([]exchange.Exchange, error)
 }
 
 // Resource is a resource as it stands, whoever owns it.
@@ -77,65 +83,43 @@ type Options struct {
 type Progress func(done, total int)
 
 // Desk is where proposals are made, rehearsed and decided. Safe for concurrent use.
-type Desk struct{ o Options }
+type Desk struct {
+	o Options
+
+	mu    sync.Mutex
+	cases []regression.Case // the suite, read once when first needed
+}
 
 // NewDesk gives a desk.
-func NewDesk(o Options) *Desk { return &Desk{o: o} }
-
-// ProposeOptions say what a proposal is to be made of.
-type ProposeOptions struct {
-	Events   []string // event ids, at least one
-	Author   string   // token name
-	Full     bool     // try every attack, however long it takes
-	Progress Progress
-	DryRun   bool // make it, do not store it
+func NewDesk(o Options) *Desk {
+	if o.Suite == nil {
+		o.Suite = regression.Load
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.NewID == nil {
+		o.NewID = func() string { return ulid.Make().String() }
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Budget == 0 {
+		o.Budget = 2 * time.Second
+	}
+	return &Desk{o: o}
 }
 
-// Propose makes the narrowest exclusion that would have let the events pass.
-func (d *Desk) Propose(ctx context.Context, o ProposeOptions) (Proposal, error) { panic("todo") }
-
-// Suggest learns from the stored events and stores what it proposes; a
-// suggestion that is open or was rejected is not made again.
-func (d *Desk) Suggest(ctx context.Context, r SuggestRules) ([]Proposal, error) { panic("todo") }
-
-// RehearseOptions bound a rehearsal.
-type RehearseOptions struct {
-	Since, Until time.Time // zero: all there is
-	Progress     Progress
+func (d *Desk) suite() ([]regression.Case, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.cases != nil {
+		return d.cases, nil
+	}
+	cases, err := d.o.Suite()
+	if err != nil {
+		return nil, fmt.Errorf("read the regression suite: %w", err)
+	}
+	d.cases = cases
+	return cases, nil
 }
-
-// Rehearse runs a stored proposal over the recordings and stores the outcome.
-// A proposal whose base changed is made again on the new base first.
-func (d *Desk) Rehearse(ctx context.Context, id string, o RehearseOptions) (Proposal, error) {
-	panic("todo")
-}
-
-// RehearseCandidate runs any manifest over the recordings and stores nothing.
-func (d *Desk) RehearseCandidate(ctx context.Context, candidate []byte, o RehearseOptions) (Rehearsal, error) {
-	panic("todo")
-}
-
-// Acceptance is what came of accepting.
-type Acceptance struct {
-	Proposal Proposal `json:"proposal"`
-	Written  bool     `json:"written"`            // the resource is in force
-	Revision int64    `json:"revision,omitempty"` // of the resource written
-	// Patch and File are set for a resource owned by a file: nothing was changed,
-	// this is what to change. After it is, accept again closes the proposal.
-	Patch string `json:"patch,omitempty"`
-	File  string `json:"file,omitempty"`
-}
-
-// Accept writes the candidate. Accepting what is accepted changes nothing.
-func (d *Desk) Accept(ctx context.Context, id, author string) (Acceptance, error) { panic("todo") }
-
-// Reject closes the proposal. Rejecting what is rejected changes nothing.
-func (d *Desk) Reject(ctx context.Context, id, author, reason string) (Proposal, error) {
-	panic("todo")
-}
-
-// Get returns one proposal or ErrNotFound.
-func (d *Desk) Get(ctx context.Context, id string) (Proposal, error) { panic("todo") }
-
-// List returns proposals, newest first; state "": all.
-func (d *Desk) List(ctx context.Context, state State) ([]Proposal, error) { panic("todo") }

@@ -1,0 +1,359 @@
+package proposal
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gabion-io/gabion/controlplane/store"
+	"github.com/gabion-io/gabion/filters"
+	"github.com/gabion-io/gabion/filters/chain"
+	"github.com/gabion-io/gabion/internal/recording"
+	wafrules "github.com/gabion-io/gabion/waf-rules"
+)
+
+// draft is a proposal in the making.
+type draft struct {
+	desk   *Desk
+	before side
+	home   home
+	now    time.Time
+	reason string
+
+	judges   *judges
+	recorded map[string]*recording.Exchange // by event id
+	widen    widen
+
+	exclusions []wafrules.Exclusion
+	candidate  []byte
+	after      side
+	replay     Replay
+	notes      []string
+}
+
+// rounds is how often a draft is corrected by what the engine says of it.
+const rounds = 8
+
+// replayable fetches what was recorded of the events.
+func (w *draft) replayable(events []filters.Event) error {
+	w.judges, w.recorded = newJudges(), map[string]*recording.Exchange{}
+	if w.desk.o.Recordings == nil {
+		return nil
+	}
+	q := recording.Query{}
+	for _, e := range events {
+		q.IDs = append(q.IDs, e.ID)
+	}
+	_, err := w.desk.o.Recordings.Each(q, func(x *recording.Exchange) error {
+		w.recorded[x.ID] = x
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read recordings of the events: %w", err)
+	}
+	return nil
+}
+
+func (w *draft) close() {
+	if w.judges != nil {
+		w.judges.close()
+	}
+}
+
+// settle chooses exclusions, lets the engine judge the recorded exchanges under
+// them, and corrects the choice until what can be confirmed is.
+func (w *draft) settle(ctx context.Context, events []filters.Event) error {
+	facts, err := w.facts(events)
+	if err != nil {
+		return err
+	}
+	limit := func(e filters.Event) thresholds { return limitsOf(w.before, e) }
+	for round := 0; ; round++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		chosen, err := choose(facts, limit, w.widen)
+		if err != nil {
+			return err
+		}
+		if err := w.render(ctx, exclusions(facts, chosen)); err != nil {
+			return err
+		}
+		denied, err := w.confirm(facts)
+		if err != nil {
+			return err
+		}
+		if len(denied) == 0 || round == rounds {
+			return nil
+		}
+		if !w.correct(facts, denied) {
+			return nil
+		}
+	}
+}
+
+// facts are the events with what the engine finds in them today, where it can
+// be asked: policies change, and an event lists no more than MaxMatches.
+func (w *draft) facts(events []filters.Event) ([]filters.Event, error) {
+	out := slices.Clone(events)
+	passing := 0
+	for i := range out {
+		e := &out[i]
+		if e.Decision == filters.Allow {
+			passing++
+			continue
+		}
+		x := w.recorded[e.ID]
+		if x == nil {
+			continue
+		}
+		p, known := w.before.policy(x.Listener, x.Key)
+		if !known || !complete(p, x) {
+			delete(w.recorded, e.ID)
+			w.note("The recording of event %s cannot be judged: its route is gone or its body was cut.", e.ID)
+			continue
+		}
+		v, err := w.judges.decide(p, x)
+		if err != nil {
+			return nil, err
+		}
+		if v.Decision == filters.Allow {
+			passing++
+			w.note("Event %s passes already under the policy in force today.", e.ID)
+		}
+		if v.Event != nil {
+			e.Score, e.OutScore, e.Engine = v.Event.Score, v.Event.OutScore, v.Event.Engine
+			e.Matches, e.MoreMatches = v.Event.Matches, v.Event.MoreMatches
+		} else {
+			e.Score, e.OutScore, e.Matches, e.MoreMatches = 0, 0, nil, 0
+		}
+	}
+	if passing == len(out) {
+		return nil, fmt.Errorf("%w: what is asked for passes already", ErrNotExcludable)
+	}
+	return out, nil
+}
+
+func (w *draft) note(format string, args ...any) {
+	if text := fmt.Sprintf(format, args...); !slices.Contains(w.notes, text) && len(w.notes) < 20 {
+		w.notes = append(w.notes, text)
+	}
+}
+
+// render writes the candidate and compiles it.
+func (w *draft) render(ctx context.Context, xs []wafrules.Exclusion) error {
+	for i := range xs {
+		xs[i].Reason = w.reason
+	}
+	candidate, err := w.home.with(xs)
+	if err != nil {
+		return err
+	}
+	after, err := w.desk.o.World.Effective(ctx, candidate)
+	if err != nil {
+		return fmt.Errorf("compile the candidate: %w", err)
+	}
+	w.exclusions, w.candidate, w.after = xs, candidate, after
+	return nil
+}
+
+// confirm replays what was recorded with the candidate and returns the verdicts
+// that are still no.
+func (w *draft) confirm(events []filters.Event) (map[int]chain.Verdict, error) {
+	denied := map[int]chain.Verdict{}
+	w.replay = Replay{}
+	for i, e := range events {
+		x := w.recorded[e.ID]
+		if x == nil {
+			w.replay.NotRecorded++
+			continue
+		}
+		w.replay.Recorded++
+		p, _ := w.after.policy(x.Listener, x.Key)
+		v, err := w.judges.decide(p, x)
+		if err != nil {
+			return nil, err
+		}
+		if v.Decision == filters.Allow {
+			w.replay.Passed++
+			continue
+		}
+		denied[i] = v
+		w.replay.StillDenied = append(w.replay.StillDenied, e.ID)
+	}
+	return denied, nil
+}
+
+// correct learns from verdicts that are still no: what was excluded and matched
+// all the same needs a wider target, what is new joins the event's matches.
+// False when there is nothing to learn.
+func (w *draft) correct(events []filters.Event, denied map[int]chain.Verdict) bool {
+	learned := false
+	for i, v := range denied {
+		if v.Event == nil {
+			continue
+		}
+		e := &events[i]
+		for _, m := range v.Event.Matches {
+			s := w.widen.of(m)
+			if !slices.ContainsFunc(e.Matches, func(o filters.Match) bool { return o.Rule == m.Rule && o.Variable == m.Variable }) {
+				e.Matches = append(slices.Clone(e.Matches), m)
+				e.MoreMatches = max(0, e.MoreMatches-1)
+				if m.Phase <= 2 {
+					e.Score = max(e.Score, v.Event.Score)
+				}
+				learned = true
+				continue
+			}
+			if w.excluded(*e, s) && s.target != "" {
+				w.widen[s] = suspect{s.rule, wider(s.target)}
+				w.note("Excluding %d from %s alone does not let it pass, so the target is wider.", s.rule, s.target)
+				learned = true
+			}
+		}
+	}
+	return learned
+}
+
+// excluded: the draft removes the suspect where the event is.
+func (w *draft) excluded(e filters.Event, s suspect) bool {
+	return slices.ContainsFunc(w.exclusions, func(x wafrules.Exclusion) bool {
+		return x.Rule == s.rule && targetMatches(x.Target, s.target) && pathMatches(x.Path, e.Path)
+	})
+}
+
+// wider is the next target that holds this one.
+func wider(target string) string {
+	name, key := cutTarget(target)
+	if (name == "ARGS_GET" || name == "ARGS_POST") && key != "" {
+		return "ARGS:" + key
+	}
+	return ""
+}
+
+// evidence gathers what a reviewer decides on.
+func (w *draft) evidence(ctx context.Context, events []filters.Event, o ProposeOptions) Evidence {
+	e := Evidence{Supplied: o.Author, Covered: len(events), Clients: len(clientsOf(events)), Replay: w.replay}
+	e.First, e.Last = spanOf(events)
+	for _, ev := range events[:min(len(events), MaxEvidenceEvents)] {
+		e.Events = append(e.Events, ev.ID)
+	}
+	if w.replay.NotRecorded > 0 {
+		w.note("%s not recorded, so the engine could not confirm that the exclusion is enough; this rests on the scores in the events.", wasWere(w.replay.NotRecorded, "event"))
+	}
+	if n := len(w.replay.StillDenied); n > 0 {
+		w.note("%s still denied with this candidate.", wasWere(n, "event"))
+	}
+	for _, ev := range events {
+		if ev.MoreMatches > 0 {
+			w.note("Event %s has %d matches that are not listed.", ev.ID, ev.MoreMatches)
+		}
+	}
+	e.Others = w.others(ctx, events)
+	e.Opens = w.opens(ctx, events[0], o)
+	e.Notes = w.notes
+	return e
+}
+
+func wasWere(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun + " was"
+	}
+	return fmt.Sprintf("%d %ss were", n, noun)
+}
+
+// maxOthers bounds the stored events looked at per rule.
+const maxOthers = 10_000
+
+// others counts stored events beside the covered ones that would pass as well.
+func (w *draft) others(ctx context.Context, events []filters.Event) Others {
+	out := Others{By: "arithmetic"}
+	covered := map[string]bool{}
+	for _, e := range events {
+		covered[e.ID] = true
+	}
+	var passing []filters.Event
+	for _, rule := range rulesIn(w.exclusions) {
+		found, err := w.desk.o.Store.Events(ctx, store.EventQuery{Rule: rule, Limit: maxOthers})
+		if err != nil {
+			w.note("Other events could not be read: %v.", err)
+			continue
+		}
+		out.Truncated = out.Truncated || len(found) == maxOthers
+		for _, e := range found {
+			if covered[e.ID] || e.Decision == filters.Allow {
+				continue
+			}
+			covered[e.ID] = true
+			out.Checked++
+			if w.reaches(e.Event) && score(e.Event, w.exclusions).passes(limitsOf(w.before, e.Event)) {
+				passing = append(passing, e.Event)
+			}
+		}
+	}
+	out.WouldPass, out.Clients = len(passing), len(clientsOf(passing))
+	slices.SortFunc(passing, func(a, b filters.Event) int { return cmp.Or(b.Time.Compare(a.Time), cmp.Compare(a.ID, b.ID)) })
+	for _, e := range passing[:min(len(passing), MaxExamples)] {
+		out.Sample = append(out.Sample, e.ID)
+	}
+	return out
+}
+
+// reaches: the candidate changes what governs the event at all.
+func (w *draft) reaches(e filters.Event) bool {
+	before, known := w.before.policy(e.Listener, e.Key)
+	after, _ := w.after.policy(e.Listener, e.Key)
+	return known && !samePolicy(before, after)
+}
+
+func rulesIn(xs []wafrules.Exclusion) []int {
+	var out []int
+	for _, x := range xs {
+		if x.Rule != 0 && !slices.Contains(out, x.Rule) {
+			out = append(out, x.Rule)
+		}
+	}
+	return out
+}
+
+// opens tries the attacks of the regression suite against the policy of e's route.
+func (w *draft) opens(ctx context.Context, e filters.Event, o ProposeOptions) Opens {
+	cases, err := w.desk.suite()
+	if err != nil {
+		return Opens{Error: err.Error()}
+	}
+	before, _ := w.before.policy(e.Listener, e.Key)
+	after, _ := w.after.policy(e.Listener, e.Key)
+	if before == nil || after == nil {
+		return Opens{Error: "the event's route is no longer inspected by any policy"}
+	}
+	budget := w.desk.o.Budget
+	if o.Full {
+		budget = 0
+	}
+	return Opened(ctx, AttackTrial{
+		Cases: cases, Before: *before, After: *after, Exclusions: w.exclusions,
+		Budget: budget, Workers: w.desk.o.Workers, Progress: o.Progress,
+	})
+}
+
+// clientsOf counts clients as clientOf tells them apart.
+func clientsOf(events []filters.Event) map[string]bool {
+	out := map[string]bool{}
+	for _, e := range events {
+		if e.Client != "" {
+			out[clientOf(e.Client)] = true
+		}
+	}
+	return out
+}
+
+// clientOf is whom a client's hash stands for. Ingest hashes the network prefix
+// and the address apart, "prefix.address", so that a network counts as one.
+func clientOf(client string) string {
+	network, _, _ := strings.Cut(client, ".")
+	return network
+}

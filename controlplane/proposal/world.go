@@ -1,0 +1,102 @@
+package proposal
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
+	"github.com/gabion-io/gabion/controlplane/compile"
+	"github.com/gabion-io/gabion/controlplane/source"
+	"github.com/gabion-io/gabion/controlplane/store"
+	"github.com/gabion-io/gabion/filters"
+)
+
+// Compiled is a World made of the resources in force and the compiler.
+type Compiled struct {
+	Set     func() source.Set               // as they stand
+	Compile func(source.Set) compile.Result // without falling back on what was good before
+}
+
+// Resource returns one by name, whatever its origin, or ErrNotFound.
+func (c Compiled) Resource(_ context.Context, k store.Key) (Resource, error) {
+	item, ok := c.Set().Get(v1alpha1.Key(k))
+	if !ok {
+		return Resource{}, fmt.Errorf("%s: %w", k, ErrNotFound)
+	}
+	return Resource{
+		Resource: store.Resource{Key: k, Origin: store.Origin(item.Origin), Manifest: item.Manifest, Revision: item.Revision, Time: item.Updated},
+		File:     item.File,
+	}, nil
+}
+
+// Effective compiles the resources with the candidate in the place of the one
+// it names. What the candidate is refused for is an error; what was wrong
+// before is not.
+func (c Compiled) Effective(_ context.Context, candidate []byte) (map[string]filters.Table, error) {
+	set := c.Set()
+	if candidate == nil {
+		return tables(c.Compile(set))
+	}
+	objects, problems := v1alpha1.Decode("candidate", candidate)
+	if len(problems) > 0 {
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, problems[0])
+	}
+	if len(objects) == 0 {
+		return nil, fmt.Errorf("%w: it holds no resource", ErrInvalid)
+	}
+	with := slices.Clone(set.Items())
+	for _, o := range objects {
+		with = replace(with, o, candidate)
+	}
+	result := c.Compile(source.NewSet(with, nil))
+	for _, cond := range result.Conditions {
+		if cond.Bad() && fatal(cond) && slices.ContainsFunc(objects, func(o v1alpha1.Object) bool { return v1alpha1.KeyOf(o) == cond.Key() }) {
+			at := cond.Key().String()
+			if cond.Path != "" {
+				at += " " + cond.Path
+			}
+			return nil, fmt.Errorf("%w: %s: %s", ErrInvalid, at, cond.Message)
+		}
+	}
+	return tables(result)
+}
+
+// fatal conditions keep a resource, or a part of it, from being shipped.
+// Others warn of what can do nothing.
+func fatal(c v1alpha1.Condition) bool {
+	return c.Type == v1alpha1.Accepted || c.Type == v1alpha1.Programmed
+}
+
+// replace puts o where the item of its name stands, keeping what is known of
+// where that came from.
+func replace(items []source.Item, o v1alpha1.Object, manifest []byte) []source.Item {
+	key := v1alpha1.KeyOf(o)
+	for i := range items {
+		if items[i].Key() == key {
+			items[i].Object, items[i].Manifest = o, manifest
+			return items
+		}
+	}
+	return append(items, source.Item{Object: o, Origin: source.Store, Manifest: manifest})
+}
+
+// tables reads the filter's configuration out of compiled intent, by listener.
+func tables(result compile.Result) (map[string]filters.Table, error) {
+	out := map[string]filters.Table{}
+	if result.IR == nil {
+		return out, nil
+	}
+	for _, l := range result.IR.Listeners {
+		if len(l.FilterTable) == 0 {
+			continue
+		}
+		var t filters.Table
+		if err := json.Unmarshal(l.FilterTable, &t); err != nil {
+			return nil, fmt.Errorf("read the filter table of listener %s: %w", l.Name, err)
+		}
+		out[l.Name] = t
+	}
+	return out, nil
+}

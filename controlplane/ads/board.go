@@ -1,6 +1,7 @@
 package ads
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"sync"
@@ -24,7 +25,7 @@ type board struct {
 	offers   map[audience]offer
 	leaving  map[leaver]time.Time // resources served beyond their removal, until
 	prune    *time.Timer
-	watches  map[uint64]*watch
+	streams  map[streamRef]map[string]*watch // by type URL; answered ones stay until the proxy speaks again
 	nextID   uint64
 	closed   bool
 }
@@ -59,7 +60,7 @@ func newBoard(linger time.Duration, seen *ledger) *board {
 		seen:    seen,
 		offers:  map[audience]offer{},
 		leaving: map[leaver]time.Time{},
-		watches: map[uint64]*watch{},
+		streams: map[streamRef]map[string]*watch{},
 	}
 }
 
@@ -168,21 +169,34 @@ func (b *board) close() {
 
 // notify answers every watch that has news, what is referred to before what refers.
 func (b *board) notify() {
-	waiting := make([]*watch, 0, len(b.watches))
-	for _, w := range b.watches {
-		waiting = append(waiting, w)
+	var waiting []*watch
+	for _, types := range b.streams {
+		for _, w := range types {
+			waiting = append(waiting, w)
+		}
 	}
 	order := xds.Types()
 	slices.SortFunc(waiting, func(x, y *watch) int {
-		if d := slices.Index(order, x.typeURL) - slices.Index(order, y.typeURL); d != 0 {
-			return d
-		}
-		return int(x.id) - int(y.id)
+		return cmp.Or(cmp.Compare(slices.Index(order, x.typeURL), slices.Index(order, y.typeURL)), cmp.Compare(x.id, y.id))
 	})
 	for _, w := range waiting {
-		if w.answer(b.offers[w.audience][w.typeURL]) {
-			delete(b.watches, w.id)
-		}
+		b.try(w)
+	}
+}
+
+// try answers a watch if there is news and the proxy is ready for it.
+func (b *board) try(w *watch) {
+	if w.answered || b.snapshot == nil || b.held(w) {
+		return
+	}
+	list := b.offers[w.audience][w.typeURL]
+	if w.answer(list) {
+		w.answered = true
+		return
+	}
+	if w.first { // it knew all of it when it connected
+		w.first = false
+		b.seen.upToDate(w.node, w.typeURL, xds.VersionOf(list))
 	}
 }
 
@@ -190,22 +204,30 @@ func (b *board) notify() {
 func (b *board) watchFor(w *watch) func() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.snapshot != nil {
-		list := b.offers[w.audience][w.typeURL]
-		if w.answer(list) {
-			return func() {}
-		}
-		if w.first {
-			b.seen.upToDate(w.node, w.typeURL, xds.VersionOf(list))
-		}
-	}
 	b.nextID++
 	w.id = b.nextID
-	b.watches[w.id] = w
-	return func() {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		delete(b.watches, w.id)
+	if b.streams[w.stream] == nil {
+		b.streams[w.stream] = map[string]*watch{}
+	}
+	b.streams[w.stream][w.typeURL] = w
+	b.try(w)
+	for _, held := range []string{xds.ListenerType, xds.RouteType} {
+		if h := b.streams[w.stream][held]; h != nil && h != w {
+			b.try(h) // this one may be what it waited for
+		}
+	}
+	return func() { b.cancel(w) }
+}
+
+func (b *board) cancel(w *watch) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	types := b.streams[w.stream]
+	if types[w.typeURL] == w {
+		delete(types, w.typeURL)
+	}
+	if len(types) == 0 {
+		delete(b.streams, w.stream)
 	}
 }
 

@@ -259,3 +259,15 @@ func (l *ledger) blamed(n Nack) {
 		}
 	}
 }
+
+// refused are the resources of a type that a node refuses at the moment.
+func (l *ledger) refused(key nodeKey, typeURL string) []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n := l.nodes[key]; n != nil {
+		if t := n.types[typeURL]; t != nil && t.refusal != nil {
+			return t.refusal.Resources
+		}
+	}
+	return nil
+}

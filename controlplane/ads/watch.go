@@ -4,35 +4,52 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"time"
 
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"github.com/envoyproxy/go-control-plane/pkg/cache/v3"
 
 	"github.com/gabion-io/gabion/controlplane/xds"
 )
 
-// watch is one node that waits for news of one type.
+// streamRef tells streams apart: the channel on which a stream is answered.
+type streamRef any
+
+// watch is what one stream wants of one type.
 type watch struct {
-	id       uint64
-	node     nodeKey
-	audience audience
-	typeURL  string
-	first    bool // of its type on its stream
+	id        uint64
+	stream    streamRef
+	node      nodeKey
+	audience  audience
+	typeURL   string
+	sub       cache.Subscription
+	first     bool      // of its type on its stream
+	answered  bool      // an answer is on its way; the proxy's next word makes a new watch
+	heldUntil time.Time // see hold.go
 	// answer sends what is new in the list and reports whether it did. The board
 	// calls it under its lock; the channel has room for one answer per watch.
 	answer func(list []xds.Resource) bool
+}
+
+func newWatch(stream streamRef, node *core.Node, typeURL, nonce string, sub cache.Subscription) *watch {
+	return &watch{
+		stream: stream, node: keyOf(node), audience: audienceOf(node),
+		typeURL: typeURL, sub: sub, first: nonce == "",
+	}
+}
+
+// wants reports whether a resource is subscribed to by name.
+func (w *watch) wants(name string) bool {
+	_, ok := w.sub.SubscribedResources()[name]
+	return ok || w.sub.IsWildcard()
 }
 
 // stateWatch answers with all subscribed resources when any of them changed. The
 // version is a hash of exactly what is sent, so a node that reconnects with the
 // version it has needs no answer, and one that has less gets one.
 func stateWatch(r *cache.Request, sub cache.Subscription, out chan cache.Response) *watch {
-	w := &watch{
-		node:     keyOf(r.GetNode()),
-		audience: audienceOf(r.GetNode()),
-		typeURL:  r.GetTypeUrl(),
-		first:    r.GetResponseNonce() == "",
-	}
+	w := newWatch(out, r.GetNode(), r.GetTypeUrl(), r.GetResponseNonce(), sub)
 	known := r.GetVersionInfo()
 	if !w.first {
 		// What was last sent, refused or not: sending a refused version again
@@ -75,12 +92,7 @@ func versionOfMap(versions map[string]string) string {
 // deltaWatch answers with the subscribed resources that changed, and the names
 // of those that are gone.
 func deltaWatch(r *cache.DeltaRequest, sub cache.Subscription, out chan cache.DeltaResponse) *watch {
-	w := &watch{
-		node:     keyOf(r.GetNode()),
-		audience: audienceOf(r.GetNode()),
-		typeURL:  r.GetTypeUrl(),
-		first:    r.GetResponseNonce() == "",
-	}
+	w := newWatch(out, r.GetNode(), r.GetTypeUrl(), r.GetResponseNonce(), sub)
 	// Envoy starts only when its wildcard subscriptions were answered, even if
 	// there is nothing; one that knows resources already has started.
 	greet := w.first && sub.IsWildcard() && len(r.GetInitialResourceVersions()) == 0

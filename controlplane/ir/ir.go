@@ -14,6 +14,21 @@ type IR struct {
 	Listeners []Listener
 	Clusters  []Cluster
 	Secrets   []Secret
+	Proxy     Proxy
+	Recording []Recording
+}
+
+// Proxy is what holds for a whole proxy, whatever its listeners.
+type Proxy struct {
+	MaxConnections uint64 // all listeners together
+	MemoryLimit    int64  // bytes of heap beyond which it sheds load
+}
+
+// Recording bounds what is kept of one Recording resource's exchanges.
+type Recording struct {
+	Resource Ref
+	MaxBytes int64
+	MaxAge   time.Duration
 }
 
 // Listener is one address that Envoy listens on. Gateways that share an address

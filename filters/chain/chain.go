@@ -30,6 +30,16 @@ type Options struct {
 	// Spools opens the sinks of a Table; nil: internal/spool and
 	// internal/recording. Check and Judge never open any.
 	Spools Spools
+	// Trace is told what the rule engine logged of each exchange, raw values
+	// included. For tests of rules; nil everywhere else.
+	Trace func(Trace)
+}
+
+// Trace is what the engine's own log would say of one exchange.
+type Trace struct {
+	ID    string
+	Rules []int    // every rule that matched and logs, also those that only total scores
+	Lines []string // the engine's log lines
 }
 
 func newULID() string { return ulid.Make().String() }

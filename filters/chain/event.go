@@ -49,6 +49,9 @@ func (x *Exchange) Complete() (e *filters.Event) {
 	}()
 	if x.tx != nil {
 		x.tx.Logging()
+		if trace := x.runtime.o.Trace; trace != nil {
+			trace(Trace{ID: x.id, Rules: x.tx.Logged(), Lines: x.tx.LogLines()})
+		}
 	}
 	if e = x.event(); e != nil {
 		x.spool(e)

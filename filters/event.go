@@ -39,7 +39,8 @@ type Event struct {
 	WouldBe     int       `json:"wouldBe,omitempty"` // status block mode gives; 0: it would pass
 	Score       int       `json:"score"`             // inbound anomaly score
 	OutScore    int       `json:"outScore,omitempty"`
-	Client      string    `json:"client,omitempty"`
+	Client      string    `json:"client,omitempty"`    // the filter says the address; ingest keeps a keyed hash of it
+	ClientNet   string    `json:"clientNet,omitempty"` // ingest: the address cut to /24 or /48
 	Method      string    `json:"method,omitempty"`
 	Host        string    `json:"host,omitempty"`
 	Path        string    `json:"path,omitempty"` // without query

@@ -1,9 +1,15 @@
 package store
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/uptrace/bun"
 )
 
 // Origin says who owns a resource.
@@ -35,6 +41,7 @@ type Resource struct {
 type PutOptions struct {
 	Author         string // token name or OS user; required
 	Action         string // audit action; default "apply" ("accept", "rollback")
+	Note           string // for the audit log
 	ExpectRevision *int64 // nil: any; 0: must not exist; else the current revision
 }
 
@@ -45,52 +52,208 @@ type ConflictError struct {
 }
 
 func (e *ConflictError) Error() string {
+	if e.Actual == 0 {
+		return fmt.Sprintf("%s does not exist, and revision %d of it was expected: read it again and repeat the change", e.Key, e.Want)
+	}
+	if e.Want == 0 {
+		return fmt.Sprintf("%s exists already, at revision %d", e.Key, e.Actual)
+	}
 	return fmt.Sprintf("%s is at revision %d, not %d: read it again and repeat the change", e.Key, e.Actual, e.Want)
+}
+
+type resourceRow struct {
+	bun.BaseModel `bun:"table:resources"`
+	Kind          string `bun:",pk"`
+	Namespace     string `bun:",pk"`
+	Name          string `bun:",pk"`
+	Origin        Origin
+	Manifest      []byte
+	Revision      int64
+	Author        string
+	Time          int64
+}
+
+func (r resourceRow) resource() Resource {
+	return Resource{Key: Key{r.Kind, r.Namespace, r.Name}, Origin: r.Origin, Manifest: r.Manifest,
+		Revision: r.Revision, Author: r.Author, Time: fromNanos(r.Time)}
 }
 
 // PutResource writes a store-owned resource, its revision and its audit entry in
 // one transaction; it is durable when this returns. An equal manifest writes
 // nothing and returns the current resource with changed false.
 func (s *Store) PutResource(ctx context.Context, r Resource, o PutOptions) (cur Resource, changed bool, err error) {
-	panic("todo")
+	err = s.state.update(ctx, func(tx bun.Tx) error {
+		cur, changed, err = s.put(ctx, tx, r, o)
+		return err
+	})
+	if err != nil {
+		return Resource{}, false, fmt.Errorf("write %s: %w", r.Key, err)
+	}
+	if changed {
+		s.resources.notify()
+	}
+	return cur, changed, nil
 }
 
 // PutResources is PutResource for several, all or nothing. ExpectRevision must be nil.
 func (s *Store) PutResources(ctx context.Context, rs []Resource, o PutOptions) ([]Resource, error) {
-	panic("todo")
+	if o.ExpectRevision != nil {
+		return nil, errors.New("write several resources: an expected revision belongs to one")
+	}
+	var out []Resource
+	any := false
+	err := s.state.update(ctx, func(tx bun.Tx) error {
+		out = out[:0]
+		for _, r := range rs {
+			cur, changed, err := s.put(ctx, tx, r, o)
+			if err != nil {
+				return fmt.Errorf("write %s: %w", r.Key, err)
+			}
+			any = any || changed
+			out = append(out, cur)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if any {
+		s.resources.notify()
+	}
+	return out, nil
+}
+
+func checkWrite(k Key, o PutOptions) error {
+	switch {
+	case k.Kind == "" || k.Namespace == "" || k.Name == "":
+		return fmt.Errorf("kind, namespace and name are required, got %q", k.String())
+	case o.Author == "":
+		return errors.New("an author is required")
+	}
+	return nil
+}
+
+func (s *Store) put(ctx context.Context, tx bun.Tx, r Resource, o PutOptions) (Resource, bool, error) {
+	if err := checkWrite(r.Key, o); err != nil {
+		return Resource{}, false, err
+	}
+	cur, err := current(ctx, tx, r.Key)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return Resource{}, false, err
+	}
+	if o.ExpectRevision != nil && *o.ExpectRevision != cur.Revision {
+		return Resource{}, false, &ConflictError{r.Key, *o.ExpectRevision, cur.Revision}
+	}
+	if cur.Revision != 0 && bytes.Equal(cur.Manifest, r.Manifest) {
+		return cur, false, nil
+	}
+	before := ""
+	if cur.Revision != 0 {
+		before = digest(cur.Manifest)
+	}
+	action := o.Action
+	if action == "" {
+		action = "apply"
+	}
+	r.Origin, r.Author, r.Time = OriginStore, o.Author, s.o.Now().UTC()
+	if r.Manifest == nil {
+		r.Manifest = []byte{}
+	}
+	if r.Revision, err = s.addRevision(ctx, tx, r, false, action); err != nil {
+		return Resource{}, false, err
+	}
+	row := resourceRow{Kind: r.Kind, Namespace: r.Namespace, Name: r.Name, Origin: r.Origin,
+		Manifest: r.Manifest, Revision: r.Revision, Author: r.Author, Time: nanos(r.Time)}
+	_, err = tx.NewInsert().Model(&row).On("CONFLICT (kind, namespace, name) DO UPDATE").
+		Set("origin = EXCLUDED.origin, manifest = EXCLUDED.manifest, revision = EXCLUDED.revision, author = EXCLUDED.author, time = EXCLUDED.time").
+		Exec(ctx)
+	if err != nil {
+		return Resource{}, false, err
+	}
+	_, err = s.appendAudit(ctx, tx, AuditEntry{Author: o.Author, Action: action, Resource: r.Key.String(),
+		Revision: r.Revision, Before: before, After: digest(r.Manifest), Note: o.Note})
+	return r, true, err
+}
+
+func current(ctx context.Context, db bun.IDB, k Key) (Resource, error) {
+	var rows []resourceRow
+	err := db.NewSelect().Model(&rows).Where("kind = ? AND namespace = ? AND name = ?", k.Kind, k.Namespace, k.Name).Scan(ctx)
+	if err != nil {
+		return Resource{}, err
+	}
+	if len(rows) == 0 {
+		return Resource{}, ErrNotFound
+	}
+	return rows[0].resource(), nil
+}
+
+func digest(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
 }
 
 // DeleteResource removes it, leaving a revision without manifest (Deleted).
-func (s *Store) DeleteResource(ctx context.Context, k Key, o PutOptions) error { panic("todo") }
+func (s *Store) DeleteResource(ctx context.Context, k Key, o PutOptions) error {
+	err := s.state.update(ctx, func(tx bun.Tx) error { return s.remove(ctx, tx, k, o) })
+	if err != nil {
+		return fmt.Errorf("delete %s: %w", k, err)
+	}
+	s.resources.notify()
+	return nil
+}
+
+func (s *Store) remove(ctx context.Context, tx bun.Tx, k Key, o PutOptions) error {
+	if err := checkWrite(k, o); err != nil {
+		return err
+	}
+	cur, err := current(ctx, tx, k)
+	if err != nil {
+		return err
+	}
+	if o.ExpectRevision != nil && *o.ExpectRevision != cur.Revision {
+		return &ConflictError{k, *o.ExpectRevision, cur.Revision}
+	}
+	gone := Resource{Key: k, Origin: OriginStore, Manifest: []byte{}, Author: o.Author, Time: s.o.Now().UTC()}
+	revision, err := s.addRevision(ctx, tx, gone, true, "delete")
+	if err != nil {
+		return err
+	}
+	_, err = tx.NewDelete().Model((*resourceRow)(nil)).
+		Where("kind = ? AND namespace = ? AND name = ?", k.Kind, k.Namespace, k.Name).Exec(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = s.appendAudit(ctx, tx, AuditEntry{Author: o.Author, Action: "delete", Resource: k.String(),
+		Revision: revision, Before: digest(cur.Manifest), Note: o.Note})
+	return err
+}
 
 // Resource returns the current store-owned resource or ErrNotFound.
-func (s *Store) Resource(ctx context.Context, k Key) (Resource, error) { panic("todo") }
+func (s *Store) Resource(ctx context.Context, k Key) (Resource, error) {
+	r, err := current(ctx, s.state.read, k)
+	if err != nil {
+		return Resource{}, fmt.Errorf("read %s: %w", k, s.state.explain(err))
+	}
+	return r, nil
+}
 
 // Resources lists the current store-owned resources, sorted by key; kind "": all.
-func (s *Store) Resources(ctx context.Context, kind string) ([]Resource, error) { panic("todo") }
+func (s *Store) Resources(ctx context.Context, kind string) ([]Resource, error) {
+	var rows []resourceRow
+	q := s.state.read.NewSelect().Model(&rows).Order("kind", "namespace", "name")
+	if kind != "" {
+		q = q.Where("kind = ?", kind)
+	}
+	if err := q.Scan(ctx); err != nil {
+		return nil, fmt.Errorf("list resources: %w", s.state.explain(err))
+	}
+	out := make([]Resource, len(rows))
+	for i, r := range rows {
+		out[i] = r.resource()
+	}
+	return out, nil
+}
 
 // Changed is closed after the next change of any store-owned resource, also by
-// another replica. Get it, then list, then wait.
-func (s *Store) Changed() <-chan struct{} { panic("todo") }
-
-// Revision is one state a resource was in.
-type Revision struct {
-	Resource
-	Deleted bool
-	Action  string
-}
-
-// RecordRevision keeps a revision of a resource owned by a file or the cluster.
-// Equal to the latest (same origin and bytes, not deleted): nothing happens and
-// the latest number is returned. deleted records its disappearance.
-func (s *Store) RecordRevision(ctx context.Context, r Resource, deleted bool) (int64, error) {
-	panic("todo")
-}
-
-// Revisions lists a resource's revisions, newest first; limit 0: all kept.
-func (s *Store) Revisions(ctx context.Context, k Key, limit int) ([]Revision, error) { panic("todo") }
-
-// ResourceAt returns one revision or ErrNotFound.
-func (s *Store) ResourceAt(ctx context.Context, k Key, revision int64) (Revision, error) {
-	panic("todo")
-}
+// another replica while Run runs. Get it, then list, then wait.
+func (s *Store) Changed() <-chan struct{} { return s.resources.wait() }

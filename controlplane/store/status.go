@@ -2,24 +2,9 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
-
-// Limit bounds one class of stored things; zero: the default.
-type Limit struct {
-	Age   time.Duration
-	Bytes int64
-}
-
-// Limits bound every class. Current resources are not bounded.
-type Limits struct {
-	Revisions Limit // default 400 days, 256 MiB; the current and one before are always kept
-	Audit     Limit // default 400 days, 256 MiB
-	Proposals Limit // decided ones; default 90 days, 64 MiB
-	Events    Limit // default 30 days, 512 MiB
-	Exchanges Limit // default 7 days, 512 MiB
-	Coverage  Limit // sources not heard of; default 90 days, 8 MiB
-}
 
 // Class is one stored class in Status.
 type Class struct {
@@ -42,7 +27,19 @@ type Status struct {
 	Classes          []Class `json:"classes"`
 }
 
-func (s *Store) Status(ctx context.Context) (Status, error) { panic("todo") }
-
-// Prune applies the limits once, in slices.
-func (s *Store) Prune(ctx context.Context) error { panic("todo") }
+// Status counts what is stored; it reads an index of each table whole.
+func (s *Store) Status(ctx context.Context) (Status, error) {
+	st := Status{Backend: s.backend, Where: s.where, DiskUsed: s.disk.usedFraction(),
+		TelemetryStopped: s.disk.full(), TelemetryRefused: s.refused.Load()}
+	for i, c := range s.classes() {
+		var row struct{ Rows, Bytes, Oldest int64 }
+		query := fmt.Sprintf("SELECT count(*) AS rows, coalesce(sum(%s), 0) AS bytes, coalesce(min(%s), 0) AS oldest FROM %s",
+			c.size, c.time, c.table)
+		if err := c.db.read.NewRaw(query).Scan(ctx, &row.Rows, &row.Bytes, &row.Oldest); err != nil {
+			return st, fmt.Errorf("read status of %s: %w", c.name, c.db.explain(err))
+		}
+		st.Classes = append(st.Classes, Class{Name: c.name, Rows: row.Rows, Bytes: row.Bytes, Oldest: fromNanos(row.Oldest),
+			MaxAge: c.limit.Age, MaxBytes: c.limit.Bytes, Pruned: s.pruned[i].Load()})
+	}
+	return st, nil
+}

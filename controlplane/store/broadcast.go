@@ -1,0 +1,57 @@
+package store
+
+import (
+	"context"
+	"sync"
+)
+
+// broadcast wakes everyone who waits: the channel of the moment is closed.
+type broadcast struct {
+	mu sync.Mutex
+	ch chan struct{}
+}
+
+func (b *broadcast) wait() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ch == nil {
+		b.ch = make(chan struct{})
+	}
+	return b.ch
+}
+
+func (b *broadcast) notify() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ch != nil {
+		close(b.ch)
+		b.ch = nil
+	}
+}
+
+// watermarks are the newest things the watcher has seen.
+type watermarks struct {
+	known      bool
+	audit      int64
+	lastCursor int64
+}
+
+// look wakes waiters for what another replica wrote. What this process wrote
+// wakes them a second time, which costs a query and nothing else.
+func (s *Store) look(ctx context.Context, seen watermarks) watermarks {
+	now := watermarks{known: true}
+	err := s.state.read.NewRaw("SELECT coalesce(max(seq), 0) FROM audit").Scan(ctx, &now.audit)
+	if err == nil {
+		err = s.telemetry.read.NewRaw("SELECT coalesce(max(cursor), 0) FROM events").Scan(ctx, &now.lastCursor)
+	}
+	if err != nil {
+		return seen
+	}
+	if seen.known && now.audit != seen.audit {
+		s.resources.notify()
+	}
+	if seen.known && now.lastCursor != seen.lastCursor {
+		s.events.notify()
+	}
+	return now
+}

@@ -1,0 +1,230 @@
+package store
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	_ "github.com/jackc/pgx/v5/stdlib"
+)
+
+func openPlain(dsn string) (*sql.DB, error) { return sql.Open("pgx", dsn) }
+
+var shop = Key{"WAFPolicy", "default", "shop"}
+
+func manifest(k Key, text string) Resource { return Resource{Key: k, Manifest: []byte(text)} }
+
+func expect(n int64) *int64 { return &n }
+
+func TestResourceLife(t *testing.T) {
+	onBoth(t, func(t *testing.T, open func(Options) *Store) {
+		ctx, c := t.Context(), newClock()
+		s := open(Options{Now: c.now})
+		changed := s.Changed()
+		r, did, err := s.PutResource(ctx, manifest(shop, "mode: detect\n\x00\xff"), PutOptions{Author: "ann", ExpectRevision: expect(0)})
+		if err != nil || !did {
+			t.Fatal(did, err)
+		}
+		want := Resource{Key: shop, Origin: OriginStore, Manifest: []byte("mode: detect\n\x00\xff"), Revision: 1, Author: "ann", Time: c.now()}
+		if diff := cmp.Diff(want, r); diff != "" {
+			t.Fatal(diff)
+		}
+		select {
+		case <-changed:
+		default:
+			t.Fatal("Changed stays open")
+		}
+		if got := must(s.Resource(ctx, shop)); cmp.Diff(want, got) != "" {
+			t.Fatal(cmp.Diff(want, got))
+		}
+		if _, did, err := s.PutResource(ctx, manifest(shop, "mode: detect\n\x00\xff"), PutOptions{Author: "bob"}); err != nil || did {
+			t.Fatal("an equal manifest was written", err)
+		}
+		_, _, err = s.PutResource(ctx, manifest(shop, "mode: block"), PutOptions{Author: "bob", ExpectRevision: expect(7)})
+		var conflict *ConflictError
+		if !errors.As(err, &conflict) || conflict.Actual != 1 {
+			t.Fatal(err)
+		}
+		if err := s.DeleteResource(ctx, shop, PutOptions{Author: "bob", ExpectRevision: expect(1)}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Resource(ctx, shop); !errors.Is(err, ErrNotFound) {
+			t.Fatal(err)
+		}
+		if err := s.DeleteResource(ctx, shop, PutOptions{Author: "bob"}); !errors.Is(err, ErrNotFound) {
+			t.Fatal(err)
+		}
+		r, _, err = s.PutResource(ctx, manifest(shop, "mode: off"), PutOptions{Author: "cy", Action: "rollback"})
+		if err != nil || r.Revision != 3 {
+			t.Fatalf("numbers restarted: %+v %v", r, err)
+		}
+		var got []string
+		for _, rev := range must(s.Revisions(ctx, shop, 0)) {
+			got = append(got, fmt.Sprint(rev.Revision, rev.Action, rev.Deleted, rev.Author, len(rev.Manifest)))
+		}
+		if diff := cmp.Diff([]string{"3rollbackfalsecy9", "2deletetruebob0", "1applyfalseann14"}, got); diff != "" {
+			t.Fatal(got)
+		}
+		if at := must(s.ResourceAt(ctx, shop, 1)); string(at.Manifest) != "mode: detect\n\x00\xff" {
+			t.Fatalf("%q", at.Manifest)
+		}
+		if _, err := s.ResourceAt(ctx, shop, 9); !errors.Is(err, ErrNotFound) {
+			t.Fatal(err)
+		}
+		if v := must(s.VerifyAudit(ctx)); v.Entries != 3 || v.Broken != 0 {
+			t.Fatalf("%+v", v)
+		}
+	})
+}
+
+func TestRefusedWritesLeaveNothing(t *testing.T) {
+	onBoth(t, func(t *testing.T, open func(Options) *Store) {
+		ctx, s := t.Context(), open(Options{})
+		for _, bad := range []struct {
+			k      Key
+			author string
+		}{{Key{"", "a", "b"}, "ann"}, {Key{"K", "", "b"}, "ann"}, {shop, ""}} {
+			if _, _, err := s.PutResource(ctx, manifest(bad.k, "x"), PutOptions{Author: bad.author}); err == nil {
+				t.Errorf("accepted %v by %q", bad.k, bad.author)
+			}
+		}
+		_, err := s.PutResources(ctx, []Resource{manifest(shop, "good"), manifest(Key{Kind: "K"}, "bad")}, PutOptions{Author: "ann"})
+		if err == nil {
+			t.Fatal("half a bad set was accepted")
+		}
+		if rs := must(s.Resources(ctx, "")); len(rs) != 0 {
+			t.Fatalf("left behind: %v", rs)
+		}
+		if v := must(s.VerifyAudit(ctx)); v.Entries != 0 {
+			t.Fatalf("%+v", v)
+		}
+	})
+}
+
+func TestListAndBigManifest(t *testing.T) {
+	onBoth(t, func(t *testing.T, open func(Options) *Store) {
+		ctx, s := t.Context(), open(Options{})
+		big := make([]byte, 3<<20)
+		for i := range big {
+			big[i] = byte(i * 7)
+		}
+		_, err := s.PutResources(ctx, []Resource{
+			manifest(Key{"B", "z", "a"}, "1"), manifest(Key{"A", "z", "b"}, "2"), {Key: Key{"A", "a", "b"}, Manifest: big},
+		}, PutOptions{Author: "ann"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var keys []string
+		for _, r := range must(s.Resources(ctx, "")) {
+			keys = append(keys, r.Key.String())
+		}
+		if diff := cmp.Diff([]string{"A a/b", "A z/b", "B z/a"}, keys); diff != "" {
+			t.Fatal(diff)
+		}
+		if rs := must(s.Resources(ctx, "B")); len(rs) != 1 {
+			t.Fatal(rs)
+		}
+		if r := must(s.Resource(ctx, Key{"A", "a", "b"})); !cmp.Equal(big, r.Manifest) {
+			t.Fatal("a big manifest came back different")
+		}
+	})
+}
+
+func TestConcurrentWritersKeepNumbersAndChain(t *testing.T) {
+	onBoth(t, func(t *testing.T, open func(Options) *Store) {
+		ctx := t.Context()
+		replicas := []*Store{open(Options{}), open(Options{})}
+		var wg sync.WaitGroup
+		for w := range 6 {
+			wg.Go(func() {
+				for i := range 10 {
+					_, _, err := replicas[w%2].PutResource(ctx, manifest(shop, fmt.Sprintf("%d/%d", w, i)), PutOptions{Author: fmt.Sprint(w)})
+					if err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		revs := must(replicas[0].Revisions(ctx, shop, 0))
+		if len(revs) != 60 || revs[0].Revision != 60 || revs[59].Revision != 1 {
+			t.Fatalf("%d revisions", len(revs))
+		}
+		if v := must(replicas[1].VerifyAudit(ctx)); v.Entries != 60 || v.Broken != 0 {
+			t.Fatalf("%+v", v)
+		}
+	})
+}
+
+func TestOneOfManyWinsOptimisticRace(t *testing.T) {
+	onBoth(t, func(t *testing.T, open func(Options) *Store) {
+		ctx, s := t.Context(), open(Options{})
+		must(s.PutResources(ctx, []Resource{manifest(shop, "base")}, PutOptions{Author: "ann"}))
+		var wg sync.WaitGroup
+		won := make(chan int, 8)
+		for i := range 8 {
+			wg.Go(func() {
+				_, did, err := s.PutResource(ctx, manifest(shop, fmt.Sprint(i)), PutOptions{Author: "x", ExpectRevision: expect(1)})
+				var conflict *ConflictError
+				if err == nil && did {
+					won <- i
+				} else if !errors.As(err, &conflict) {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if len(won) != 1 {
+			t.Fatalf("%d writers won", len(won))
+		}
+	})
+}
+
+func TestRevisionsOfFiles(t *testing.T) {
+	onBoth(t, func(t *testing.T, open func(Options) *Store) {
+		ctx, s := t.Context(), open(Options{})
+		file := Resource{Key: shop, Origin: OriginFile, Manifest: []byte("a"), Author: "shop.yaml"}
+		steps := []struct {
+			manifest string
+			deleted  bool
+			want     int64
+		}{{"", true, 0}, {"a", false, 1}, {"a", false, 1}, {"b", false, 2}, {"", true, 3}, {"", true, 3}, {"b", false, 4}}
+		for i, st := range steps {
+			file.Manifest = []byte(st.manifest)
+			if n, err := s.RecordRevision(ctx, file, st.deleted); err != nil || n != st.want {
+				t.Fatalf("step %d: revision %d, want %d (%v)", i, n, st.want, err)
+			}
+		}
+		if rs := must(s.Resources(ctx, "")); len(rs) != 0 {
+			t.Fatal("a file's resource became the store's")
+		}
+		r, _, err := s.PutResource(ctx, manifest(shop, "b"), PutOptions{Author: "ann"})
+		if err != nil || r.Revision != 5 {
+			t.Fatal(r.Revision, err)
+		}
+	})
+}
+
+// Another replica's write wakes those who wait here.
+func TestChangedAcrossReplicas(t *testing.T) {
+	onBoth(t, func(t *testing.T, open func(Options) *Store) {
+		ctx := t.Context()
+		here, there := open(Options{Poll: 20 * time.Millisecond}), open(Options{})
+		go here.Run(ctx)
+		time.Sleep(100 * time.Millisecond) // the first look sets the mark
+		changed, events := here.Changed(), here.EventsChanged()
+		must(there.PutResources(ctx, []Resource{manifest(shop, "x")}, PutOptions{Author: "ann"}))
+		must(there.AddEvents(ctx, sampleEvents(1)))
+		for name, ch := range map[string]<-chan struct{}{"resources": changed, "events": events} {
+			select {
+			case <-ch:
+			case <-time.After(20 * time.Second):
+				t.Fatalf("%s: nobody woke", name)
+			}
+		}
+	})
+}

@@ -124,6 +124,7 @@ func (w *draft) facts(events []filters.Event) ([]filters.Event, error) {
 			passing++
 			w.note("Event %s passes already under the policy in force today.", e.ID)
 		}
+		e.Decision = v.Decision
 		if v.Event != nil {
 			e.Score, e.OutScore, e.Engine = v.Event.Score, v.Event.OutScore, v.Event.Engine
 			e.Matches, e.MoreMatches = v.Event.Matches, v.Event.MoreMatches
@@ -188,8 +189,8 @@ func (w *draft) confirm(events []filters.Event) (map[int]chain.Verdict, error) {
 }
 
 // correct learns from verdicts that are still no: what was excluded and matched
-// all the same needs a wider target, what is new joins the event's matches.
-// False when there is nothing to learn.
+// all the same needs a wider target, what is left is what has to go next. False
+// when there is nothing to learn.
 func (w *draft) correct(events []filters.Event, denied map[int]chain.Verdict) bool {
 	learned := false
 	for i, v := range denied {
@@ -198,30 +199,44 @@ func (w *draft) correct(events []filters.Event, denied map[int]chain.Verdict) bo
 		}
 		e := &events[i]
 		for _, m := range v.Event.Matches {
-			s := w.widen.of(m)
-			if !slices.ContainsFunc(e.Matches, func(o filters.Match) bool { return o.Rule == m.Rule && o.Variable == m.Variable }) {
-				e.Matches = append(slices.Clone(e.Matches), m)
-				e.MoreMatches = max(0, e.MoreMatches-1)
-				if m.Phase <= 2 {
-					e.Score = max(e.Score, v.Event.Score)
-				}
-				learned = true
-				continue
-			}
-			if w.excluded(*e, s) && s.target != "" {
+			if s := w.widen.of(m); s.target != "" && w.excluded(*e, s) {
 				w.widen[s] = suspect{s.rule, wider(s.target)}
 				w.note("Excluding %d from %s alone does not let it pass, so the target is wider.", s.rule, s.target)
 				learned = true
 			}
 		}
+		learned = w.relearn(e, v.Event) || learned
 	}
 	return learned
+}
+
+// relearn makes one event of what was excluded from e and what the engine finds
+// beside it.
+func (w *draft) relearn(e, left *filters.Event) bool {
+	now := *e
+	now.Score, now.OutScore, now.MoreMatches, now.Matches = left.Score, left.OutScore, left.MoreMatches, nil
+	for _, m := range e.Matches {
+		again := slices.ContainsFunc(left.Matches, func(o filters.Match) bool { return o.Rule == m.Rule && o.Variable == m.Variable })
+		if again || !w.excluded(*e, w.widen.of(m)) {
+			continue
+		}
+		now.Matches = append(now.Matches, m)
+		if m.Phase <= 2 {
+			now.Score += m.Score
+		} else {
+			now.OutScore += m.Score
+		}
+	}
+	now.Matches = append(now.Matches, left.Matches...)
+	changed := now.Score != e.Score || now.OutScore != e.OutScore || len(now.Matches) != len(e.Matches)
+	*e = now
+	return changed
 }
 
 // excluded: the draft removes the suspect where the event is.
 func (w *draft) excluded(e filters.Event, s suspect) bool {
 	return slices.ContainsFunc(w.exclusions, func(x wafrules.Exclusion) bool {
-		return x.Rule == s.rule && targetMatches(x.Target, s.target) && pathMatches(x.Path, e.Path)
+		return covers(x, e, filters.Match{Rule: s.rule, Variable: s.target})
 	})
 }
 
@@ -289,7 +304,8 @@ func (w *draft) others(ctx context.Context, events []filters.Event) Others {
 			}
 			covered[e.ID] = true
 			out.Checked++
-			if w.reaches(e.Event) && score(e.Event, w.exclusions).passes(limitsOf(w.before, e.Event)) {
+			limit := limitsOf(w.before, e.Event)
+			if w.reaches(e.Event) && score(e.Event, limit, w.exclusions).passes(limit) {
 				passing = append(passing, e.Event)
 			}
 		}

@@ -93,14 +93,17 @@ func (j *judges) decide(p *filters.Policy, x *recording.Exchange) (chain.Verdict
 		return chain.Verdict{}, err
 	}
 	v := judge.Decide(message(x))
-	if v.Event != nil && v.Event.Engine == "chain" && len(v.Rules) == 0 && failed(v.Event.Reason) {
+	if v.Event != nil && v.Event.Engine == "chain" && failed(v.Event.Reason) {
 		return chain.Verdict{}, fmt.Errorf("judge exchange %s: %s", x.ID, v.Event.Reason)
 	}
 	return v, nil
 }
 
 func message(x *recording.Exchange) chain.Message {
-	m := chain.Message{Request: &x.Request, RequestBody: x.RequestBody}
+	m := chain.Message{
+		Request: &x.Request, RequestBody: x.RequestBody,
+		RequestBytes: x.RequestBodyBytes, ResponseBytes: x.ResponseBodyBytes,
+	}
 	if x.Response.Status != 0 {
 		m.Response, m.ResponseBody = &x.Response, x.ResponseBody
 	}

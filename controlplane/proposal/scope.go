@@ -282,8 +282,8 @@ func targetMatches(pattern, variable string) bool {
 }
 
 // score is what the event's findings come to under the exclusions.
-func score(e filters.Event, xs []wafrules.Exclusion) sum {
-	return remaining(e, func(m filters.Match) bool {
+func score(e filters.Event, t thresholds, xs []wafrules.Exclusion) sum {
+	return remaining(e, t, func(m filters.Match) bool {
 		return slices.ContainsFunc(xs, func(x wafrules.Exclusion) bool { return covers(x, e, m) })
 	})
 }

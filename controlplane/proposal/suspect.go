@@ -3,7 +3,9 @@ package proposal
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/gabion-io/gabion/filters"
 	wafrules "github.com/gabion-io/gabion/waf-rules"
@@ -43,15 +45,29 @@ func (w widen) of(m filters.Match) suspect {
 	return s
 }
 
-// usableTarget is the variable as an exclusion can name it. A transaction
-// variable or "what matched before" cannot be removed from a rule; then the
+// usableTarget is the variable as an exclusion can name it. A name that was
+// redacted is not known: all names of its kind are meant. A transaction
+// variable or "what matched before" cannot be removed from a rule: then the
 // whole rule is meant.
 func usableTarget(rule int, variable string) string {
+	name, key := cutTarget(variable)
+	if key != "" && redacted(key) {
+		variable = name
+	}
 	x := wafrules.Exclusion{Rule: rule, Target: variable}
 	if variable == "" || volatile(variable) || x.Validate() != nil {
 		return ""
 	}
 	return variable
+}
+
+var plainKey = regexp.MustCompile(`^[A-Za-z0-9_.\[\]$:*@/-]+$`)
+
+// redacted: the filter shows names that look like names, and redacts the rest
+// in ways that can be seen: strange characters, zeros for a long number, the
+// form of a mail address, a cut end.
+func redacted(key string) bool {
+	return !plainKey.MatchString(key) || len(key) >= 64 || strings.Contains(key, "000000") || strings.Contains(key, "@") && strings.Contains(key, ".")
 }
 
 func volatile(variable string) bool {
@@ -92,33 +108,33 @@ func chooseFor(e filters.Event, t thresholds, w widen, wanted map[suspect]int, r
 		return fmt.Errorf("%w: event %s was raised by a limit, not by a rule (%s); change the policy's limits instead", ErrNotExcludable, e.ID, e.Reason)
 	}
 	order := suspectsOf(e, w)
-	points := pointsOf(e, w)
+	points := pointsOf(e, t, w)
 	slices.SortStableFunc(order, func(a, b suspect) int {
 		return cmp.Or(cmp.Compare(points[b], points[a]), cmp.Compare(wanted[b], wanted[a]), a.compare(b))
 	})
 	gone := func(m filters.Match) bool { return removed[w.of(m)] }
 	for _, s := range order {
-		if remaining(e, gone).passes(t) {
+		if remaining(e, t, gone).passes(t) {
 			return nil
 		}
 		if helps(e, t, w, gone, s) {
 			removed[s] = true
 		}
 	}
-	if !remaining(e, gone).passes(t) {
-		return fmt.Errorf("%w: event %s lists %d matches of %d, the rest keeps its score at %d", ErrNotExcludable, e.ID, len(e.Matches), len(e.Matches)+e.MoreMatches, remaining(e, gone).in)
+	if left := remaining(e, t, gone); !left.passes(t) {
+		return fmt.Errorf("%w: event %s lists %d matches of %d, the rest keeps its score at %d", ErrNotExcludable, e.ID, len(e.Matches), len(e.Matches)+e.MoreMatches, left.in)
 	}
 	return nil
 }
 
 // helps: removing s takes away something that stands in the event's way.
 func helps(e filters.Event, t thresholds, w widen, gone func(filters.Match) bool, s suspect) bool {
-	r := remaining(e, gone)
+	r := remaining(e, t, gone)
 	for _, m := range e.Matches {
 		if w.of(m) != s {
 			continue
 		}
-		if m.Score == 0 || (m.Phase <= 2 && r.in >= t.inbound) || (m.Phase > 2 && r.out >= t.outbound) {
+		if slices.Contains(deniers(e, t), m.Rule) || m.Score > 0 && (m.Phase <= 2 && r.in >= t.inbound || m.Phase > 2 && r.out >= t.outbound) {
 			return true
 		}
 	}
@@ -135,7 +151,7 @@ func giveBack(events []filters.Event, limit func(filters.Event) thresholds, w wi
 	for _, s := range list {
 		removed[s] = false
 		for _, e := range events {
-			if !remaining(e, func(m filters.Match) bool { return removed[w.of(m)] }).passes(limit(e)) {
+			if !remaining(e, limit(e), func(m filters.Match) bool { return removed[w.of(m)] }).passes(limit(e)) {
 				removed[s] = true
 				break
 			}
@@ -154,16 +170,43 @@ func suspectsOf(e filters.Event, w widen) []suspect {
 	return out
 }
 
-func pointsOf(e filters.Event, w widen) map[suspect]int {
+func pointsOf(e filters.Event, t thresholds, w widen) map[suspect]int {
 	points := map[suspect]int{}
 	for _, m := range e.Matches {
 		points[w.of(m)] += m.Score
-		if m.Score == 0 { // denies by itself: nothing weighs more
+		if slices.Contains(deniers(e, t), m.Rule) { // nothing weighs more
 			points[w.of(m)] += 1 << 20
 		}
 	}
 	return points
 }
+
+// deniers are the rules of an event that deny by themselves: the engine's base
+// rules, which have no points; and an author's own rules without points, when
+// nothing else explains the denial.
+func deniers(e filters.Event, t thresholds) []int {
+	points := map[int]int{}
+	for _, m := range e.Matches {
+		points[m.Rule] += m.Score
+	}
+	var base, custom []int
+	for _, m := range e.Matches {
+		switch {
+		case points[m.Rule] > 0:
+		case m.Rule >= firstForeignRule && !slices.Contains(base, m.Rule):
+			base = append(base, m.Rule)
+		case m.Rule < firstForeignRule && !slices.Contains(custom, m.Rule):
+			custom = append(custom, m.Rule)
+		}
+	}
+	if len(base) == 0 && e.Decision != filters.Allow && e.Score < t.inbound && e.OutScore < t.outbound {
+		return custom
+	}
+	return base
+}
+
+// firstForeignRule: ids below are an author's own.
+const firstForeignRule = 100_000
 
 // sum is what is left of an event's findings.
 type sum struct {
@@ -177,11 +220,12 @@ func (s sum) passes(t thresholds) bool {
 
 // remaining adds up an event's findings without those that are gone. What the
 // event does not list stays.
-func remaining(e filters.Event, gone func(filters.Match) bool) sum {
+func remaining(e filters.Event, t thresholds, gone func(filters.Match) bool) sum {
 	r := sum{in: e.Score, out: e.OutScore}
+	denying := deniers(e, t)
 	for _, m := range e.Matches {
 		switch g := gone(m); {
-		case m.Score == 0 && !g:
+		case !g && slices.Contains(denying, m.Rule):
 			r.deniers++
 		case g && m.Phase <= 2:
 			r.in -= m.Score

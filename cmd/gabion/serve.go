@@ -134,9 +134,8 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 
 	// REST: everything above for people and their tools.
 	handler := server.New(ctx, server.Options{
-		Store: st, Live: world, Proxies: discovery, Proposals: desk, Rehearser: desk,
+		Store: st, Live: loop, Proxies: discovery, Proposals: desk,
 		Registry: registry, Log: log, Version: version(),
-		Ready: []server.Check{{Name: "snapshot", Ok: world.ready}},
 	})
 
 	g, ctx := errgroup.WithContext(ctx)

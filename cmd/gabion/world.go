@@ -15,68 +15,15 @@ import (
 	"github.com/gabion-io/gabion/controlplane/compile"
 	"github.com/gabion-io/gabion/controlplane/proposal"
 	"github.com/gabion-io/gabion/controlplane/reconcile"
-	"github.com/gabion-io/gabion/controlplane/server"
 	"github.com/gabion-io/gabion/controlplane/source"
 	"github.com/gabion-io/gabion/controlplane/store"
 	"github.com/gabion-io/gabion/filters"
 )
 
-// world shows the reconciler to the REST API (server.Live) and to proposals
-// (proposal.World), each in its own words.
+// world shows the reconciler to proposals, in their words (proposal.World).
 type world struct {
 	loop  *reconcile.Loop
 	store *store.Store
-}
-
-func (w *world) ready(context.Context) error {
-	if w.loop.State() == nil {
-		return errors.New("no configuration has been compiled yet")
-	}
-	return nil
-}
-
-func (w *world) State() server.State {
-	s := w.loop.State()
-	if s == nil {
-		return server.State{}
-	}
-	return server.State{Set: s.Set, Conditions: s.Conditions, IR: s.Compiled.IR, Options: w.loop.CompileOptions(), Version: s.Snapshot.ID()}
-}
-
-func (w *world) Settle(ctx context.Context) (string, error) {
-	s, err := w.loop.Settle(ctx)
-	if s == nil {
-		return "", err
-	}
-	return s.Snapshot.ID(), err
-}
-
-func (w *world) Preview(_ context.Context, candidate source.Set) (server.Preview, error) {
-	before := w.loop.State()
-	after, err := w.loop.Preview(candidate)
-	if err != nil {
-		return server.Preview{}, err
-	}
-	p := server.Preview{Conditions: after.Conditions}
-	if before != nil {
-		if p.Before, err = envoyResources(before); err != nil {
-			return server.Preview{}, err
-		}
-	}
-	p.After, err = envoyResources(after)
-	return p, err
-}
-
-func envoyResources(s *reconcile.State) ([]server.EnvoyResource, error) {
-	dumped, err := s.Snapshot.Dump()
-	if err != nil {
-		return nil, err
-	}
-	out := make([]server.EnvoyResource, len(dumped))
-	for i, d := range dumped {
-		out[i] = server.EnvoyResource{Type: d.Type, Name: d.Name, JSON: d.JSON}
-	}
-	return out, nil
 }
 
 // Resource returns a resource as it stands, whoever owns it. One of the flags of

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/rogpeppe/go-internal/diff"
@@ -190,10 +191,12 @@ func newProblems(before, after []v1alpha1.Condition) []v1alpha1.Condition {
 	return fresh
 }
 
-// onlyWarns: the resource works, but part of it can do nothing or lost to
-// another. Its author is told and the write goes through.
+// onlyWarns: the resource works, but part of it can do nothing, lost to another,
+// or is about traffic of somebody else. Its author is told and the write goes
+// through.
 func onlyWarns(c v1alpha1.Condition) bool {
-	return c.Type == v1alpha1.Conflicted
+	reasons := []string{"NoEffect", "Expired", "Locked", "EqualRank", "OtherClass", "NoEndpoints"}
+	return c.Type == v1alpha1.Conflicted || slices.Contains(reasons, c.Reason)
 }
 
 func conditionError(conditions []v1alpha1.Condition) error {

@@ -53,9 +53,7 @@ func (a *api) explain(_ context.Context, in *explainInput) (*bodyOf[Explanation]
 		if !ok {
 			return nil, fmt.Errorf("no route serves %s: %w", asked, ErrNotFound)
 		}
-		route, rule = r.Resource.Namespace+"/"+r.Resource.Name, ruleOf(r.Name)
-	case !strings.Contains(route, "/"):
-		route = v1alpha1.DefaultNamespace + "/" + route
+		route, rule = r.Resource.String(), ruleOf(r.Name)
 	}
 	found, err := compile.Explain(state.Set, a.Live.CompileOptions(), route, rule)
 	if err != nil {
@@ -73,7 +71,7 @@ func governing(state *reconcile.State, e compile.Explanation) []v1alpha1.Conditi
 	var of []v1alpha1.Condition
 	for _, c := range state.Conditions {
 		policy := slices.ContainsFunc(e.Policies, func(g compile.Governing) bool { return g.Policy == c.Key() })
-		isRoute := strings.HasSuffix(c.Kind, "Route") && c.Namespace+"/"+c.Name == e.Route
+		isRoute := c.Key() == e.Route
 		if c.Bad() && (policy || isRoute) {
 			of = append(of, c)
 		}

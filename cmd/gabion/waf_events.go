@@ -1,0 +1,291 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gabion-io/gabion/controlplane/server"
+	"github.com/gabion-io/gabion/controlplane/store"
+	"github.com/gabion-io/gabion/filters"
+)
+
+// eventFlags narrow events.
+type eventFlags struct {
+	since, until                                string
+	route, decision, policy, host, path, method string
+	client                                      string
+	rule, limit                                 int
+	follow                                      bool
+}
+
+func newEvents(a *app) *cobra.Command {
+	var f eventFlags
+	c := &cobra.Command{
+		Use:   "events",
+		Short: "List security events, newest first",
+		Long: `List security events, newest first. The decision is what the filter did: 'deny',
+or 'detect' when it passed and block mode would have denied it, or 'allow' when
+rules matched and block mode would have let it pass too.`,
+		Example: `  gabion waf events --since 1h
+  gabion waf events --decision deny --route shop
+  gabion waf events --rule 942100 -o json
+  gabion waf events --follow`,
+		Args: args(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			q, err := f.query(a.now())
+			if err != nil {
+				return usageOf(c, err)
+			}
+			cl, err := a.dial()
+			if err != nil {
+				return err
+			}
+			if f.follow {
+				return a.followEvents(c.Context(), cl, q, f)
+			}
+			return a.listEvents(c.Context(), cl, q, f.limit)
+		},
+	}
+	fl := c.Flags()
+	fl.StringVar(&f.since, "since", "", "only later ones: 90s, 1h, 7d, or a time like 2026-01-31T15:04:05Z")
+	fl.StringVar(&f.until, "until", "", "only earlier ones, written the same way")
+	fl.StringVar(&f.route, "route", "", "of this route: shop, or default/shop")
+	fl.StringVar(&f.decision, "decision", "", "with this decision: allow, detect or deny")
+	fl.IntVar(&f.rule, "rule", 0, "with a match of this rule")
+	fl.StringVar(&f.policy, "policy", "", "of this policy: default/shop")
+	fl.StringVar(&f.host, "host", "", "of this host")
+	fl.StringVar(&f.path, "path", "", "of this path")
+	fl.StringVar(&f.method, "method", "", "of this method")
+	fl.StringVar(&f.client, "client", "", "of this client, as events show it")
+	fl.IntVar(&f.limit, "limit", 50, "how many at most")
+	fl.BoolVar(&f.follow, "follow", false, "wait for new ones and print them as they arrive")
+	return a.outputs(a.remote(c), "table", "json")
+}
+
+func (f eventFlags) query(now time.Time) (url.Values, error) {
+	q := url.Values{}
+	for name, text := range map[string]string{"since": f.since, "until": f.until} {
+		if text == "" {
+			continue
+		}
+		t, err := moment(text, now)
+		if err != nil {
+			return nil, fmt.Errorf("--%s: %w", name, err)
+		}
+		q.Set(name, t.UTC().Format(time.RFC3339Nano))
+	}
+	if f.decision != "" && !slices.Contains([]string{"allow", "detect", "deny"}, f.decision) {
+		return nil, fmt.Errorf("--decision %q: it is one of allow, detect, deny", f.decision)
+	}
+	if f.limit < 1 {
+		return nil, errors.New("--limit: at least 1")
+	}
+	route, policy := f.route, f.policy
+	if route != "" && !strings.Contains(route, "/") {
+		route = "default/" + route
+	}
+	if policy != "" && !strings.Contains(policy, " ") {
+		if !strings.Contains(policy, "/") {
+			policy = "default/" + policy
+		}
+		policy = "WAFPolicy " + policy
+	}
+	for name, text := range map[string]string{
+		"route": route, "decision": f.decision, "policy": policy, "host": f.host, "path": f.path, "method": f.method, "client": f.client,
+	} {
+		if text != "" {
+			q.Set(name, text)
+		}
+	}
+	if f.rule != 0 {
+		q.Set("rule", strconv.Itoa(f.rule))
+	}
+	return q, nil
+}
+
+// moment reads a time, or how long ago: 90s, 15m, 1h, 7d.
+func moment(text string, now time.Time) (time.Time, error) {
+	if t, err := time.Parse(time.RFC3339, text); err == nil {
+		return t, nil
+	}
+	if t, err := time.ParseInLocation(time.DateOnly, text, time.Local); err == nil {
+		return t, nil
+	}
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		if n, err := strconv.Atoi(days); err == nil && n >= 0 && n < 36500 {
+			return now.Add(-time.Duration(n) * 24 * time.Hour), nil
+		}
+	}
+	if d, err := time.ParseDuration(text); err == nil && d >= 0 {
+		return now.Add(-d), nil
+	}
+	return time.Time{}, fmt.Errorf("%q is neither how long ago (90s, 1h, 7d) nor a time (2026-01-31T15:04:05Z)", text)
+}
+
+func (a *app) listEvents(ctx context.Context, cl *client, q url.Values, limit int) error {
+	var items []store.StoredEvent
+	for len(items) < limit {
+		q.Set("limit", strconv.Itoa(min(limit-len(items), 1000)))
+		var page server.EventList
+		if err := cl.call(ctx, request{method: http.MethodGet, path: "/api/v1/events", query: q}, &page); err != nil {
+			return err
+		}
+		items = append(items, page.Items...)
+		if page.Next == "" {
+			break
+		}
+		q.Set("cursor", page.Next)
+	}
+	if a.output == "json" {
+		if items == nil {
+			items = []store.StoredEvent{}
+		}
+		return writeJSON(a.out, server.EventList{Items: items})
+	}
+	if len(items) == 0 {
+		return a.noEvents(ctx, cl)
+	}
+	t := newTable(a.out, eventColumns()...)
+	for _, e := range items {
+		t.row(a.eventRow(e)...)
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	if a.terminal() {
+		fmt.Fprintf(a.out, "\n%s\n", a.paint(dim, "gabion waf event ID shows the evidence of one"))
+	}
+	return nil
+}
+
+// noEvents never lets missing data look like peace.
+func (a *app) noEvents(ctx context.Context, cl *client) error {
+	fmt.Fprintln(a.out, "no events")
+	var s server.Status
+	if err := cl.call(ctx, request{method: http.MethodGet, path: "/api/v1/status"}, &s); err != nil {
+		return err
+	}
+	connected, lost := 0, uint64(0)
+	for _, p := range s.Proxies {
+		if p.Connected {
+			connected++
+		}
+	}
+	for _, c := range s.Coverage {
+		lost += c.Lost
+	}
+	switch {
+	case connected == 0:
+		fmt.Fprintln(a.out, "no proxy is connected: 'gabion status' says more")
+	case lost > 0:
+		fmt.Fprintf(a.out, "%d records are known to be lost: 'gabion status' says where\n", lost)
+	}
+	return nil
+}
+
+func eventColumns() []string {
+	return []string{"TIME", "EVENT", "DECISION", "SCORE", "RULES", "METHOD", "HOST", "PATH", "ROUTE", "CLIENT"}
+}
+
+func (a *app) eventRow(e store.StoredEvent) []string {
+	return []string{
+		e.Time.Local().Format("Jan 02 15:04:05"), e.ID, string(e.Decision), strconv.Itoa(e.Score),
+		cut(ruleText(e.Event), 40), e.Method, cut(e.Host, 40), cut(e.Path, 48), e.Route, cut(e.Client, 12),
+	}
+}
+
+// ruleText lists the distinct rules that caused an event.
+func ruleText(e filters.Event) string {
+	var ids []string
+	for _, m := range e.Matches {
+		if id := strconv.Itoa(m.Rule); !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	text := strings.Join(ids, ",")
+	if e.MoreMatches > 0 {
+		text += fmt.Sprintf(",+%d", e.MoreMatches)
+	}
+	return text
+}
+
+// followEvents prints events as they arrive, one line each, and goes on where it
+// stopped when the control plane restarts.
+func (a *app) followEvents(ctx context.Context, cl *client, q url.Values, f eventFlags) error {
+	if a.output != "json" {
+		fmt.Fprintln(a.err, "waiting for events; Ctrl-C ends")
+	}
+	if f.since != "" { // those that are there already, oldest first
+		var page server.EventList
+		first := url.Values{"limit": {"1000"}}
+		for k, v := range q {
+			first[k] = v
+		}
+		if err := cl.call(ctx, request{method: http.MethodGet, path: "/api/v1/events", query: first}, &page); err != nil {
+			return err
+		}
+		slices.Reverse(page.Items)
+		for _, e := range page.Items {
+			if err := a.printEvent(e); err != nil {
+				return err
+			}
+		}
+	}
+	for {
+		err := cl.follow(ctx, request{method: http.MethodGet, path: "/api/v1/events/stream", query: q}, func(id, _ string, data []byte) error {
+			var e store.StoredEvent
+			if err := json.Unmarshal(data, &e); err != nil {
+				return fmt.Errorf("read an event: %w", err)
+			}
+			if id != "" {
+				q.Set("cursor", id)
+			}
+			return a.printEvent(e)
+		})
+		var remote *remoteError
+		if ctx.Err() != nil {
+			return nil
+		}
+		if errors.As(err, &remote) {
+			return err
+		}
+		fmt.Fprintln(a.err, "the stream ended; trying again")
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+func (a *app) printEvent(e store.StoredEvent) error {
+	if a.output == "json" {
+		return json.NewEncoder(a.out).Encode(e)
+	}
+	row := a.eventRow(e)
+	for i := range row {
+		row[i] = printable(row[i])
+	}
+	_, err := fmt.Fprintf(a.out, "%s  %s  %-6s  %3s  %s  %s %s%s\n", row[0], row[1], a.decision(e.Decision), row[3], row[4], row[5], row[6], row[7])
+	return err
+}
+
+func (a *app) decision(d filters.Decision) string {
+	switch d {
+	case filters.Denied:
+		return a.paint(red, string(d))
+	case filters.Detect:
+		return a.paint(yellow, string(d))
+	}
+	return string(d)
+}

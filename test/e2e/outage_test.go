@@ -1,0 +1,207 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gabion-io/gabion/filters"
+)
+
+// While the control plane is dead Envoy serves on, with its last configuration;
+// when it is back, the events of the meantime arrive.
+func TestControlPlaneDies(t *testing.T) {
+	for _, transport := range transports {
+		t.Run(transport, func(t *testing.T) {
+			u := startUp(t, "--transport", transport)
+			u.apply(blockEverywhere)
+			u.eventually("blocking", func() error { return u.wantStatus(sqli, 403) })
+
+			load := startLoad(u, "/search?q=tea", 200)
+			pids := u.children(" serve ")
+			if len(pids) != 1 {
+				t.Fatalf("control plane processes: %v", pids)
+			}
+			if err := syscall.Kill(pids[0], syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			const attacks = 20
+			for i := range attacks {
+				if a := u.get(fmt.Sprintf("%soutage%d", sqli, i), "Host", "outage.example.com"); a.status != 403 {
+					t.Errorf("attack %d during the outage got %d", i, a.status)
+				}
+			}
+			u.eventually("the control plane is back", func() error {
+				if now := u.children(" serve "); len(now) != 1 || now[0] == pids[0] {
+					return fmt.Errorf("processes %v", now)
+				}
+				_, _, err := u.try("", "status")
+				return err
+			})
+			u.eventually("every event of the outage", func() error {
+				n := 0
+				for _, e := range u.events("--limit", "1000") {
+					if e.Host == "outage.example.com" && e.Decision == filters.Denied {
+						n++
+					}
+				}
+				if n != attacks {
+					return fmt.Errorf("%d of %d", n, attacks)
+				}
+				return nil
+			})
+			if failed, total := load.stop(); failed > 0 || total == 0 {
+				t.Errorf("%d of %d requests failed during the outage: %v", failed, total, load.first())
+			}
+		})
+	}
+}
+
+// An acknowledged write is there after kill -9 of the control plane.
+func TestAcknowledgedWriteSurvives(t *testing.T) {
+	u := startUp(t)
+	for i := range 3 {
+		name := fmt.Sprintf("kept-%d", i)
+		u.apply(fmt.Sprintf("apiVersion: gabion.io/v1alpha1\nkind: WAFPolicy\nmetadata: {name: %s, namespace: shop}\nspec: {mode: detect}\n", name))
+		pids := u.children(" serve ")
+		for _, pid := range pids {
+			syscall.Kill(pid, syscall.SIGKILL)
+		}
+		u.eventually("the write after the restart", func() error {
+			_, errOut, err := u.try("", "get", "WAFPolicy", name, "-n", "shop")
+			if err != nil {
+				return errors.New(errOut)
+			}
+			return nil
+		})
+	}
+	if out := u.run("audit", "verify"); out == "" {
+		t.Error("audit verify says nothing")
+	}
+}
+
+// Envoy is restarted when it dies, and the filter judges again.
+func TestEnvoyDies(t *testing.T) {
+	u := startUp(t)
+	pids := u.children("envoy.json")
+	if len(pids) != 1 {
+		t.Fatalf("Envoy processes: %v", pids)
+	}
+	syscall.Kill(pids[0], syscall.SIGKILL)
+	u.eventually("Envoy serves again", func() error { return u.wantStatus("/search?q=tea", 200) })
+	u.get(sqli)
+	u.awaitEvent("an event after the restart", func(e filters.Event) bool { return e.Decision == filters.Detect })
+}
+
+// Nothing that `gabion up` started survives it: not an interrupt, not kill -9.
+func TestNoProcessIsLeft(t *testing.T) {
+	for name, signal := range map[string]syscall.Signal{"interrupt": syscall.SIGINT, "kill": syscall.SIGKILL} {
+		t.Run(name, func(t *testing.T) {
+			u := startUp(t, "--transport", "extproc")
+			pids := append(append(u.children("envoy.json"), u.children(" serve ")...), u.children(" filter ")...)
+			if len(pids) != 3 {
+				t.Fatalf("children: %v", pids)
+			}
+			u.cmd.Process.Signal(signal)
+			select {
+			case <-u.exited:
+			case <-time.After(patience):
+				t.Fatal("gabion up did not end")
+			}
+			deadline := time.Now().Add(patience)
+			for _, pid := range pids {
+				for syscall.Kill(pid, 0) == nil && !zombie(pid) {
+					if time.Now().After(deadline) {
+						t.Fatalf("process %d is left", pid)
+					}
+					time.Sleep(20 * time.Millisecond)
+				}
+			}
+		})
+	}
+}
+
+// A hundred policy changes under load fail no request and close no connection.
+func TestPolicyChangesUnderLoad(t *testing.T) {
+	for _, transport := range transports {
+		t.Run(transport, func(t *testing.T) {
+			u := startUp(t, "--transport", transport)
+			load := startLoad(u, "/search?q=tea", 200)
+			for i := range 100 {
+				u.apply(fmt.Sprintf(`apiVersion: gabion.io/v1alpha1
+kind: WAFPolicy
+metadata: {name: default}
+spec:
+  mode: block
+  rules: ['SecRule ARGS:probe "@streq change%d" "id:1000,phase:1,deny,status:403"']
+`, i))
+			}
+			u.eventually("the last change is in force", func() error { return u.wantStatus("/search?probe=change99", 403) })
+			if failed, total := load.stop(); failed > 0 || total == 0 {
+				t.Errorf("%d of %d requests failed: %v", failed, total, load.first())
+			}
+			if n := load.connections.Load(); n != loadWorkers {
+				t.Errorf("%d connections were opened by %d clients: some were drained", n, loadWorkers)
+			}
+		})
+	}
+}
+
+func (u *up) wantStatus(path string, status int) error {
+	a, err := u.request("GET", path, "")
+	if err != nil {
+		return err
+	}
+	if a.status != status {
+		return fmt.Errorf("status %d", a.status)
+	}
+	return nil
+}
+
+const loadWorkers = 4
+
+// load is a steady trickle of requests on kept-alive connections; every answer
+// but the wanted status is a failure.
+type load struct {
+	done        chan struct{}
+	wg          sync.WaitGroup
+	failed, all atomic.Int64
+	connections atomic.Int64
+	err         atomic.Value
+}
+
+func startLoad(u *up, path string, status int) *load {
+	l := &load{done: make(chan struct{})}
+	for range loadWorkers {
+		client := countingClient(&l.connections)
+		l.wg.Go(func() {
+			for {
+				select {
+				case <-l.done:
+					return
+				case <-time.After(10 * time.Millisecond):
+				}
+				l.all.Add(1)
+				if err := getOnce(client, "http://"+u.listen+path, status); err != nil {
+					l.failed.Add(1)
+					l.err.CompareAndSwap(nil, err.Error())
+				}
+			}
+		})
+	}
+	return l
+}
+
+// stop ends the load and gives the failures and all requests.
+func (l *load) stop() (failed, total int64) {
+	close(l.done)
+	l.wg.Wait()
+	return l.failed.Load(), l.all.Load()
+}
+
+// first is the first failure.
+func (l *load) first() any { return l.err.Load() }

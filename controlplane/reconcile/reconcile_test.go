@@ -1,0 +1,230 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/gabion-io/gabion/controlplane/ads"
+	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
+	"github.com/gabion-io/gabion/controlplane/compile"
+	"github.com/gabion-io/gabion/controlplane/ir"
+	"github.com/gabion-io/gabion/controlplane/source"
+	"github.com/gabion-io/gabion/controlplane/xds"
+	"github.com/gabion-io/gabion/filters"
+	wafrules "github.com/gabion-io/gabion/waf-rules"
+)
+
+const gateway = `
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: web}
+spec:
+  gatewayClassName: gabion
+  listeners: [{name: http, port: 8080, protocol: HTTP}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: shop}
+spec:
+  parentRefs: [{name: web}]
+  rules: [{backendRefs: [{name: shop, port: 80}]}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: shop}
+spec: {ports: [{port: 80, name: http}]}
+`
+
+func slice(address string) string {
+	return `---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: shop-1, labels: {kubernetes.io/service-name: shop}}
+addressType: IPv4
+ports: [{name: http, port: 9000}]
+endpoints: [{addresses: [` + address + `]}]
+`
+}
+
+// memory is a source whose text a test changes.
+type memory struct {
+	mu      sync.Mutex
+	text    string
+	fail    error
+	changed chan struct{}
+}
+
+func (m *memory) set(text string, fail error) {
+	m.mu.Lock()
+	m.text, m.fail = text, fail
+	m.mu.Unlock()
+	select {
+	case m.changed <- struct{}{}:
+	default:
+	}
+}
+
+func (m *memory) Changed() <-chan struct{} { return m.changed }
+
+func (m *memory) Read(context.Context) (source.Set, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	objects, problems := v1alpha1.Decode("test.yaml", []byte(m.text))
+	if len(problems) > 0 {
+		return source.Set{}, problems[0]
+	}
+	items := make([]source.Item, len(objects))
+	for i, o := range objects {
+		items[i] = source.Item{Object: o, Origin: source.File, File: "test.yaml"}
+	}
+	return source.NewSet(items, nil), m.fail
+}
+
+// publisher remembers what it was given.
+type publisher struct {
+	mu        sync.Mutex
+	snapshots []*xds.Snapshot
+	endpoints []map[string][]ir.Endpoint
+	nacks     []ads.Nack
+}
+
+func (p *publisher) SetSnapshot(s *xds.Snapshot) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.snapshots = append(p.snapshots, s)
+	return nil
+}
+
+func (p *publisher) SetEndpoints(e map[string][]ir.Endpoint) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.endpoints = append(p.endpoints, e)
+	return nil
+}
+
+func (p *publisher) Nacks() []ads.Nack {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.nacks
+}
+
+// start runs a loop in a synctest bubble.
+func start(t *testing.T, text string) (*Loop, *memory, *publisher) {
+	m := &memory{text: text, changed: make(chan struct{}, 1)}
+	p := &publisher{}
+	l := New(Options{Sources: []Source{m}, Publisher: p, Log: slog.New(slog.DiscardHandler), Now: time.Now, Compile: compile.Options{}})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); l.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+	synctest.Wait()
+	return l, m, p
+}
+
+func TestEndpointsTakeTheFastPath(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, m, p := start(t, gateway+slice("10.0.0.1"))
+		if len(p.snapshots) != 1 {
+			t.Fatalf("%d snapshots after the first round", len(p.snapshots))
+		}
+		m.set(gateway+slice("10.0.0.2"), nil)
+		synctest.Wait()
+		want := []map[string][]ir.Endpoint{{"default/shop:80": {{Address: "10.0.0.2", Port: 9000, Healthy: true}}}}
+		if diff := cmp.Diff(want, p.endpoints); diff != "" || len(p.snapshots) != 1 {
+			t.Errorf("%d snapshots, endpoints (-want +got):\n%s", len(p.snapshots), diff)
+		}
+		m.set(gateway+"---\napiVersion: gabion.io/v1alpha1\nkind: ListenerPolicy\nmetadata: {name: p}\nspec: {timeouts: {request: 5s}}\n"+slice("10.0.0.2"), nil)
+		synctest.Wait()
+		if len(p.snapshots) != 2 {
+			t.Errorf("%d snapshots after a change of more than endpoints", len(p.snapshots))
+		}
+	})
+}
+
+// A source that cannot be read keeps the state before, and is tried again.
+func TestAFailingRoundKeepsTheState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, m, p := start(t, gateway+slice("10.0.0.1"))
+		before := l.State()
+		m.set(gateway, errors.New("disk on fire"))
+		if s, err := l.Settle(t.Context()); err == nil || s != before {
+			t.Errorf("settle: %v, state changed: %v", err, s != before)
+		}
+		m.mu.Lock()
+		m.fail = nil // nobody says so: only trying again finds out
+		m.mu.Unlock()
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		if l.State() == before {
+			t.Error("the round was not tried again")
+		}
+		if len(p.endpoints) != 1 {
+			t.Errorf("endpoints were published %d times", len(p.endpoints))
+		}
+	})
+}
+
+func TestSettleSeesWhatWasWrittenBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, m, _ := start(t, gateway)
+		for range 20 {
+			m.mu.Lock()
+			m.text = gateway + slice("10.0.0.9")
+			m.mu.Unlock()
+			s, err := l.Settle(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(s.Compiled.IR.Clusters) != 1 || len(s.Compiled.IR.Clusters[0].Endpoints) != 1 {
+				t.Fatalf("clusters %+v", s.Compiled.IR.Clusters)
+			}
+		}
+	})
+}
+
+// A refusal is a condition on what caused it, in place of the good one.
+func TestNackBecomesACondition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, _, p := start(t, gateway)
+		p.mu.Lock()
+		p.nacks = []ads.Nack{{Node: "edge-1", Version: "abc", Message: "no such thing", Causes: []ir.Ref{{Kind: "HTTPRoute", Namespace: "default", Name: "shop"}}}}
+		p.mu.Unlock()
+		s, err := l.Settle(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var found []string
+		for _, c := range s.Conditions {
+			if c.Kind == "HTTPRoute" && c.Type == v1alpha1.Programmed {
+				found = append(found, c.Status+" "+c.Reason)
+			}
+		}
+		if diff := cmp.Diff([]string{"False Rejected"}, found); diff != "" {
+			t.Errorf("conditions (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestCheckIsAskedOncePerContent(t *testing.T) {
+	asked := 0
+	m := newCheckMemory(func(filters.Policy) []wafrules.Problem { asked++; return nil })
+	for range 3 {
+		m.check(filters.Policy{Mode: filters.ModeBlock})
+	}
+	for i := range 2 * checkMemorySize {
+		m.check(filters.Policy{Mode: filters.ModeDetect, Block: filters.BlockResponse{Status: 400 + i}})
+	}
+	if want := 1 + 2*checkMemorySize; asked != want {
+		t.Errorf("asked %d times, want %d", asked, want)
+	}
+	if n := len(m.recent) + len(m.old); n > 2*checkMemorySize {
+		t.Errorf("remembers %d answers", n)
+	}
+}

@@ -194,10 +194,7 @@ func (b *board) try(w *watch) {
 		w.answered = true
 		return
 	}
-	if w.first { // it knew all of it when it connected
-		w.first = false
-		b.seen.upToDate(w.node, w.typeURL, xds.VersionOf(list))
-	}
+	b.seen.upToDate(w.node, w.typeURL, w.version(list))
 }
 
 // watchFor answers at once or remembers the watch; the result cancels it.
@@ -229,6 +226,25 @@ func (b *board) cancel(w *watch) {
 	if len(types) == 0 {
 		delete(b.streams, w.stream)
 	}
+}
+
+// wanted is the version that a node should have of each type it subscribes to.
+func (b *board) wanted() map[nodeKey]map[string]string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	out := map[nodeKey]map[string]string{}
+	if b.snapshot == nil {
+		return out
+	}
+	for _, types := range b.streams {
+		for typeURL, w := range types {
+			if out[w.node] == nil {
+				out[w.node] = map[string]string{}
+			}
+			out[w.node][typeURL] = w.version(b.offers[w.audience][typeURL])
+		}
+	}
+	return out
 }
 
 // CreateWatch implements cache.ConfigWatcher for state-of-the-world streams.

@@ -166,12 +166,16 @@ func (l *ledger) responded(typeURL string, p sent) {
 	t.pending = append(t.pending, p)
 }
 
-// upToDate notes that a node that has just connected needs nothing of a type.
+// upToDate notes that a node needs nothing more of a type. What it refused it
+// does not have.
 func (l *ledger) upToDate(key nodeKey, typeURL, version string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if n := l.nodes[key]; n != nil {
-		t := n.of(typeURL)
+	n := l.nodes[key]
+	if n == nil {
+		return
+	}
+	if t := n.of(typeURL); t.refusal == nil && t.acked != version {
 		t.acked, t.ackedAt = version, l.now()
 	}
 }

@@ -34,6 +34,7 @@ type ProxyStatus struct {
 // TypeStatus is what one node has been sent of one type.
 type TypeStatus struct {
 	TypeURL string        `json:"typeUrl"`
+	Want    string        `json:"want,omitempty"` // version it should have now; equal to Acked: in sync
 	Sent    string        `json:"sent,omitempty"` // version; empty when the node had it already
 	SentAt  time.Time     `json:"sentAt,omitzero"`
 	Acked   string        `json:"acked,omitempty"` // last accepted version
@@ -48,12 +49,12 @@ type TypeStatus struct {
 func (s *Server) Nacks() []Nack { return s.seen.nacks() }
 
 // Status lists every node seen in the last hour, sorted by name.
-func (s *Server) Status() []ProxyStatus { return s.seen.status() }
+func (s *Server) Status() []ProxyStatus { return s.seen.status(s.board.wanted()) }
 
 // forgetAfter is how long a node that is gone is still listed.
 const forgetAfter = time.Hour
 
-func (l *ledger) status() []ProxyStatus {
+func (l *ledger) status(wanted map[nodeKey]map[string]string) []ProxyStatus {
 	now := l.now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -65,7 +66,7 @@ func (l *ledger) status() []ProxyStatus {
 			Connected: n.streams > 0, Since: n.since, Address: n.address, Delta: n.delta,
 		}
 		for typeURL, t := range n.types {
-			p.Types = append(p.Types, t.status(typeURL, now))
+			p.Types = append(p.Types, t.status(typeURL, wanted[key][typeURL], now))
 		}
 		slices.SortFunc(p.Types, func(a, b TypeStatus) int { return cmp.Compare(a.TypeURL, b.TypeURL) })
 		out = append(out, p)
@@ -76,9 +77,10 @@ func (l *ledger) status() []ProxyStatus {
 	return out
 }
 
-func (t *typeRecord) status(typeURL string, now time.Time) TypeStatus {
+func (t *typeRecord) status(typeURL, want string, now time.Time) TypeStatus {
 	s := TypeStatus{
 		TypeURL: typeURL,
+		Want:    want,
 		Sent:    t.sent, SentAt: t.sentAt,
 		Acked: t.acked, AckedAt: t.ackedAt,
 		Lag: t.lag,

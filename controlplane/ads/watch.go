@@ -39,6 +39,9 @@ func newWatch(stream streamRef, node *core.Node, typeURL, nonce string, sub cach
 	}
 }
 
+// version is the content hash of what of the list is subscribed to.
+func (w *watch) version(list []xds.Resource) string { return xds.VersionOf(subscribed(list, w.sub)) }
+
 // wants reports whether a resource is subscribed to by name.
 func (w *watch) wants(name string) bool {
 	_, ok := w.sub.SubscribedResources()[name]
@@ -116,7 +119,7 @@ func deltaWatch(r *cache.DeltaRequest, sub cache.Subscription, out chan cache.De
 		if len(changed)+len(removed) == 0 && !greet {
 			return false
 		}
-		out <- &deltaResponse{request: r, version: xds.VersionOf(list), changed: changed, removed: removed, next: next}
+		out <- &deltaResponse{request: r, version: w.version(list), changed: changed, removed: removed, next: next}
 		return true
 	}
 	return w

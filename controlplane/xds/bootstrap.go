@@ -44,13 +44,10 @@ func Bootstrap(o BootstrapOptions) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("write bootstrap: %w", err)
 	}
-	// protojson varies its blanks on purpose: they are taken out and put in again,
-	// so that equal options give equal bytes.
-	var compact, out bytes.Buffer
-	if err := json.Compact(&compact, b); err != nil {
-		return nil, fmt.Errorf("write bootstrap: %w", err)
-	}
-	if err := json.Indent(&out, compact.Bytes(), "", "  "); err != nil {
+	// protojson varies its blanks on purpose; Indent sets them anew, so that equal
+	// options give equal bytes.
+	var out bytes.Buffer
+	if err := json.Indent(&out, b, "", "  "); err != nil {
 		return nil, fmt.Errorf("write bootstrap: %w", err)
 	}
 	out.WriteByte('\n')

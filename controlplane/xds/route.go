@@ -45,6 +45,8 @@ func (t *translation) routes(l *ir.Listener, c *ir.FilterChain) {
 			route, problem := t.route(l, r)
 			if problem != "" {
 				t.out.problem(r.Resource, "route "+r.Name, "%s", problem)
+			}
+			if route == nil {
 				continue
 			}
 			host.Routes = append(host.Routes, route)
@@ -63,31 +65,37 @@ func (t *translation) routes(l *ir.Listener, c *ir.FilterChain) {
 	t.out.add(RouteType, name, m, causes...)
 }
 
-// route says one route, or why it cannot be said.
+// route says one route. One that can be matched but not followed answers 500:
+// left out, its requests would fall to a wider route with another policy.
 func (t *translation) route(l *ir.Listener, r *ir.Route) (*routev3.Route, string) {
 	match, problem := routeMatch(r.Match)
 	if problem != "" {
 		return nil, problem
 	}
 	m := &routev3.Route{Name: r.Name, Match: match, TypedPerFilterConfig: t.overrides(l, r)}
+	if problem := t.follow(r, m); problem != "" {
+		return &routev3.Route{
+			Name: r.Name, Match: match, TypedPerFilterConfig: m.TypedPerFilterConfig, Action: direct(500, ""),
+		}, problem
+	}
+	return m, ""
+}
+
+// follow fills in what happens to a matched request.
+func (t *translation) follow(r *ir.Route, m *routev3.Route) string {
 	if problem := mutations(r, m); problem != "" {
-		return nil, problem
+		return problem
 	}
 	switch {
 	case r.Redirect != nil:
 		action, problem := redirect(r)
-		if problem != "" {
-			return nil, problem
-		}
 		m.Action = &routev3.Route_Redirect{Redirect: action}
+		return problem
 	case r.Direct != nil:
 		m.Action = direct(r.Direct.Status, r.Direct.Body)
-	default:
-		if problem := t.forward(r, m); problem != "" {
-			return nil, problem
-		}
+		return ""
 	}
-	return m, ""
+	return t.forward(r, m)
 }
 
 // mutations fills the route's header changes. Backends' own are set where the

@@ -15,7 +15,7 @@ import (
 func startNginx(ctx context.Context, upstream string) (contender, error) {
 	nginx, err := exec.LookPath("nginx")
 	if err != nil {
-		return contender{}, errors.New("nginx is not installed: run `make setup-bench`")
+		return contender{}, errors.New("nginx is not installed: run `scripts/setup bench`")
 	}
 	dir, err := os.MkdirTemp("", "gabion-bench-")
 	if err != nil {

@@ -213,5 +213,3 @@ func must[T any](v T, err error) T {
 	}
 	return v
 }
-
-func writeUntilKilled(dir string) {}

@@ -66,7 +66,7 @@ func TestResourceLife(t *testing.T) {
 		for _, rev := range must(s.Revisions(ctx, shop, 0)) {
 			got = append(got, fmt.Sprint(rev.Revision, rev.Action, rev.Deleted, rev.Author, len(rev.Manifest)))
 		}
-		if diff := cmp.Diff([]string{"3rollbackfalsecy9", "2deletetruebob0", "1applyfalseann14"}, got); diff != "" {
+		if diff := cmp.Diff([]string{"3rollbackfalsecy9", "2deletetruebob0", "1applyfalseann15"}, got); diff != "" {
 			t.Fatal(got)
 		}
 		if at := must(s.ResourceAt(ctx, shop, 1)); string(at.Manifest) != "mode: detect\n\x00\xff" {

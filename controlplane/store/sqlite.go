@@ -119,7 +119,8 @@ func makeFile(ctx context.Context, path, name, synchronous string) error {
 		return err
 	}
 	f.Close()
-	d, err := connectFile(temp, synchronous)
+	// Only a new file can be told to give pages back; the order of pragmas is theirs.
+	d, err := connectFile(temp, synchronous, "auto_vacuum(INCREMENTAL)")
 	if err != nil {
 		return err
 	}
@@ -142,11 +143,11 @@ func syncDir(dir string) error {
 	return f.Sync()
 }
 
-func connectFile(path, synchronous string) (database, error) {
+func connectFile(path, synchronous string, pragmas ...string) (database, error) {
 	open := func(mode string, conns int) (*bun.DB, error) {
 		dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + url.Values{
-			"_pragma": {"busy_timeout(10000)", "auto_vacuum(INCREMENTAL)", "journal_mode(WAL)",
-				"synchronous(" + synchronous + ")", "query_only(" + mode + ")"},
+			"_pragma": append([]string{"busy_timeout(10000)", "journal_mode(WAL)",
+				"synchronous(" + synchronous + ")", "query_only(" + mode + ")"}, pragmas...),
 			"_txlock": {"immediate"},
 		}.Encode()
 		db, err := sql.Open("sqlite", dsn)

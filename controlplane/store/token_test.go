@@ -30,6 +30,7 @@ func TestTokens(t *testing.T) {
 		if _, err := s.Authenticate(ctx, secret); err != nil {
 			t.Fatal("a refused creation revoked the old token", err)
 		}
+		c.advance(time.Second)
 		fresh, _, err := s.CreateToken(ctx, TokenSpec{Name: "ci", Role: RoleAdmin, Author: "ann", Replace: true})
 		if err != nil {
 			t.Fatal(err)

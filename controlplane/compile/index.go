@@ -58,7 +58,11 @@ func newIndex(set source.Set) *index {
 }
 
 // created is when a resource began: what its own metadata say, else its source.
+// What flags generate is older than anything written.
 func created(item source.Item) time.Time {
+	if item.Origin == source.Flags {
+		return time.Time{}
+	}
 	if t := item.Object.GetCreationTimestamp(); !t.IsZero() {
 		return t.Time
 	}
@@ -88,4 +92,11 @@ func (ix *index) older(a, b v1alpha1.Key) int {
 		return c
 	}
 	return a.Compare(b)
+}
+
+// generated says whether flags made a resource: whoever writes another one means
+// to replace it, so that is no conflict.
+func (ix *index) generated(k v1alpha1.Key) bool {
+	item, ok := ix.set.Get(k)
+	return ok && item.Origin == source.Flags
 }

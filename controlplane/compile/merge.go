@@ -131,7 +131,7 @@ func (m *mergedPolicy[S]) choose(c *compiler, f v1alpha1.SpecField, speak []cont
 		why := "less specific"
 		if one.level == winner.level {
 			why = "older"
-			if !bytes.Equal(one.text, winner.text) {
+			if !bytes.Equal(one.text, winner.text) && !c.ix.generated(one.policy) {
 				message := "%s sets it too, at the same level (%s): the newer one, %s, holds; remove one"
 				c.rep.bad(one.policy, v1alpha1.Conflicted, reasonEqualRank, "spec."+f.Path, message, winner.policy, winner.level, winner.policy)
 				c.rep.bad(winner.policy, v1alpha1.Conflicted, reasonEqualRank, "spec."+f.Path, message, one.policy, winner.level, winner.policy)

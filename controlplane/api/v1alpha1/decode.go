@@ -1,6 +1,7 @@
 package v1alpha1
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -120,7 +121,7 @@ func (d *decoder) resource(root *tree) {
 	if len(d.problems) > before {
 		return
 	}
-	d.docs = append(d.docs, Document{Object: object, Line: root.line, Text: d.text.data})
+	d.docs = append(d.docs, Document{Object: object, Line: root.line, Text: bytes.TrimLeft(d.text.data, "\r\n")})
 }
 
 // kind finds the accepted kind that a document says it is.

@@ -24,9 +24,21 @@ func Encode(o Object) ([]byte, error) {
 			delete(meta, name)
 		}
 	}
+	dropZeroTargetPorts(fields)
 	out, err := yaml.Marshal(fields)
 	if err != nil {
 		return nil, fmt.Errorf("render %s: %w", KeyOf(o), err)
 	}
 	return out, nil
+}
+
+// dropZeroTargetPorts takes out what Service's own type writes for "unset".
+func dropZeroTargetPorts(fields map[string]any) {
+	spec, _ := fields["spec"].(map[string]any)
+	ports, _ := spec["ports"].([]any)
+	for _, p := range ports {
+		if port, ok := p.(map[string]any); ok && port["targetPort"] == float64(0) {
+			delete(port, "targetPort")
+		}
+	}
 }

@@ -39,8 +39,8 @@ func (a *api) eventOperations() {
 		summary: "List exchanges, newest first"}, a.listExchanges)
 }
 
-// eventFilter narrows events, in lists and streams alike.
-type eventFilter struct {
+// EventFilter narrows events, in lists and streams alike.
+type EventFilter struct {
 	Since    time.Time        `query:"since" doc:"inclusive"`
 	Until    time.Time        `query:"until" doc:"exclusive"`
 	Route    string           `query:"route" maxLength:"512" doc:"namespace/name"`
@@ -53,7 +53,7 @@ type eventFilter struct {
 	Method   string           `query:"method" maxLength:"32"`
 }
 
-func (f eventFilter) query() store.EventQuery {
+func (f EventFilter) query() store.EventQuery {
 	return store.EventQuery{
 		Since: f.Since, Until: f.Until, Route: f.Route, Rule: f.Rule, Decision: f.Decision, Policy: f.Policy,
 		Client: f.Client, Host: f.Host, Path: f.Path, Method: f.Method,
@@ -61,7 +61,7 @@ func (f eventFilter) query() store.EventQuery {
 }
 
 type eventsInput struct {
-	eventFilter
+	EventFilter
 	Cursor string `query:"cursor" maxLength:"64" doc:"next of the page before"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 }

@@ -78,7 +78,9 @@ func deskError(err error) error {
 	return err
 }
 
-type proposalInput struct {
+// ProposalPath names a proposal in a path. Its fields are exported, as those of
+// every embedded input, because only such are read from the request.
+type ProposalPath struct {
 	ID string `path:"id" minLength:"1" maxLength:"64" pattern:"^[0-9A-Za-z_-]+$"`
 }
 
@@ -95,7 +97,7 @@ func (a *api) listProposals(ctx context.Context, in *proposalsInput) (*bodyOf[Pr
 	return &bodyOf[ProposalList]{ProposalList{orEmpty(ps)}}, deskError(err)
 }
 
-func (a *api) getProposal(ctx context.Context, in *proposalInput) (*bodyOf[proposal.Proposal], error) {
+func (a *api) getProposal(ctx context.Context, in *ProposalPath) (*bodyOf[proposal.Proposal], error) {
 	desk, err := a.desk()
 	if err != nil {
 		return nil, err
@@ -146,7 +148,7 @@ func (a *api) suggest(ctx context.Context, in *suggestInput) (*bodyOf[ProposalLi
 	return &bodyOf[ProposalList]{ProposalList{orEmpty(ps)}}, nil
 }
 
-func (a *api) acceptProposal(ctx context.Context, in *proposalInput) (*bodyOf[proposal.Acceptance], error) {
+func (a *api) acceptProposal(ctx context.Context, in *ProposalPath) (*bodyOf[proposal.Acceptance], error) {
 	desk, err := a.desk()
 	if err != nil {
 		return nil, err
@@ -162,7 +164,7 @@ func (a *api) acceptProposal(ctx context.Context, in *proposalInput) (*bodyOf[pr
 }
 
 type rejectInput struct {
-	proposalInput
+	ProposalPath
 	Body RejectRequest
 }
 

@@ -55,13 +55,14 @@ func (a *api) rehearsalOperations() {
 		summary: "Stop a rehearsal"}, a.cancelRehearsal)
 }
 
-type span struct {
+// Span is a time to look at.
+type Span struct {
 	Since time.Time `query:"since" doc:"exchanges from then on; absent: all"`
 	Until time.Time `query:"until"`
 }
 
 type rehearseInput struct {
-	span
+	Span
 	Name    string `query:"name" maxLength:"1024"`
 	RawBody []byte `contentType:"application/yaml" doc:"the candidate, one manifest"`
 }
@@ -85,8 +86,8 @@ func (a *api) rehearse(ctx context.Context, in *rehearseInput) (*bodyOf[Rehearsi
 }
 
 type rehearseProposalInput struct {
-	proposalInput
-	span
+	ProposalPath
+	Span
 }
 
 func (a *api) rehearseProposal(ctx context.Context, in *rehearseProposalInput) (*bodyOf[Rehearsing], error) {

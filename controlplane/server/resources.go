@@ -16,14 +16,14 @@ import (
 // noNamespace stands in a path for the namespace of a cluster-scoped kind.
 const noNamespace = "-"
 
-// keyInput names a resource in a path.
-type keyInput struct {
+// ResourcePath names a resource in a path.
+type ResourcePath struct {
 	Kind      string `path:"kind" maxLength:"64" doc:"a kind, in any case"`
 	Namespace string `path:"namespace" maxLength:"253" doc:"- for a kind that has none"`
 	Name      string `path:"name" maxLength:"253"`
 }
 
-func (in keyInput) key() (v1alpha1.Key, error) {
+func (in ResourcePath) key() (v1alpha1.Key, error) {
 	info, ok := findKind(in.Kind)
 	if !ok {
 		return v1alpha1.Key{}, fmt.Errorf("there is no kind %q: %w", in.Kind, ErrNotFound)
@@ -86,7 +86,7 @@ func (a *api) listResources(ctx context.Context, in *listInput) (*bodyOf[Resourc
 	return &bodyOf[ResourceList]{list}, nil
 }
 
-func (a *api) getResource(ctx context.Context, in *keyInput) (*bodyOf[Resource], error) {
+func (a *api) getResource(ctx context.Context, in *ResourcePath) (*bodyOf[Resource], error) {
 	k, err := in.key()
 	if err != nil {
 		return nil, err
@@ -141,7 +141,7 @@ func conditionsOf(all []v1alpha1.Condition, k v1alpha1.Key) []v1alpha1.Condition
 }
 
 type deleteInput struct {
-	keyInput
+	ResourcePath
 	DryRun   bool  `query:"dryRun" doc:"say what would be done and do nothing"`
 	Revision int64 `query:"revision" minimum:"0" doc:"delete only if this is the current revision; 0: any"`
 }

@@ -35,7 +35,7 @@ func (a *api) revisionOperations() {
 }
 
 type revisionsInput struct {
-	keyInput
+	ResourcePath
 	Limit int `query:"limit" minimum:"1" maximum:"1000" default:"50"`
 }
 
@@ -66,7 +66,7 @@ func (a *api) listRevisions(ctx context.Context, in *revisionsInput) (*bodyOf[Re
 }
 
 type rollbackInput struct {
-	keyInput
+	ResourcePath
 	Revision int64 `query:"revision" minimum:"0" doc:"the revision to return to; 0: the one before the current"`
 	DryRun   bool  `query:"dryRun" doc:"say what would be done and do nothing"`
 	Force    bool  `query:"force" doc:"write although the result would have new problems"`

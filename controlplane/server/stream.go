@@ -64,7 +64,7 @@ func (s *stream) write(text string) error {
 }
 
 type followInput struct {
-	eventFilter
+	EventFilter
 	LastEventID string `header:"Last-Event-ID" maxLength:"64" doc:"go on after this one; absent: from now on"`
 	Cursor      string `query:"cursor" maxLength:"64" doc:"the same as a parameter"`
 }

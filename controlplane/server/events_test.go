@@ -1,0 +1,132 @@
+package server_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/gabion-io/gabion/controlplane/server"
+	"github.com/gabion-io/gabion/controlplane/store"
+	"github.com/gabion-io/gabion/filters"
+)
+
+// event makes the nth of a row of events a second apart.
+func event(n int, edit func(*filters.Event)) filters.Event {
+	at := time.Date(2026, 1, 1, 12, 0, n, 0, time.UTC)
+	id, err := ulid.New(ulid.Timestamp(at), strings.NewReader(fmt.Sprintf("%010d", n)))
+	if err != nil {
+		panic(err)
+	}
+	e := filters.Event{
+		ID: id.String(), Time: at, Route: "default/shop", Mode: filters.ModeDetect, Decision: filters.Detect, Engine: "waf",
+		Score: 5, WouldBe: 403, Method: "GET", Host: "shop.example.com", Path: "/search",
+		Matches: []filters.Match{{Rule: 942100, Message: "SQL", Score: 5, Variable: "ARGS:q", Value: "1' or…", Phase: 2}},
+	}
+	if edit != nil {
+		edit(&e)
+	}
+	return e
+}
+
+func TestEventsPageAndFilter(t *testing.T) {
+	p, c := start(t)
+	for n := range 25 {
+		p.AddEvents(t, event(n, func(e *filters.Event) {
+			if n%5 == 0 {
+				e.Decision, e.Route, e.Matches[0].Rule = filters.Denied, "default/other", 941100
+			}
+		}))
+	}
+	seen, cursor := 0, ""
+	for range 10 {
+		var page server.EventList
+		c.want(200, "GET", "/api/v1/events?limit=10&cursor="+cursor, "", &page)
+		seen += len(page.Items)
+		if cursor = page.Next; cursor == "" {
+			break
+		}
+	}
+	if seen != 25 {
+		t.Errorf("paging saw %d of 25", seen)
+	}
+	for query, want := range map[string]int{
+		"decision=deny": 5, "decision=detect": 20, "route=default/other": 5, "rule=942100": 20, "rule=1": 0,
+		"since=2026-01-01T12:00:20Z": 5, "until=2026-01-01T12:00:05Z": 5, "host=shop.example.com": 25, "method=POST": 0,
+	} {
+		var page server.EventList
+		c.want(200, "GET", "/api/v1/events?limit=100&"+query, "", &page)
+		if len(page.Items) != want {
+			t.Errorf("%s: %d events, want %d", query, len(page.Items), want)
+		}
+	}
+}
+
+func TestEventByPrefix(t *testing.T) {
+	p, c := start(t)
+	a, b := event(1, nil), event(2, nil)
+	p.AddEvents(t, a, b)
+	var e store.StoredEvent
+	c.want(200, "GET", "/api/v1/events/"+a.ID, "", &e)
+	if e.ID != a.ID || len(e.Matches) != 1 {
+		t.Errorf("by id: %+v", e)
+	}
+	short := 0
+	for i := range a.ID {
+		if a.ID[i] != b.ID[i] {
+			short = i + 1
+			break
+		}
+	}
+	c.want(200, "GET", "/api/v1/events/"+strings.ToLower(a.ID[:short]), "", &e)
+	if e.ID != a.ID {
+		t.Errorf("by prefix: %s", e.ID)
+	}
+	c.want(409, "GET", "/api/v1/events/"+a.ID[:short-1], "", nil)
+	c.want(404, "GET", "/api/v1/events/7ZZZZZZZ", "", nil)
+	c.want(404, "GET", "/api/v1/events/not-an-id", "", nil)
+}
+
+func TestFollowEvents(t *testing.T) {
+	p, c := start(t)
+	p.AddEvents(t, event(0, nil)) // before following: not sent
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, "GET", c.url+"/api/v1/events/stream?decision=deny", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+c.token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if ct := resp.Header.Get("Content-Type"); resp.StatusCode != 200 || ct != "text/event-stream" {
+		t.Fatalf("stream: %s %s", resp.Status, ct)
+	}
+	lines := bufio.NewScanner(resp.Body)
+	lines.Scan() // the first beat: the stream is open
+	p.AddEvents(t, event(1, nil), event(2, func(e *filters.Event) { e.Decision = filters.Denied }))
+	for lines.Scan() {
+		data, ok := strings.CutPrefix(lines.Text(), "data: ")
+		if !ok {
+			continue
+		}
+		var e store.StoredEvent
+		if err := json.Unmarshal([]byte(data), &e); err != nil {
+			t.Fatal(err)
+		}
+		if e.ID != event(2, nil).ID {
+			t.Errorf("followed %s", e.ID)
+		}
+		return
+	}
+	t.Fatalf("the stream ended: %v", lines.Err())
+}

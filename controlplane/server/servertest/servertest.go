@@ -1,0 +1,184 @@
+// Package servertest starts a whole control plane without proxies for tests: a
+// real store in a temporary directory, the real reconciler over it and over
+// files, the real review desk, and the REST API on a loopback port.
+//
+// Tests of controlplane/server and cmd/gabion import it; nothing else does.
+package servertest
+
+import (
+	"context"
+	"log/slog"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/gabion-io/gabion/controlplane/ads"
+	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
+	"github.com/gabion-io/gabion/controlplane/compile"
+	"github.com/gabion-io/gabion/controlplane/proposal"
+	"github.com/gabion-io/gabion/controlplane/reconcile"
+	"github.com/gabion-io/gabion/controlplane/server"
+	"github.com/gabion-io/gabion/controlplane/source/file"
+	"github.com/gabion-io/gabion/controlplane/store"
+	"github.com/gabion-io/gabion/controlplane/xds"
+	"github.com/gabion-io/gabion/filters"
+	"github.com/gabion-io/gabion/filters/chain"
+)
+
+// Plane is a running control plane.
+type Plane struct {
+	URL   string
+	Dir   string // state directory, with admin.token and server.url
+	Store *store.Store
+	Loop  *reconcile.Loop
+}
+
+// TB is what of testing.TB is needed; testscript's environments have it too.
+type TB interface {
+	Helper()
+	Fatal(args ...any)
+	Cleanup(func())
+	Context() context.Context
+}
+
+var _ TB = (testing.TB)(nil)
+
+// Start runs a control plane over manifest files (none: only the store) with its
+// state in dir. It ends with the test.
+func Start(t TB, dir string, files ...string) *Plane {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	log := slog.New(slog.DiscardHandler)
+	st, err := store.Open(ctx, store.Options{Dir: filepath.Join(dir, "db"), Log: log})
+	must(t, err)
+	sources := []reconcile.Source{reconcile.Stored(st)}
+	if len(files) > 0 {
+		watched, err := file.Open(ctx, log, files...)
+		must(t, err)
+		sources = append(sources, reconcile.Files(watched, ""))
+	}
+	discovery := ads.NewServer(ads.Options{Log: log})
+	loop := reconcile.New(reconcile.Options{
+		Sources: sources, Compile: compile.Options{Check: chain.Check}, XDS: xds.Options{},
+		Publisher: discovery, Log: log, Now: time.Now,
+	})
+	must(t, loop.Round(ctx))
+	done := make(chan struct{})
+	go func() { defer close(done); _ = loop.Run(ctx) }()
+
+	desk := proposal.NewDesk(proposal.Options{Store: st, World: noWorld{}, Log: log})
+	h := httptest.NewServer(server.New(ctx, server.Options{
+		Store: st, Live: loop, Proxies: discovery, Proposals: desk, Log: log, Version: "test",
+	}))
+	t.Cleanup(func() {
+		h.Close()
+		cancel()
+		<-done
+		_ = st.Close()
+	})
+	p := &Plane{URL: h.URL, Dir: dir, Store: st, Loop: loop}
+	must(t, os.WriteFile(filepath.Join(dir, "admin.token"), []byte(p.Token(t, "admin", store.RoleAdmin)+"\n"), 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, "server.url"), []byte(h.URL+"\n"), 0o600))
+	return p
+}
+
+// Token makes a token and returns its secret.
+func (p *Plane) Token(t TB, name string, role store.Role) string {
+	t.Helper()
+	secret, _, err := p.Store.CreateToken(context.Background(), store.TokenSpec{Name: name, Role: role, Author: "test"})
+	must(t, err)
+	return secret
+}
+
+// AddEvents stores events as if proxies had sent them.
+func (p *Plane) AddEvents(t TB, events ...filters.Event) {
+	t.Helper()
+	_, err := p.Store.AddEvents(context.Background(), events)
+	must(t, err)
+}
+
+func must(t TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// noWorld knows no resource: proposals are tested where they live.
+type noWorld struct{}
+
+func (noWorld) Resource(context.Context, store.Key) (proposal.Resource, error) {
+	return proposal.Resource{}, store.ErrNotFound
+}
+
+func (noWorld) Effective(context.Context, []byte) (map[string]filters.Table, error) {
+	return map[string]filters.Table{}, nil
+}
+
+// Shop is traffic to govern: a gateway with one route to one backend.
+const Shop = `apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata:
+  name: web
+spec:
+  gatewayClassName: gabion
+  listeners:
+  - name: http
+    protocol: HTTP
+    port: 8080
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata:
+  name: shop
+spec:
+  parentRefs:
+  - name: web
+  hostnames:
+  - shop.example.com
+  rules:
+  - matches:
+    - path: {type: PathPrefix, value: /}
+    backendRefs:
+    - name: shop
+      port: 80
+---
+apiVersion: v1
+kind: Service
+metadata:
+  name: shop
+spec:
+  ports:
+  - port: 80
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata:
+  name: shop-1
+  labels:
+    kubernetes.io/service-name: shop
+addressType: IPv4
+endpoints:
+- addresses: [127.0.0.1]
+ports:
+- port: 8081
+`
+
+// Policy is a WAFPolicy for the shop.
+const Policy = `apiVersion: gabion.io/v1alpha1
+kind: WAFPolicy
+metadata:
+  name: shop
+spec:
+  targetRefs:
+  - kind: HTTPRoute
+    name: shop
+  mode: detect
+`
+
+// KeyOfPolicy names Policy.
+func KeyOfPolicy() v1alpha1.Key {
+	return v1alpha1.Key{Kind: v1alpha1.KindWAFPolicy, Namespace: "default", Name: "shop"}
+}

@@ -115,9 +115,9 @@ func (p place) target(of string) (string, bool) {
 	case p.path == "" || p.path == "*":
 		return of, true
 	case isPrefix:
-		return prefix + strings.TrimPrefix(path, "/") + query, true
+		return escaped(prefix) + strings.TrimPrefix(path, "/") + query, true
 	default:
-		return p.path + query, !strings.Contains(path, "..") && !strings.Contains(path, "%")
+		return escaped(p.path) + query, !strings.Contains(path, "..") && !strings.Contains(path, "%")
 	}
 }
 
@@ -125,7 +125,7 @@ func (p place) target(of string) (string, bool) {
 // such place in a request, or the attack as it is covers it.
 func (p place) carry(payload, variable, key string) []byte {
 	key = or(key, "q")
-	path := strings.TrimSuffix(or(p.path, "/"), "*")
+	path := escaped(or(strings.TrimSuffix(p.path, "*"), "/"))
 	method := or(p.method, "GET")
 	if p.method == "" && bodyTarget(variable, key) {
 		method = "POST"
@@ -290,6 +290,9 @@ func unescape(s string) string {
 	}
 	return s
 }
+
+// escaped writes a decoded path as it is sent.
+func escaped(path string) string { return (&url.URL{Path: path}).EscapedPath() }
 
 func or(s, missing string) string {
 	if s == "" {

@@ -42,7 +42,7 @@ func (d *Desk) Accept(ctx context.Context, id, author string) (Acceptance, error
 	if !base.same(p.Base) {
 		return Acceptance{}, fmt.Errorf("%w: %s; rehearse %s again, then accept it", ErrBaseChanged, base, id)
 	}
-	if _, err := d.o.World.Effective(ctx, []byte(p.Candidate)); err != nil {
+	if _, err := d.effective(ctx, []byte(p.Candidate)); err != nil {
 		return Acceptance{}, fmt.Errorf("check the candidate of proposal %s: %w", id, err)
 	}
 	if base.Origin == string(store.OriginFile) {
@@ -76,8 +76,12 @@ func (d *Desk) decide(ctx context.Context, p Proposal, r *store.Resource, o stor
 	if out.Proposal, err = fromStored(decided); err != nil {
 		return Acceptance{}, err
 	}
-	if written, err := d.o.World.Resource(ctx, p.Base.key()); err == nil && r != nil {
-		out.Revision = max(written.Revision, p.Base.Revision+1)
+	if r != nil {
+		written, err := d.o.Store.Resource(ctx, r.Key)
+		if err != nil {
+			return out, fmt.Errorf("read %s after writing it: %w", r.Key, err)
+		}
+		out.Revision = written.Revision
 	}
 	return out, nil
 }
@@ -114,7 +118,7 @@ func (d *Desk) Reject(ctx context.Context, id, author, reason string) (Proposal,
 			return Proposal{}, err
 		}
 	}
-	decided, err := d.o.Store.DecideProposal(ctx, id, store.ProposalRejected, nil, store.PutOptions{Author: author, Action: "reject"})
+	decided, err := d.o.Store.DecideProposal(ctx, id, store.ProposalRejected, nil, store.PutOptions{Author: author, Action: "reject", Note: reason})
 	if errors.Is(err, store.ErrExists) {
 		if now, again := d.Get(ctx, id); again == nil && now.State == Rejected {
 			return now, nil

@@ -37,6 +37,7 @@ type Store interface {
 	DecideProposal(ctx context.Context, id string, status store.ProposalStatus, r *store.Resource, o store.PutOptions) (store.Proposal, error)
 	Proposal(ctx context.Context, id string) (store.Proposal, error)
 	Proposals(ctx context.Context, status store.ProposalStatus) ([]store.Proposal, error)
+	Resource(context.Context, store.Key) (store.Resource, error)
 	Event(ctx context.Context, id string) (store.StoredEvent, error)
 	Events(context.Context, store.EventQuery) ([]store.StoredEvent, error)
 	Exchanges(context.Context, store.ExchangeQuery) ([]exchange.Exchange, error)
@@ -54,7 +55,7 @@ type World interface {
 	Resource(ctx context.Context, k store.Key) (Resource, error)
 	// Effective compiles the resources into the filter's tables, by listener name,
 	// with the candidate manifest (nil: none) in place of the resource it names.
-	// A candidate that is refused anywhere is an error that says where.
+	// A candidate that is refused is an error that says where.
 	Effective(ctx context.Context, candidate []byte) (map[string]filters.Table, error)
 }
 
@@ -122,4 +123,13 @@ func (d *Desk) suite() ([]regression.Case, error) {
 	}
 	d.cases = cases
 	return cases, nil
+}
+
+// effective compiles the resources with a candidate; its error is the author's.
+func (d *Desk) effective(ctx context.Context, candidate []byte) (side, error) {
+	tables, err := d.o.World.Effective(ctx, candidate)
+	if err != nil && ctx.Err() == nil && !errors.Is(err, ErrInvalid) {
+		err = fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return tables, err
 }

@@ -153,7 +153,7 @@ func (w *draft) render(ctx context.Context, xs []wafrules.Exclusion) error {
 	if err != nil {
 		return err
 	}
-	after, err := w.desk.o.World.Effective(ctx, candidate)
+	after, err := w.desk.effective(ctx, candidate)
 	if err != nil {
 		return fmt.Errorf("compile the candidate: %w", err)
 	}
@@ -243,8 +243,13 @@ func (w *draft) excluded(e filters.Event, s suspect) bool {
 // wider is the next target that holds this one.
 func wider(target string) string {
 	name, key := cutTarget(target)
-	if (name == "ARGS_GET" || name == "ARGS_POST") && key != "" {
+	switch {
+	case key == "":
+		return ""
+	case name == "ARGS_GET" || name == "ARGS_POST":
 		return "ARGS:" + key
+	case name == "XML":
+		return name
 	}
 	return ""
 }

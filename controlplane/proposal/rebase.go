@@ -68,7 +68,7 @@ func (d *Desk) RehearseCandidate(ctx context.Context, candidate []byte, o Rehear
 	if err != nil {
 		return Rehearsal{}, fmt.Errorf("compile the policies in force: %w", err)
 	}
-	after, err := d.o.World.Effective(ctx, candidate)
+	after, err := d.effective(ctx, candidate)
 	if err != nil {
 		return Rehearsal{}, fmt.Errorf("compile the candidate: %w", err)
 	}

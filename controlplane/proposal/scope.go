@@ -3,9 +3,12 @@ package proposal
 import (
 	"cmp"
 	"net"
+	"net/url"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/gabion-io/gabion/filters"
 	wafrules "github.com/gabion-io/gabion/waf-rules"
@@ -39,18 +42,27 @@ func bareHost(host string) string {
 	return strings.ToLower(host)
 }
 
-func pathPattern(path string) string {
-	segments := strings.Split(path, "/")
+func pathPattern(raw string) string {
+	segments := strings.Split(decodedPath(raw), "/")
 	for i, s := range segments {
-		if masked(s) {
+		if masked(s) || strings.Contains(s, "*") || strings.IndexFunc(s, unicode.IsControl) >= 0 {
 			return strings.Join(segments[:i], "/") + "/*"
 		}
 	}
-	if strings.Contains(path, "*") {
-		before, _, _ := strings.Cut(path, "*")
-		return before[:strings.LastIndexByte(before, '/')+1] + "*"
+	return strings.Join(segments, "/")
+}
+
+// decodedPath is a path as exclusions see it: percent-decoded, dots resolved.
+func decodedPath(raw string) string {
+	decoded, err := url.PathUnescape(raw)
+	if err != nil {
+		decoded = raw
 	}
-	return path
+	clean := path.Clean("/" + strings.TrimPrefix(decoded, "/"))
+	if strings.HasSuffix(decoded, "/") && clean != "/" {
+		clean += "/"
+	}
+	return clean
 }
 
 // masked tells a placeholder that ingest left where a value was.
@@ -239,7 +251,7 @@ func covers(x wafrules.Exclusion, e filters.Event, m filters.Match) bool {
 		x.Tag != "" && !slices.Contains(m.Tags, x.Tag),
 		x.Method != "" && x.Method != e.Method,
 		x.Host != "" && !hostMatches(x.Host, bareHost(e.Host)),
-		!pathMatches(x.Path, e.Path):
+		!pathMatches(x.Path, decodedPath(e.Path)):
 		return false
 	}
 	return targetMatches(x.Target, m.Variable)

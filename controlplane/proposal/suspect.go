@@ -51,7 +51,10 @@ func (w widen) of(m filters.Match) suspect {
 // whole rule is meant.
 func usableTarget(rule int, variable string) string {
 	name, key := cutTarget(variable)
-	if key != "" && redacted(key) {
+	switch {
+	case name == "REQUEST_XML" || name == "XML": // named by an expression, not by a key
+		variable = "XML:" + key
+	case key != "" && redacted(key):
 		variable = name
 	}
 	x := wafrules.Exclusion{Rule: rule, Target: variable}

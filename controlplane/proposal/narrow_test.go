@@ -1,0 +1,73 @@
+package proposal
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/gabion-io/gabion/controlplane/source"
+	"github.com/gabion-io/gabion/filters"
+	"github.com/gabion-io/gabion/waf-rules/regression"
+)
+
+// recast is a request of the suite as the engine is shown it.
+func recast(r *regression.Request) request {
+	host, _ := r.Header("Host")
+	out := request{method: r.Method, host: host, path: r.Target, body: string(r.Body)}
+	for _, f := range r.Headers {
+		out.headers = append(out.headers, filters.Header{Name: strings.ToLower(f.Name), Value: f.Value})
+	}
+	return out
+}
+
+// Whatever the rule set finds, the exclusion made from its event must let just
+// that request pass: the engine says whether it does.
+func TestProposalsLetTheirEventsPass(t *testing.T) {
+	cases, err := regression.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBench(t, source.Store, shopPolicy)
+	b.desk.o.Budget = 1 // no attacks: another test's subject
+	step := 150         // of 4,674
+	if os.Getenv("GABION_FULL") != "" {
+		step = 10
+	}
+	made, wide := 0, 0
+	for i := 0; i < len(cases); i += step {
+		r := &cases[i].Stages[0].Request
+		if r.Encoded != nil || r.Version != "HTTP/1.1" {
+			continue
+		}
+		for _, e := range b.live("n1.a", recast(r)) {
+			if e.Decision == filters.Allow {
+				continue
+			}
+			p, err := b.desk.Propose(context.Background(), ProposeOptions{Events: []string{e.ID}, Author: "ada", DryRun: true})
+			if errors.Is(err, ErrNotExcludable) && e.Engine == "chain" {
+				continue
+			}
+			if err != nil {
+				t.Errorf("%s: %v", cases[i].ID, err)
+				continue
+			}
+			made++
+			if p.Evidence.Replay.Recorded != 1 || len(p.Evidence.Replay.StillDenied) > 0 {
+				t.Errorf("%s: %s: %+v %q", cases[i].ID, p.Title, p.Evidence.Replay, p.Evidence.Notes)
+			}
+			for _, x := range p.Exclusions {
+				if x.Target == "" {
+					wide++
+					t.Logf("%s: %+v from %+v", cases[i].ID, x, e.Matches)
+					break
+				}
+			}
+		}
+	}
+	t.Logf("%d proposals, %d of them on a rule as a whole", made, wide)
+	if made == 0 || wide > made/5 {
+		t.Errorf("%d of %d proposals had to take a whole rule away", wide, made)
+	}
+}

@@ -42,8 +42,10 @@ enum { gabion_attr_protocol = 10, gabion_attr_source = 24, gabion_attr_destinati
 enum {
   gabion_headers_continue = 0,
   gabion_headers_stop = 1,
+  gabion_headers_stop_all = 4,  // no body hooks either, the sender waits
   gabion_body_continue = 0,
   gabion_body_stop_and_buffer = 1,
+  gabion_body_stop_and_watermark = 2,
   gabion_body_stop_no_buffer = 3,
   gabion_trailers_continue = 0,
   gabion_trailers_stop = 1,

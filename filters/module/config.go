@@ -3,7 +3,6 @@ package main
 import (
 	"crypto/sha256"
 	"log/slog"
-	"runtime/debug"
 	"sync"
 
 	"github.com/gabion-io/gabion/filters"
@@ -56,9 +55,6 @@ func (m *module) load(content []byte) (*config, error) {
 		return nil, err
 	}
 	t := table.Config()
-	if t.MemLimit > 0 {
-		debug.SetMemoryLimit(t.MemLimit)
-	}
 	c := &config{module: m, table: table, sum: sum, refs: 1, bufferLimit: heldBytes(t) + bufferSlack}
 	m.live[sum] = c
 	m.log.Info("loaded a filter table", "listener", t.Listener, "bindings", len(t.Bindings), "policies", len(t.Policies))
@@ -88,18 +84,10 @@ func heldBytes(t *filters.Table) uint64 {
 	return uint64(most)
 }
 
-// failureMode is what a request under key gets when the transport itself is at
-// fault. Detect never changes a response, whatever the policy says.
-func (c *config) failureMode(key string) filters.FailureMode {
+// policy is the policy in force under key; its zero value when there is none.
+func (c *config) policy(key string) filters.Policy {
 	t := c.table.Config()
-	b, ok := t.Bindings[key]
-	if !ok {
-		return t.Unknown
-	}
-	if p, ok := t.Policies[b.Policy]; ok && p.Mode == filters.ModeBlock {
-		return p.FailureMode
-	}
-	return filters.FailOpen
+	return t.Policies[t.Bindings[key].Policy]
 }
 
 // routeConfig is what a route carries: its key into the table.

@@ -77,7 +77,7 @@ func envoy_dynamic_module_on_http_filter_destroy(h C.gabion_module) {
 	guard(process.log, "destroy", func() {
 		s := cgo.Handle(h).Value().(*stream)
 		cgo.Handle(h).Delete()
-		s.abandon()
+		s.end() // when Envoy destroyed the stream without completing it
 	})
 }
 
@@ -125,7 +125,7 @@ func envoy_dynamic_module_on_http_filter_response_trailers(_ C.gabion_envoy, h C
 
 //export envoy_dynamic_module_on_http_filter_stream_complete
 func envoy_dynamic_module_on_http_filter_stream_complete(_ C.gabion_envoy, h C.gabion_module) {
-	guard(process.log, "stream_complete", func() { cgo.Handle(h).Value().(*stream).complete() })
+	guard(process.log, "stream_complete", func() { cgo.Handle(h).Value().(*stream).end() })
 }
 
 //export envoy_dynamic_module_on_http_filter_scheduled
@@ -134,8 +134,11 @@ func envoy_dynamic_module_on_http_filter_scheduled(_ C.gabion_envoy, h C.gabion_
 }
 
 func headersAnswer(v verdict) C.int {
-	if v == goOn {
+	switch v {
+	case goOn:
 		return C.gabion_headers_continue
+	case pause:
+		return C.gabion_headers_stop_all
 	}
 	return C.gabion_headers_stop
 }
@@ -146,6 +149,8 @@ func bodyAnswer(v verdict) C.int {
 		return C.gabion_body_continue
 	case hold:
 		return C.gabion_body_stop_and_buffer
+	case pause:
+		return C.gabion_body_stop_and_watermark
 	}
 	return C.gabion_body_stop_no_buffer
 }

@@ -21,9 +21,10 @@ const (
 type verdict uint8
 
 const (
-	goOn verdict = iota // forward this part and all that was held
-	hold                // keep it
-	stop                // answered: forward nothing
+	goOn  verdict = iota // forward this part and all that was held
+	hold                 // keep it, and show the next
+	pause                // keep it until resume, letting the sender wait
+	stop                 // answered: forward nothing
 )
 
 // stream is one exchange on its way through Envoy. Its methods run on the
@@ -31,7 +32,8 @@ const (
 type stream struct {
 	config *config
 	envoy  envoyStream
-	fail   filters.FailureMode
+	key    string
+	policy filters.Policy // zero when the key names none
 
 	exchange *chain.Exchange
 	finding  []byte // last handed to Envoy
@@ -39,34 +41,31 @@ type stream struct {
 	answered bool // we replied: nothing more of this exchange is inspected
 	broken   bool // a hook of ours failed: everything passes from here on
 
-	mu      sync.Mutex
-	away    bool // evaluate's goroutine has the exchange
-	ended   bool // the stream completed while it was away
-	pending outcome
+	early    bool // the response began while away, and waits
+	earlyEnd bool // it has no body
+	away     bool // the exchange went to evaluate and its outcome is not carried out yet
+	mu       sync.Mutex
+	working  bool // evaluate's goroutine has the exchange
+	complete bool // the stream is over
+	pending  outcome
 }
 
 // half is one direction of a stream.
 type half struct {
 	held  bool // Envoy buffers the body for us
 	shown int  // bytes of what Envoy buffers that the chain has seen
+	total int  // bytes of the body that the chain has seen
 	over  bool // nothing more to show
-}
-
-// outcome is what evaluate brings back.
-type outcome struct {
-	ready     bool
-	direction direction
-	step      filters.Step
-	failed    bool
+	ended bool // the end came while the exchange was away
 }
 
 func (c *config) begin(e envoyStream) *stream { return &stream{config: c, envoy: e} }
 
 func (s *stream) requestHeaders(end bool) verdict {
+	s.key = s.envoy.routeKey()
+	s.policy = s.config.policy(s.key)
+	s.exchange = s.config.table.Begin(s.key)
 	fault("hook")
-	key := s.envoy.routeKey()
-	s.fail = s.config.failureMode(key)
-	s.exchange = s.config.table.Begin(key)
 	step := s.exchange.RequestHeaders(s.envoy.requestHead(time.Now()), end)
 	if step.Do == filters.Hold {
 		s.envoy.raiseBufferLimit(s.config.bufferLimit)
@@ -74,7 +73,14 @@ func (s *stream) requestHeaders(end bool) verdict {
 	return s.apply(request, step, end)
 }
 
+// responseHeaders waits for a request that is still judged: in detect the
+// upstream has had the body and may answer before the verdict is known, and a
+// stream that ended then would leave no event.
 func (s *stream) responseHeaders(end bool) verdict {
+	if s.away && !s.answered {
+		s.early, s.earlyEnd = true, end
+		return pause
+	}
 	if !s.inspecting() {
 		return goOn
 	}
@@ -92,34 +98,45 @@ func (s *stream) responseHeaders(end bool) verdict {
 // chunk, moves the new ones there too; so the chain has seen the first `shown`
 // bytes of buffer and chunk taken together, and nothing of the rest.
 func (s *stream) body(d direction, end bool) verdict {
-	if !s.inspecting() {
-		return goOn
-	}
 	h := &s.half[d]
-	if h.over {
+	if h.held && s.away {
+		h.ended = h.ended || end
+		return pause
+	}
+	if !s.inspecting() || h.over {
 		return goOn
 	}
-	fresh := skip(s.envoy.chunks(d, h.held), h.shown)
-	size := 0
-	for _, c := range fresh {
-		size += len(c)
-	}
-	h.shown += size
-	if end && h.shown >= slowBody && s.wants(d) {
-		return s.evaluate(d, fresh)
+	fresh := s.fresh(d)
+	if s.slow(d, fresh, end) {
+		return s.evaluate(d, fresh, end)
 	}
 	return s.apply(d, s.show(d, fresh, end), end)
 }
 
 // trailers end a body.
 func (s *stream) trailers(d direction) verdict {
-	if !s.inspecting() || s.half[d].over {
+	h := &s.half[d]
+	if h.held && s.away {
+		h.ended = true
+		return pause
+	}
+	if !s.inspecting() || h.over {
 		return goOn
 	}
-	if s.half[d].shown >= slowBody && s.wants(d) {
-		return s.evaluate(d, nil)
+	if s.slow(d, nil, true) {
+		return s.evaluate(d, nil, true)
 	}
 	return s.apply(d, s.show(d, nil, true), true)
+}
+
+// fresh gives the chunks not shown yet and counts them as shown.
+func (s *stream) fresh(d direction) [][]byte {
+	h := &s.half[d]
+	chunks := skip(s.envoy.chunks(d, h.held), h.shown)
+	n := size(chunks)
+	h.shown += n
+	h.total += n
+	return chunks
 }
 
 func (s *stream) show(d direction, chunks [][]byte, end bool) filters.Step {
@@ -160,20 +177,7 @@ func (s *stream) apply(d direction, step filters.Step, end bool) verdict {
 }
 
 func (s *stream) inspecting() bool {
-	if s.exchange == nil || s.answered || s.broken {
-		return false
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return !s.away
-}
-
-func (s *stream) wants(d direction) bool {
-	w := s.exchange.Wants()
-	if d == response {
-		return w.Response
-	}
-	return w.Request
+	return s.exchange != nil && !s.answered && !s.broken && !s.away
 }
 
 // tell leaves the finding where the access log finds it, when it changed.
@@ -187,44 +191,23 @@ func (s *stream) leave(finding []byte) {
 	s.envoy.setFinding(finding)
 }
 
-// complete ends the exchange; Envoy writes the access log right after.
-func (s *stream) complete() {
+// end ends the exchange, once; Envoy writes the access log right after.
+func (s *stream) end() {
 	if s.exchange == nil {
 		return
 	}
 	s.mu.Lock()
-	s.ended = true
-	away := s.away
+	done := s.complete || s.working // at work, evaluate ends it
+	s.complete = true
 	s.mu.Unlock()
-	if away {
-		return // evaluate completes it
+	if done {
+		return
 	}
-	x := s.exchange
-	s.exchange = nil
-	if event := x.Complete(); event != nil {
+	if event := s.exchange.Complete(); event != nil && !s.broken {
 		if b, err := json.Marshal(event); err == nil {
 			s.leave(b)
 		}
 	}
-}
-
-// lapse answers for a hook that panicked: once by the failure mode, then the
-// stream passes uninspected.
-func (s *stream) lapse(d direction) verdict {
-	if s.broken || s.answered {
-		return goOn
-	}
-	s.broken = true
-	if s.fail != filters.FailClosed || d == response {
-		return goOn
-	}
-	s.answered = true
-	s.envoy.reply(&filters.Reply{
-		Status:  503,
-		Headers: []filters.Header{{Name: "content-type", Value: "text/plain"}},
-		Body:    []byte("the request could not be inspected\n"),
-	})
-	return stop
 }
 
 // skip drops the first n bytes.
@@ -239,5 +222,9 @@ func skip(chunks [][]byte, n int) [][]byte {
 	return chunks
 }
 
-// abandon ends an exchange whose stream was destroyed without completing.
-func (s *stream) abandon() { s.complete() }
+func size(chunks [][]byte) (n int) {
+	for _, c := range chunks {
+		n += len(c)
+	}
+	return n
+}

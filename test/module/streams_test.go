@@ -1,0 +1,138 @@
+package module
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// runStreams holds a transport to passing streams as they come: each part must
+// arrive before the next is sent, or the test waits in vain.
+func runStreams(t *testing.T, p *proxy) {
+	for _, key := range []string{"detect", "block"} {
+		t.Run(key+"/events", func(t *testing.T) { eventStream(t, p, key) })
+		t.Run(key+"/websocket", func(t *testing.T) { webSocket(t, p, key) })
+		t.Run(key+"/grpc", func(t *testing.T) { duplex(t, p, key) })
+		t.Run(key+"/concurrent", func(t *testing.T) { concurrent(t, p, key) })
+	}
+	if !p.alive() {
+		t.Fatal("Envoy ended")
+	}
+}
+
+// eventStream: the first event is there while the upstream still owes the rest.
+func eventStream(t *testing.T, p *proxy, key string) {
+	res, err := client(false).Get("http://" + p.addr + "/" + key + "/sse")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	start, lines := time.Now(), bufio.NewScanner(res.Body)
+	var at []time.Duration
+	for lines.Scan() {
+		if strings.HasPrefix(lines.Text(), "data: ") {
+			at = append(at, time.Since(start))
+		}
+	}
+	if len(at) != 3 || at[2]-at[0] < 100*time.Millisecond {
+		t.Errorf("events came at %v, want three apart", at)
+	}
+}
+
+func webSocket(t *testing.T, p *proxy, key string) {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	c, _, err := websocket.Dial(ctx, "ws://"+p.addr+"/"+key+"/ws", &websocket.DialOptions{
+		HTTPHeader: http.Header{"User-Agent": {"gabion-test/1"}, "Accept": {"*/*"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.CloseNow()
+	for i := range 3 {
+		msg := fmt.Sprintf("%d %s", i, plainSQLi) // opaque to the filter
+		if err := c.Write(ctx, websocket.MessageText, []byte(msg)); err != nil {
+			t.Fatal(err)
+		}
+		_, got, err := c.Read(ctx)
+		if err != nil || string(got) != "echo "+msg {
+			t.Fatalf("read %q, %v", got, err)
+		}
+	}
+}
+
+// duplex sends a line only after the one before was answered.
+func duplex(t *testing.T, p *proxy, key string) {
+	pr, pw := io.Pipe()
+	req, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+p.addr+"/"+key+"/duplex", pr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/grpc")
+	req.Header.Set("X-Case", "grpc-"+key)
+	req.Header.Set("TE", "trailers")
+	req.Header.Set("User-Agent", "grpc-go/1")
+	res, err := client(true).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		t.Fatalf("status %d: %+v", res.StatusCode, p.logged(t, "grpc-"+key).event(t))
+	}
+	for i := range 3 {
+		line := fmt.Sprintf("line %d", i)
+		if _, err := io.WriteString(pw, line+"\n"); err != nil {
+			t.Fatal(err)
+		}
+		buf := make([]byte, len("got "+line))
+		if _, err := io.ReadFull(res.Body, buf); err != nil || string(buf) != "got "+line {
+			t.Fatalf("read %q, %v", buf, err)
+		}
+	}
+	pw.Close()
+	if _, err := io.Copy(io.Discard, res.Body); err != nil {
+		t.Fatal(err)
+	}
+	if s := res.Trailer.Get("Grpc-Status"); s != "0" {
+		t.Errorf("grpc-status %q", s)
+	}
+}
+
+// concurrent: 200 requests at once, good and bad, bodies of many sizes; each
+// gets its own answer.
+func concurrent(t *testing.T, p *proxy, key string) {
+	var wg sync.WaitGroup
+	room := make(chan struct{}, 50)
+	for i := range 200 {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			room <- struct{}{}
+			defer func() { <-room }()
+			c := verdictCase{path: "orders", header: jsonBody, http2: i%2 == 0, chunked: i%3 == 0}
+			if i%4 == 0 {
+				c.attack, c.body = true, longJSON(i*100, plainSQLi)
+			} else {
+				c.body = longJSON(i*100, "fine")
+			}
+			a := c.send(t, p, key, fmt.Sprintf("concurrent-%s-%d", key, i))
+			if c.attack && key == "block" {
+				if a.Status != http.StatusForbidden {
+					t.Errorf("request %d: status %d", i, a.Status)
+				}
+				return
+			}
+			c.unharmed(t, a)
+		}()
+	}
+	wg.Wait()
+}

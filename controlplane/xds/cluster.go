@@ -28,6 +28,9 @@ func (t *translation) clusters(list []ir.Cluster) {
 	for _, c := range list {
 		part := "cluster " + c.Name
 		switch {
+		case !readable(c):
+			t.out.problem(c.Resource, part, brokenText)
+			continue
 		case t.out.has(ClusterType, c.Name):
 			t.out.problem(c.Resource, part, "two clusters have this name; the first is used")
 			continue
@@ -37,6 +40,10 @@ func (t *translation) clusters(list []ir.Cluster) {
 		}
 		m, ok := t.cluster(c, part)
 		if !ok {
+			continue
+		}
+		if problem := invalid(m); problem != "" {
+			t.out.problem(c.Resource, part, "%s", problem)
 			continue
 		}
 		t.out.add(ClusterType, c.Name, m, c.Resource)
@@ -142,14 +149,11 @@ func upstreamProtocol(protocol string) *upstreams.HttpProtocolOptions {
 	}
 }
 
-// unixCluster is a gRPC server of gabion's own behind a Unix socket.
+// unixCluster is a gRPC server of gabion's own behind a Unix socket. No pings:
+// the kernel tells at once when the other side is gone.
 func unixCluster(name, socket string) *cluster.Cluster {
 	options := upstreamProtocol("http2")
 	options.CommonHttpProtocolOptions = nil // streams to gabion live for ever
-	options.GetExplicitHttpConfig().GetHttp2ProtocolOptions().ConnectionKeepalive = &core.KeepaliveSettings{
-		Interval: duration(30 * time.Second),
-		Timeout:  duration(10 * time.Second),
-	}
 	return &cluster.Cluster{
 		Name:                 name,
 		ConnectTimeout:       duration(connectTimeout),

@@ -17,7 +17,7 @@ func networkFilter(name string, m proto.Message) *listener.Filter {
 
 // connectionManager is HTTP on one filter chain, hardened as Envoy's guide for
 // edge proxies asks (docs: configuration/best_practices/edge).
-func (t *translation) connectionManager(l *ir.Listener, c *ir.FilterChain) *listener.Filter {
+func (t *translation) connectionManager(l *ir.Listener, c *ir.FilterChain) *hcm.HttpConnectionManager {
 	o := l.Options
 	m := &hcm.HttpConnectionManager{
 		StatPrefix: l.Name,
@@ -76,7 +76,7 @@ func (t *translation) connectionManager(l *ir.Listener, c *ir.FilterChain) *list
 			AccessLogFlushInterval: duration(t.options.StreamReport),
 		}
 	}
-	return networkFilter("envoy.filters.network.http_connection_manager", m)
+	return m
 }
 
 func hasStreaming(c *ir.FilterChain) bool {

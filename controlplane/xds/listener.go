@@ -31,6 +31,9 @@ func (t *translation) listeners(list []ir.Listener) {
 		case taken:
 			t.out.problem(l.Resource, part, "listener %s has the same address and port", other)
 			continue
+		case !readable(l):
+			t.out.problem(l.Resource, part, brokenText)
+			continue
 		case !sayable(l.Name) || l.Name == "":
 			t.out.problem(l.Resource, part, "not a usable name")
 			continue
@@ -69,6 +72,10 @@ func (t *translation) listener(l *ir.Listener, part string) *listener.Listener {
 	}
 	if len(m.FilterChains) == 0 {
 		t.out.problem(l.Resource, part, "nothing on it can be served")
+		return nil
+	}
+	if problem := invalid(m); problem != "" {
+		t.out.problem(l.Resource, part, "%s", problem)
 		return nil
 	}
 	return m
@@ -113,7 +120,12 @@ func (t *translation) filterChain(l *ir.Listener, c *ir.FilterChain, part string
 	if l.Options.MaxConnections > 0 {
 		chain.Filters = append(chain.Filters, connectionLimit(l))
 	}
-	chain.Filters = append(chain.Filters, t.connectionManager(l, c))
+	manager := t.connectionManager(l, c)
+	if problem := invalid(manager); problem != "" {
+		t.out.problem(l.Resource, part, "filter chain %q: %s", c.Name, problem)
+		return nil
+	}
+	chain.Filters = append(chain.Filters, networkFilter("envoy.filters.network.http_connection_manager", manager))
 	t.routes(l, c)
 	return chain
 }

@@ -49,15 +49,24 @@ func (t *translation) routes(l *ir.Listener, c *ir.FilterChain) {
 			if route == nil {
 				continue
 			}
+			if problem := invalid(route); problem != "" {
+				t.out.problem(r.Resource, "route "+r.Name, "%s", problem)
+				continue
+			}
 			host.Routes = append(host.Routes, route)
 			causes = append(causes, r.Resource)
 			if r.Direct != nil {
 				largest = max(largest, len(r.Direct.Body))
 			}
 		}
-		if len(host.Domains) > 0 {
-			m.VirtualHosts = append(m.VirtualHosts, host)
+		if len(host.Domains) == 0 {
+			continue
 		}
+		if problem := invalid(host); problem != "" {
+			t.out.problem(l.Resource, "host "+h.Name, "%s", problem)
+			continue
+		}
+		m.VirtualHosts = append(m.VirtualHosts, host)
 	}
 	if largest > 4096 { // Envoy's default
 		m.MaxDirectResponseBodySizeBytes = u32(uint32(largest))
@@ -73,7 +82,11 @@ func (t *translation) route(l *ir.Listener, r *ir.Route) (*routev3.Route, string
 		return nil, problem
 	}
 	m := &routev3.Route{Name: r.Name, Match: match, TypedPerFilterConfig: t.overrides(l, r)}
-	if problem := t.follow(r, m); problem != "" {
+	problem = t.follow(r, m)
+	if problem == "" {
+		problem = invalid(m)
+	}
+	if problem != "" {
 		return &routev3.Route{
 			Name: r.Name, Match: match, TypedPerFilterConfig: m.TypedPerFilterConfig, Action: direct(500, ""),
 		}, problem

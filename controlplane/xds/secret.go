@@ -18,6 +18,10 @@ func (t *translation) secrets(list []ir.Secret) {
 	t.keyPairs, t.cas = map[string]bool{}, map[string]bool{}
 	for _, s := range list {
 		part := "secret " + s.Name
+		if !readable(s) || s.Name == "" {
+			t.out.problem(s.Resource, part, brokenText)
+			continue
+		}
 		if t.out.has(SecretType, s.Name) {
 			t.out.problem(s.Resource, part, "two secrets have this name; the first is used")
 			continue

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -30,20 +31,8 @@ func newGet(a *app) *cobra.Command {
 		Args:              args(cobra.RangeArgs(1, 2)),
 		ValidArgsFunction: completeKinds,
 		RunE: func(c *cobra.Command, given []string) error {
-			cl, err := a.dial()
-			if err != nil {
-				return err
-			}
 			if len(given) == 2 {
-				n, err := resolveName(given[0], given[1], namespace)
-				if err != nil {
-					return err
-				}
-				var r server.Resource
-				if err := cl.call(c.Context(), request{method: http.MethodGet, path: n.path()}, &r); err != nil {
-					return err
-				}
-				return a.showOne(r)
+				return a.getOne(c.Context(), given[0], given[1], namespace)
 			}
 			q := url.Values{}
 			if !strings.EqualFold(given[0], "all") {
@@ -56,15 +45,39 @@ func newGet(a *app) *cobra.Command {
 			if c.Flags().Changed("namespace") {
 				q.Set("namespace", namespace)
 			}
-			var list server.ResourceList
-			if err := cl.call(c.Context(), request{method: http.MethodGet, path: "/api/v1/resources", query: q}, &list); err != nil {
-				return err
-			}
-			return a.showList(list)
+			return a.getList(c.Context(), q)
 		},
 	}
 	c.Flags().StringVarP(&namespace, "namespace", "n", v1alpha1.DefaultNamespace, "namespace; without NAME: only this one (default all)")
 	return a.outputs(a.remote(c), "table", "yaml", "json")
+}
+
+func (a *app) getOne(ctx context.Context, kind, name, namespace string) error {
+	n, err := resolveName(kind, name, namespace)
+	if err != nil {
+		return err
+	}
+	cl, err := a.dial()
+	if err != nil {
+		return err
+	}
+	var r server.Resource
+	if err := cl.call(ctx, request{method: http.MethodGet, path: n.path()}, &r); err != nil {
+		return err
+	}
+	return a.showOne(r)
+}
+
+func (a *app) getList(ctx context.Context, q url.Values) error {
+	cl, err := a.dial()
+	if err != nil {
+		return err
+	}
+	var list server.ResourceList
+	if err := cl.call(ctx, request{method: http.MethodGet, path: "/api/v1/resources", query: q}, &list); err != nil {
+		return err
+	}
+	return a.showList(list)
 }
 
 func (a *app) showOne(r server.Resource) error {

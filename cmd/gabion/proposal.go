@@ -34,7 +34,7 @@ func newProposalList(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "list",
 		Short:   "List proposals, newest first",
-		Example: "  gabion proposal list\n  gabion proposal list --state accepted",
+		Example: "  gabion proposal list\n  gabion proposal list --show accepted",
 		Args:    args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			q := url.Values{}
@@ -43,7 +43,7 @@ func newProposalList(a *app) *cobra.Command {
 				q.Set("state", state)
 			case "all":
 			default:
-				return usageOf(c, fmt.Errorf("--state %q: it is one of proposed, accepted, rejected, all", state))
+				return usageOf(c, fmt.Errorf("--show %q: it is one of proposed, accepted, rejected, all", state))
 			}
 			cl, err := a.dial()
 			if err != nil {
@@ -56,7 +56,7 @@ func newProposalList(a *app) *cobra.Command {
 			return a.showProposals(list)
 		},
 	}
-	c.Flags().StringVar(&state, "state", "proposed", "proposed, accepted, rejected or all")
+	c.Flags().StringVar(&state, "show", "proposed", "proposed, accepted, rejected or all")
 	return a.outputs(a.remote(c), "table", "json")
 }
 
@@ -131,7 +131,7 @@ func findProposal(ctx context.Context, cl *client, prefix string) (p proposal.Pr
 	case 1:
 		return found[0], nil
 	case 0:
-		return p, withHint(fmt.Errorf("there is no proposal %s", prefix), "'gabion proposal list --state all' lists them")
+		return p, withHint(fmt.Errorf("there is no proposal %s", prefix), "'gabion proposal list --show all' lists them")
 	}
 	return p, fmt.Errorf("%d proposals begin with %s, %s and %s among them; give more of the id", len(found), prefix, found[0].ID, found[len(found)-1].ID)
 }

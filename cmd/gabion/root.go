@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,7 +40,11 @@ func execute(ctx context.Context, args []string, in io.Reader, out, errOut io.Wr
 	a := &app{in: in, out: out, err: errOut, env: os.Getenv, now: time.Now}
 	root := newRoot(a)
 	root.SetArgs(args)
-	return a.exit(root.ExecuteContext(ctx))
+	c, err := root.ExecuteContextC(ctx)
+	if err != nil && strings.HasPrefix(err.Error(), "required flag(s)") { // cobra's own, without a type
+		err = usageOf(c, err)
+	}
+	return a.exit(err)
 }
 
 // exit reports an error once, with what to do next, and chooses the exit code.
@@ -143,18 +148,13 @@ func (a *app) remote(c *cobra.Command) *cobra.Command {
 
 // outputs adds -o with the formats a command knows; the first is the default.
 func (a *app) outputs(c *cobra.Command, formats ...string) *cobra.Command {
-	c.Flags().StringVarP(&a.output, "output", "o", formats[0], "output format: "+strings.Join(formats, ", "))
-	inner := c.PreRunE
-	c.PreRunE = func(c *cobra.Command, args []string) error {
-		for _, f := range formats {
-			if a.output == f {
-				if inner != nil {
-					return inner(c, args)
-				}
-				return nil
-			}
+	format := c.Flags().StringP("output", "o", formats[0], "output format: "+strings.Join(formats, ", "))
+	c.PreRunE = func(c *cobra.Command, _ []string) error {
+		if !slices.Contains(formats, *format) {
+			return usageOf(c, fmt.Errorf("unknown output format %q: it is one of %s", *format, strings.Join(formats, ", ")))
 		}
-		return usageOf(c, fmt.Errorf("unknown output format %q: it is one of %s", a.output, strings.Join(formats, ", ")))
+		a.output = *format
+		return nil
 	}
 	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
 	return c

@@ -182,7 +182,14 @@ func (a *app) checkFiles(ctx context.Context, judge *chain.Judge, names <-chan t
 	return nil
 }
 
-func judgeFile(judge *chain.Judge, t toCheck) any {
+// judgeFile answers a checkLine or a checkError; a panic over one file must not
+// take the answers for the others along.
+func judgeFile(judge *chain.Judge, t toCheck) (line any) {
+	defer func() {
+		if p := recover(); p != nil {
+			line = checkError{t.file, fmt.Sprintf("the engine panicked: %v", p)}
+		}
+	}()
 	err := t.err
 	var raw []byte
 	if err == nil {

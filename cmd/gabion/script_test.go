@@ -1,0 +1,182 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/cobra"
+
+	"github.com/gabion-io/gabion/controlplane/server/servertest"
+	"github.com/gabion-io/gabion/filters"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"gabion": func() {
+			os.Exit(execute(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+		},
+	})
+}
+
+// TestScripts runs the command line as people do. Each script has a control
+// plane of its own; manifests below owned/ in the script are files it watches.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:   "testdata/script",
+		Setup: startPlane,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"event": addEvent,
+		},
+		RequireExplicitExec: true,
+	})
+}
+
+type planeKey struct{}
+
+func startPlane(env *testscript.Env) error {
+	state := filepath.Join(env.WorkDir, "state")
+	if err := os.Mkdir(state, 0o700); err != nil {
+		return err
+	}
+	var owned []string
+	if dir := filepath.Join(env.WorkDir, "owned"); exists(dir) {
+		owned = append(owned, dir)
+	}
+	p := servertest.Start(scriptTB{env}, state, owned...)
+	env.Values[planeKey{}] = p
+	env.Vars = append(env.Vars, "GABION_STATE="+state, "URL="+p.URL)
+	return nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// scriptTB gives a script's environment the face servertest wants.
+type scriptTB struct{ env *testscript.Env }
+
+func (scriptTB) Helper()                    {}
+func (s scriptTB) Fatal(args ...any)        { s.env.T().Fatal(args...) }
+func (s scriptTB) Cleanup(f func())         { s.env.Defer(f) }
+func (s scriptTB) Context() context.Context { return context.Background() }
+
+// addEvent is the script command `event NAME DECISION`: it stores an event and
+// sets $NAME to its id.
+func addEvent(ts *testscript.TestScript, neg bool, words []string) {
+	if neg || len(words) != 2 {
+		ts.Fatalf("usage: event NAME DECISION")
+	}
+	e := filters.Event{
+		ID: ulid.Make().String(), Time: time.Now(), Route: "default/shop", Mode: filters.ModeDetect,
+		Decision: filters.Decision(words[1]), Engine: "waf", Reason: "inbound score 5 reached 5", Score: 5, WouldBe: 403,
+		Method: "GET", Host: "shop.example.com", Path: "/search", Policy: "WAFPolicy default/shop",
+		Matches: []filters.Match{{Rule: 942100, Message: "SQL Injection Attack Detected via libinjection", Score: 5, Variable: "ARGS:q", Value: "1' or \x1b[31m…", Phase: 2}},
+	}
+	if e.Decision == filters.Denied {
+		e.Status = 403
+	}
+	plane := ts.Value(planeKey{}).(*servertest.Plane)
+	if _, err := plane.Store.AddEvents(context.Background(), []filters.Event{e}); err != nil {
+		ts.Fatalf("store the event: %v", err)
+	}
+	ts.Setenv(words[0], e.ID)
+}
+
+func TestExitCodes(t *testing.T) {
+	t.Setenv("GABION_STATE", t.TempDir())
+	for line, want := range map[string]int{
+		"":                             exitOK,
+		"version":                      exitOK,
+		"help":                         exitOK,
+		"waf":                          exitOK,
+		"status":                       exitError,
+		"aply":                         exitUsage,
+		"waf evnts":                    exitUsage,
+		"get":                          exitUsage,
+		"get nonsense":                 exitUsage,
+		"apply":                        exitUsage,
+		"apply --nonsense":             exitUsage,
+		"status -o xml":                exitUsage,
+		"waf events --since yesterday": exitUsage,
+		"rollback waf shop first":      exitUsage,
+		"token create ci --role root":  exitUsage,
+	} {
+		var out, errOut bytes.Buffer
+		got := execute(t.Context(), strings.Fields(line), strings.NewReader(""), &out, &errOut)
+		if got != want {
+			t.Errorf("gabion %s: exit code %d, want %d\n%s%s", line, got, want, &out, &errOut)
+		}
+		if want != exitOK && (errOut.Len() == 0 || out.Len() > 0) {
+			t.Errorf("gabion %s: an error belongs on standard error: %q, %q", line, &out, &errOut)
+		}
+	}
+}
+
+func TestEveryCommandShowsHow(t *testing.T) {
+	a := &app{in: strings.NewReader(""), out: io.Discard, err: io.Discard, env: func(string) string { return "" }, now: time.Now}
+	var walk func(c *cobra.Command)
+	walk = func(c *cobra.Command) {
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+		if c.Hidden || c.Name() == "help" {
+			return
+		}
+		if c.Short == "" || (c.Example == "" && !c.HasSubCommands()) {
+			t.Errorf("%s: no summary or no example", c.CommandPath())
+		}
+		if strings.HasSuffix(c.Short, ".") {
+			t.Errorf("%s: the summary ends with a full stop", c.CommandPath())
+		}
+	}
+	walk(newRoot(a))
+}
+
+func TestDistanceFindsKinds(t *testing.T) {
+	for word, want := range map[string]string{"wafpolcy": "WAFPolicy", "gatway": "Gateway", "servce": "Service", "zzzzzz": ""} {
+		if got := nearestKind(word); got != want {
+			t.Errorf("nearest to %q: %q, want %q", word, got, want)
+		}
+	}
+}
+
+func TestMoment(t *testing.T) {
+	now := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
+	for text, want := range map[string]time.Time{
+		"90s": now.Add(-90 * time.Second), "1h": now.Add(-time.Hour), "7d": now.Add(-7 * 24 * time.Hour),
+		"2026-01-30T00:00:00Z": time.Date(2026, 1, 30, 0, 0, 0, 0, time.UTC),
+	} {
+		if got, err := moment(text, now); err != nil || !got.Equal(want) {
+			t.Errorf("%q: %v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "yesterday", "-1h", "99999999d", "1"} {
+		if got, err := moment(text, now); err == nil {
+			t.Errorf("%q is taken for %v", text, got)
+		}
+	}
+}
+
+func TestPrintableDisarmsTerminals(t *testing.T) {
+	if got := printable("a\x1b[2Jb\u202ec\u009bd\tü"); strings.ContainsAny(got, "\x1b\u202e\u009b\t") || !strings.Contains(got, "ü") {
+		t.Errorf("printable: %q", got)
+	}
+}
+
+func TestExitReportsOnce(t *testing.T) {
+	var errOut bytes.Buffer
+	a := &app{err: &errOut}
+	if code := a.exit(withHint(errors.New("it broke"), "mend it")); code != exitError || errOut.String() != "gabion: it broke\n  mend it\n" {
+		t.Errorf("exit: %d %q", code, &errOut)
+	}
+}

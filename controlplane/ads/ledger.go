@@ -3,11 +3,12 @@ package ads
 import (
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
+	"github.com/gabion-io/gabion/controlplane/xds"
 )
 
 // ledger remembers what every node was sent and what it answered.
@@ -216,24 +217,10 @@ func (l *ledger) answered(a answer) (refusal *Nack, accepted *sent) {
 	}
 	t.refusal = &Nack{
 		Node: key.id, Cluster: key.cluster, TypeURL: a.typeURL, Version: p.version,
-		Resources: namedIn(p.names, a.problem), Message: a.problem, Time: now,
+		Resources: xds.Named(p.names, a.problem), Message: a.problem, Time: now,
 	}
 	out := *t.refusal
 	return &out, nil
-}
-
-// namedIn keeps the resources that the message names, or all when it names none.
-func namedIn(names []string, message string) []string {
-	var out []string
-	for _, n := range names {
-		if strings.Contains(message, n) {
-			out = append(out, n)
-		}
-	}
-	if len(out) == 0 {
-		return names
-	}
-	return out
 }
 
 // mend ends a refusal when a response about the same resources was accepted. In

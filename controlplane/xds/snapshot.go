@@ -60,8 +60,6 @@ type Problem struct {
 	Message  string
 }
 
-type blameKey struct{ typeURL, name string }
-
 // Version is the content hash of all resources of one type.
 func (s *Snapshot) Version(typeURL string) string { return VersionOf(s.Types[typeURL]) }
 
@@ -104,28 +102,6 @@ func (s *Snapshot) find(typeURL, name string) *Resource {
 		return nil
 	}
 	return &list[i]
-}
-
-// Blame names the resources that rejected discovery resources came from. When
-// Envoy's message names one of the candidates, only that one is blamed.
-func Blame(s *Snapshot, typeURL string, names []string, message string) []ir.Ref {
-	if s == nil {
-		return nil
-	}
-	var named []string
-	for _, n := range names {
-		if n != "" && strings.Contains(message, n) {
-			named = append(named, n)
-		}
-	}
-	if len(named) == 0 {
-		named = names
-	}
-	var refs []ir.Ref
-	for _, n := range named {
-		refs = append(refs, s.blame[blameKey{typeURL, n}]...)
-	}
-	return sortedRefs(refs)
 }
 
 func sortedRefs(refs []ir.Ref) []ir.Ref {

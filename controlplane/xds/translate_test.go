@@ -116,6 +116,8 @@ func TestBlame(t *testing.T) {
 		{xds.ExtensionType, []string{"gabion/default/web/http"}, "no", policy},
 		{xds.ClusterType, []string{"default/shop:8080", "other"}, "bad other", ""},
 		{xds.ClusterType, []string{"default/shop:8080", "other"}, "bad default/shop:8080: x", "Service default/shop"},
+		{xds.ClusterType, []string{"default/shop:8080", "a"}, "adding a: no", ""},
+		{xds.ClusterType, []string{"default/shop:8080"}, "my-default/shop:80801", "Service default/shop"},
 		{xds.ClusterType, nil, "no", ""},
 	} {
 		var got []string

@@ -40,6 +40,7 @@ type goFile struct {
 	test    bool
 	imports []string
 	inits   []token.Position
+	state   []token.Position // package variables that exist to be changed
 }
 
 // readTree parses every Go file below root that Go would build.
@@ -114,10 +115,45 @@ func addFile(byDir map[string]*pkg, file, rel string) error {
 		g.imports = append(g.imports, to)
 	}
 	for _, d := range f.Decls {
-		if fn, ok := d.(*ast.FuncDecl); ok && fn.Recv == nil && fn.Name.Name == "init" {
-			g.inits = append(g.inits, set.Position(fn.Pos()))
+		switch d := d.(type) {
+		case *ast.FuncDecl:
+			if d.Recv == nil && d.Name.Name == "init" {
+				g.inits = append(g.inits, set.Position(d.Pos()))
+			}
+		case *ast.GenDecl:
+			for _, s := range d.Specs {
+				if v, ok := s.(*ast.ValueSpec); ok && d.Tok == token.VAR && changes(v) {
+					g.state = append(g.state, set.Position(v.Pos()))
+				}
+			}
 		}
 	}
 	p.files = append(p.files, g)
 	return nil
+}
+
+// changes says whether a package variable has, or holds, a lock, an atomic or a
+// channel: there is no other use for it than to be changed.
+func changes(v *ast.ValueSpec) bool {
+	found := false
+	look := func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.FuncLit:
+			return false
+		case *ast.ChanType:
+			found = true
+		case *ast.SelectorExpr:
+			if x, ok := n.X.(*ast.Ident); ok && (x.Name == "sync" || x.Name == "atomic") && !strings.HasPrefix(n.Sel.Name, "Once") {
+				found = true
+			}
+		}
+		return !found
+	}
+	if v.Type != nil {
+		ast.Inspect(v.Type, look)
+	}
+	for _, e := range v.Values {
+		ast.Inspect(e, look)
+	}
+	return found
 }

@@ -60,7 +60,8 @@ func homeless(dir, to string, test bool) string {
 			continue
 		}
 		if h.dirs == nil {
-			if test {
+			// As with net/http/httptest: a package for tests says so by its name.
+			if test || strings.HasSuffix(dir, "test") {
 				return ""
 			}
 			return "only tests import it"
@@ -78,6 +79,25 @@ func noInit(t *tree) (bad []string) {
 		for _, f := range p.files {
 			for _, at := range f.inits {
 				bad = append(bad, fmt.Sprintf("%s:%d: func init: what it does belongs into a constructor", path.Join(p.dir, f.name), at.Line))
+			}
+		}
+	}
+	return bad
+}
+
+// noState holds that a package remembers nothing: two of anything can live in
+// one process. sync.OnceValue and its kin are constants made late, and are fine.
+func noState(t *tree) (bad []string) {
+	for _, p := range t.packages {
+		if p.dir == "filters/module" {
+			continue // a library loaded into Envoy has no other place for its one runtime
+		}
+		for _, f := range p.files {
+			if f.test {
+				continue
+			}
+			for _, at := range f.state {
+				bad = append(bad, fmt.Sprintf("%s:%d: a package variable that changes: give it to a constructor", path.Join(p.dir, f.name), at.Line))
 			}
 		}
 	}

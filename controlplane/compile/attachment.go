@@ -11,9 +11,10 @@ import (
 
 // newPolicies files all policies of a kind by what they attach to. A target
 // that does not exist or may not be named is a condition and left out.
-func newPolicies[S any](c *compiler, list []*policy[S], selectable []selectable) *policies[S] {
+func newPolicies[S any](c *compiler, list []*policy[S], from selection) *policies[S] {
 	p := &policies[S]{
 		list:      list,
+		selects:   from.what,
 		namespace: map[string][]*policy[S]{},
 		targets:   map[target][]governing[S]{},
 		used:      map[v1alpha1.Key]bool{},
@@ -33,13 +34,19 @@ func newPolicies[S any](c *compiler, list []*policy[S], selectable []selectable)
 		case untargeted:
 			p.namespace[q.key.Namespace] = append(p.namespace[q.key.Namespace], q)
 		case a.Selector != nil:
-			p.selected(c, q, selectable)
+			p.selected(c, q, from.objects)
 		}
 		for i, ref := range a.TargetRefs {
 			p.targeted(c, q, ref, fmt.Sprintf("spec.targetRefs[%d]", i))
 		}
 	}
 	return p
+}
+
+// selection is what the selectors of a kind of policy look at.
+type selection struct {
+	what    string
+	objects []selectable
 }
 
 // selectable is an object that selectors match, with the labels it stands for.
@@ -50,7 +57,7 @@ type selectable struct {
 
 // workloads are Services, by their own labels and those they select: a workload
 // behind a Service has the latter.
-func (ix *index) workloads() []selectable {
+func (ix *index) workloads() selection {
 	var out []selectable
 	for _, s := range ix.services {
 		labels := map[string]string{}
@@ -62,16 +69,16 @@ func (ix *index) workloads() []selectable {
 		}
 		out = append(out, selectable{v1alpha1.KeyOf(s), labels})
 	}
-	return out
+	return selection{"workload, by the labels of a Service or those it selects,", out}
 }
 
 // labelledGateways are what the selector of a ListenerPolicy matches.
-func (ix *index) labelledGateways() []selectable {
+func (ix *index) labelledGateways() selection {
 	var out []selectable
 	for _, g := range ix.gateways {
 		out = append(out, selectable{v1alpha1.KeyOf(g), g.Labels})
 	}
-	return out
+	return selection{"Gateway", out}
 }
 
 // selected attaches by label: in the policy's namespace, from the root namespace
@@ -94,7 +101,7 @@ func (p *policies[S]) selected(c *compiler, q *policy[S], from []selectable) {
 		}
 	}
 	if !found {
-		c.rep.bad(q.key, v1alpha1.Accepted, reasonTarget, "spec.selector", "matches no workload: no Service has or selects these labels")
+		c.rep.bad(q.key, v1alpha1.Accepted, reasonTarget, "spec.selector", "matches nothing: no %s has these labels", p.selects)
 	}
 }
 
@@ -155,7 +162,8 @@ func (c *compiler) hasSection(t target) bool {
 // idle reports policies that attach and yet govern nothing.
 func (p *policies[S]) idle(c *compiler, what string) {
 	for _, q := range p.list {
-		if !p.used[q.key] {
+		// One whose target is missing has been told already.
+		if !p.used[q.key] && !c.rep.isBad(q.key, v1alpha1.Accepted) && !c.rep.isBad(q.key, v1alpha1.ResolvedRefs) {
 			c.rep.bad(q.key, v1alpha1.Programmed, reasonNoEffect, "", "governs no %s", what)
 		}
 	}

@@ -53,6 +53,9 @@ func (c *compiler) backends(k v1alpha1.Key, path string, refs []gatewayv1.HTTPBa
 	if len(refs) == 0 {
 		c.rep.bad(k, v1alpha1.ResolvedRefs, reasonBackend, path+".backendRefs", "is empty: name a Service; the rule answers 500")
 	}
+	if len(refs) > 0 && len(out) == 0 && lost == 0 {
+		c.rep.bad(k, v1alpha1.Programmed, reasonNoEffect, path+".backendRefs", "gives every backend the weight 0: the rule answers 500")
+	}
 	if len(out) > 0 && lost > 0 {
 		c.clusters[missingCluster] = &ir.Cluster{Name: missingCluster, Resource: refOf(k), Protocol: "http1"}
 		out = append(out, ir.WeightedCluster{Cluster: missingCluster, Weight: lost})

@@ -103,6 +103,7 @@ func (c *compiler) run() *ir.IR {
 	out := &ir.IR{Proxy: c.proxy()}
 	for _, l := range c.listeners {
 		l.options = c.effectiveListener(l)
+		c.listenerPolicies.use(l.options.stack)
 	}
 	for _, s := range c.sockets {
 		if l, ok := c.buildListener(s); ok {
@@ -144,10 +145,10 @@ func (c *compiler) buildListener(s *socket) (ir.Listener, bool) {
 		Name: s.listeners[0].name(), Resource: refOf(s.listeners[0].key()),
 		Address: s.address, Port: s.port, Options: c.listenerOptions(s),
 	}
-	if s.address != defaultAddress || len(s.listeners[0].gateway.Spec.Addresses) > 1 {
-		out.Name = c.uniqueName(out.Name, s)
+	if len(s.listeners[0].gateway.Spec.Addresses) > 1 {
+		out.Name += "/" + s.address
 	}
-	t := c.newTable(out.Name)
+	t := c.newTable(out.Name, s)
 	if !s.listeners[0].https {
 		out.Chains = []ir.FilterChain{{Name: "http", VirtualHosts: c.virtualHosts(t, s.listeners)}}
 	}
@@ -168,14 +169,6 @@ func (c *compiler) buildListener(s *socket) (ir.Listener, bool) {
 	return out, len(out.Chains) > 0
 }
 
-// uniqueName tells the listeners of a Gateway with several addresses apart.
-func (c *compiler) uniqueName(name string, s *socket) string {
-	if len(s.listeners[0].gateway.Spec.Addresses) > 1 {
-		return name + "/" + s.address
-	}
-	return name
-}
-
 // wake notes an instant at which the result changes by itself.
 func (c *compiler) wake(at time.Time) {
 	if at.After(c.o.Now) && (c.next.IsZero() || at.Before(c.next)) {
@@ -192,9 +185,10 @@ func (c *compiler) praise() {
 			v1alpha1.KindWAFPolicy, v1alpha1.KindListenerPolicy, v1alpha1.KindRecording:
 			c.rep.good(k, v1alpha1.Accepted, "well-formed")
 			c.rep.good(k, v1alpha1.ResolvedRefs, "everything it names exists")
-			if c.rep.accepted(k) {
-				c.rep.good(k, v1alpha1.Programmed, "in what is shipped to the proxies")
+			if !c.rep.isBad(k, v1alpha1.Accepted) && !c.rep.isBad(k, v1alpha1.ResolvedRefs) {
+				c.rep.good(k, v1alpha1.Programmed, "all of it is shipped to the proxies")
 			}
+			c.rep.good(k, v1alpha1.Conflicted, "no other resource claims the same")
 		}
 	}
 }

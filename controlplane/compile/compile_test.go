@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -140,13 +141,52 @@ func outputs(t *testing.T, set source.Set, good map[string]filters.Policy, expla
 	return out
 }
 
+// indent renders without what is unset, so that a golden shows what is said.
 func indent(t *testing.T, v any) string {
 	t.Helper()
-	text, err := json.MarshalIndent(v, "", " ")
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var plain any
+	if err := json.Unmarshal(text, &plain); err != nil {
+		t.Fatal(err)
+	}
+	text, err = json.MarshalIndent(prune(plain), "", " ")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return string(text) + "\n"
+}
+
+func prune(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for k, below := range v {
+			if v[k] = prune(below); v[k] == nil {
+				delete(v, k)
+			}
+		}
+		if len(v) == 0 {
+			return nil
+		}
+	case []any:
+		for i := range v {
+			v[i] = prune(v[i])
+		}
+		if len(v) == 0 {
+			return nil
+		}
+	case string:
+		if v == "" {
+			return nil
+		}
+	case bool:
+		if !v {
+			return nil
+		}
+	}
+	return v
 }
 
 func write(t *testing.T, file string, archive *txtar.Archive, got map[string]string) {
@@ -166,4 +206,38 @@ func write(t *testing.T, file string, archive *txtar.Archive, got map[string]str
 	if err := os.WriteFile(file, txtar.Format(archive), 0o644); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// FuzzCompile holds that whatever decodes compiles: without a panic, and to the
+// same in any order.
+func FuzzCompile(f *testing.F) {
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, file := range files {
+		archive, err := txtar.ParseFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, part := range archive.Files {
+			if strings.HasSuffix(part.Name, ".yaml") {
+				f.Add(part.Data)
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		docs, _ := v1alpha1.DecodeDocuments("f", data)
+		var items []source.Item
+		for i, d := range docs {
+			items = append(items, source.Item{Object: d.Object, Origin: source.File, Line: i})
+		}
+		first := Compile(source.NewSet(items, nil), options1(nil))
+		slices.Reverse(items)
+		second := Compile(source.NewSet(items, nil), options1(first.Good))
+		a, b := indent(t, first.IR), indent(t, second.IR)
+		if first.Next.Equal(second.Next) && a != b {
+			t.Fatalf("the order of resources matters:\n%s", cmp.Diff(a, b))
+		}
+	})
 }

@@ -133,6 +133,10 @@ func (c *compiler) listener(k v1alpha1.Key, g *gatewayv1.Gateway, spec gatewayv1
 	if spec.Hostname != nil {
 		l.hostname = hostOrAny(string(*spec.Hostname))
 	}
+	if !validHost(l.hostname) {
+		c.rep.bad(k, v1alpha1.Programmed, reasonInvalid, path+".hostname", "%q is no host: write shop.example.com or *.example.com", l.hostname)
+		return nil, false
+	}
 	if spec.Port < 1 || spec.Port > 65535 {
 		c.rep.bad(k, v1alpha1.Programmed, reasonInvalid, path+".port", "%d is no port: 1 to 65535", spec.Port)
 		return nil, false

@@ -108,15 +108,16 @@ func grpcPath(m *gatewayv1.GRPCMethodMatch) (ir.PathMatch, string) {
 }
 
 func grpcRegex(service, method string) (ir.PathMatch, string) {
-	if service == "" {
-		service = "[^/]+"
-	}
-	if method == "" {
-		method = "[^/]+"
-	}
-	value := "/(?:" + service + ")/(?:" + method + ")"
-	if _, err := regexp.Compile(value); err != nil {
-		return ir.PathMatch{}, fmt.Sprintf("is no regular expression (RE2): %v", err)
+	value := ""
+	for _, part := range []string{service, method} {
+		if part == "" {
+			part = "[^/]+"
+		}
+		// Each by itself: joined, one's mistake could be mended by the other.
+		if _, err := regexp.Compile(part); err != nil {
+			return ir.PathMatch{}, fmt.Sprintf("%q is no regular expression (RE2): %v", part, err)
+		}
+		value += "/(?:" + part + ")"
 	}
 	return ir.PathMatch{Kind: "regex", Value: value}, ""
 }

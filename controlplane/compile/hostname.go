@@ -1,6 +1,9 @@
 package compile
 
-import "strings"
+import (
+	"regexp"
+	"strings"
+)
 
 // anyHost is the host pattern that everything matches.
 const anyHost = "*"
@@ -20,7 +23,7 @@ func covers(pattern, host string) bool {
 		return true
 	}
 	suffix, wild := strings.CutPrefix(pattern, "*")
-	return wild && strings.HasSuffix(strings.TrimPrefix(host, "*"), suffix) && host != pattern[2:] && len(host) > len(suffix)
+	return wild && len(host) > len(suffix) && strings.HasSuffix(strings.TrimPrefix(host, "*"), suffix)
 }
 
 // intersect returns the hosts both patterns match, or "".
@@ -44,4 +47,11 @@ func specificity(pattern string) int {
 		return len(pattern)
 	}
 	return 1000 + len(pattern)
+}
+
+var hostPattern = regexp.MustCompile(`^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
+
+// validHost says whether a pattern is a host name, or one below a wildcard.
+func validHost(pattern string) bool {
+	return pattern == anyHost || (len(pattern) <= 253 && hostPattern.MatchString(pattern))
 }

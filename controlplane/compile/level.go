@@ -59,6 +59,7 @@ type place struct {
 // policies are all resources of one kind by where they attach.
 type policies[S any] struct {
 	list      []*policy[S]
+	selects   string // what their selectors look for, in words
 	root      []*policy[S]
 	namespace map[string][]*policy[S]
 	targets   map[target][]governing[S]
@@ -89,10 +90,14 @@ func (p *policies[S]) stack(at place) []governing[S] {
 	})
 	// A policy may reach a place twice by one level: by two of its Services.
 	out = slices.CompactFunc(out, func(a, b governing[S]) bool { return a.policy == b.policy && a.level == b.level })
-	for _, g := range out {
+	return out
+}
+
+// use notes that policies really govern something.
+func (p *policies[S]) use(stack []governing[S]) {
+	for _, g := range stack {
 		p.used[g.policy.key] = true
 	}
-	return out
 }
 
 // signature names a stack, so that equal stacks are merged once.

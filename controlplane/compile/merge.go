@@ -55,7 +55,7 @@ func (m *mergedPolicy[S]) field(c *compiler, f v1alpha1.SpecField, defaults S) {
 	if locked {
 		field.Locked = locker.String()
 	}
-	var speak []contribution
+	var speak, refused []contribution
 	for _, g := range m.stack {
 		v, ok := f.Get(g.policy.spec)
 		if !ok {
@@ -68,7 +68,7 @@ func (m *mergedPolicy[S]) field(c *compiler, f v1alpha1.SpecField, defaults S) {
 		one := contribution{g.policy.key, g.level, v, text}
 		if locked && g.level != levelRoot {
 			field.Others = append(field.Others, Overridden{one.policy, text, "locked"})
-			c.rep.bad(one.policy, v1alpha1.Programmed, reasonLocked, "spec."+f.Path, "is locked by %s and has no effect", locker)
+			refused = append(refused, one)
 			continue
 		}
 		speak = append(speak, one)
@@ -87,6 +87,11 @@ func (m *mergedPolicy[S]) field(c *compiler, f v1alpha1.SpecField, defaults S) {
 	if v, ok := f.Get(&m.spec); ok {
 		if text, err := json.Marshal(v.Interface()); err == nil {
 			field.Value = text
+		}
+	}
+	for _, one := range refused {
+		if f.Append || !bytes.Equal(one.text, field.Value) { // to say the same is no attempt
+			c.rep.bad(one.policy, v1alpha1.Programmed, reasonLocked, "spec."+f.Path, "is locked by %s and has no effect", locker)
 		}
 	}
 	slices.Reverse(field.Others)

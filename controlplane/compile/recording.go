@@ -27,6 +27,7 @@ func (c *compiler) record(t *tableBuilder) {
 		if len(stack) == 0 {
 			continue
 		}
+		c.recordings.use(stack)
 		keys = append(keys, key)
 		m := merge(c, c.recordings, stack, v1alpha1.RecordingDefaults())
 		if top := stack[len(stack)-1].level; best.stack == nil || top > bestLevel {

@@ -27,12 +27,19 @@ const (
 // report collects conditions. The first of several that say the same about one
 // path stays.
 type report struct {
-	list []v1alpha1.Condition
-	seen map[v1alpha1.Condition]bool
+	list  []v1alpha1.Condition
+	seen  map[v1alpha1.Condition]bool // without messages
+	wrong map[aspect]bool
 }
 
+// newReport begins with what was wrong already while collecting.
 func newReport(list []v1alpha1.Condition) *report {
-	return &report{list: slices.Clone(list), seen: map[v1alpha1.Condition]bool{}}
+	r := &report{seen: map[v1alpha1.Condition]bool{}, wrong: map[aspect]bool{}}
+	for _, c := range list {
+		r.list = append(r.list, c)
+		r.wrong[aspect{c.Key(), c.Type}] = r.wrong[aspect{c.Key(), c.Type}] || c.Bad()
+	}
+	return r
 }
 
 // bad reports what is wrong with a resource at a path.
@@ -49,15 +56,26 @@ func (r *report) bad(k v1alpha1.Key, typ, reason, path, format string, args ...a
 
 // good reports that all is well in one respect, unless something is not.
 func (r *report) good(k v1alpha1.Key, typ, message string) {
-	for _, c := range r.list {
-		if c.Key() == k && c.Type == typ && c.Bad() {
-			return
-		}
+	if r.isBad(k, typ) {
+		return
 	}
-	r.add(v1alpha1.Condition{
+	c := v1alpha1.Condition{
 		Kind: k.Kind, Namespace: k.Namespace, Name: k.Name,
 		Type: typ, Status: "True", Reason: typ, Message: message,
-	})
+	}
+	if typ == v1alpha1.Conflicted {
+		c.Status, c.Reason = "False", "NoConflicts"
+	}
+	r.add(c)
+}
+
+// isBad says whether a resource has a bad condition of a type.
+func (r *report) isBad(k v1alpha1.Key, typ string) bool { return r.wrong[aspect{k, typ}] }
+
+// aspect is a resource in one respect.
+type aspect struct {
+	key v1alpha1.Key
+	typ string
 }
 
 func (r *report) add(c v1alpha1.Condition) {
@@ -68,6 +86,9 @@ func (r *report) add(c v1alpha1.Condition) {
 	}
 	r.seen[same] = true
 	r.list = append(r.list, c)
+	if c.Bad() {
+		r.wrong[aspect{c.Key(), c.Type}] = true
+	}
 }
 
 // sorted returns the conditions by resource, bad ones first.
@@ -84,14 +105,4 @@ func (r *report) sorted() []v1alpha1.Condition {
 			cmp.Compare(a.Type, b.Type), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Message, b.Message))
 	})
 	return out
-}
-
-// accepted says whether a resource was not refused as a whole.
-func (r *report) accepted(k v1alpha1.Key) bool {
-	for _, c := range r.list {
-		if c.Key() == k && c.Type == v1alpha1.Accepted && c.Bad() && (c.Path == "" || c.Reason == "OtherClass") {
-			return false
-		}
-	}
-	return true
 }

@@ -43,7 +43,7 @@ func (r *route) id() string {
 func (c *compiler) routes() {
 	for _, r := range c.ix.httpRoutes {
 		k := v1alpha1.KeyOf(r)
-		out := &route{key: k, hostnames: hostPatterns(r.Spec.Hostnames)}
+		out := &route{key: k, hostnames: c.hostPatterns(k, r.Spec.Hostnames)}
 		for i, spec := range r.Spec.Rules {
 			out.rules = append(out.rules, c.httpRule(k, spec, i))
 		}
@@ -54,7 +54,7 @@ func (c *compiler) routes() {
 	}
 	for _, r := range c.ix.grpcRoutes {
 		k := v1alpha1.KeyOf(r)
-		out := &route{key: k, hostnames: hostPatterns(r.Spec.Hostnames)}
+		out := &route{key: k, hostnames: c.hostPatterns(k, r.Spec.Hostnames)}
 		for i, spec := range r.Spec.Rules {
 			out.rules = append(out.rules, c.grpcRule(k, spec, i))
 		}
@@ -62,13 +62,19 @@ func (c *compiler) routes() {
 	}
 }
 
-func hostPatterns(hostnames []gatewayv1.Hostname) []string {
+// hostPatterns reads a route's host names. One that cannot be used is left out;
+// a route whose every name is such serves no host.
+func (c *compiler) hostPatterns(k v1alpha1.Key, hostnames []gatewayv1.Hostname) []string {
 	if len(hostnames) == 0 {
 		return []string{anyHost}
 	}
 	var out []string
-	for _, h := range hostnames {
-		out = append(out, hostOrAny(string(h)))
+	for i, h := range hostnames {
+		if host := hostOrAny(string(h)); host != anyHost && validHost(host) {
+			out = append(out, host)
+		} else {
+			c.rep.bad(k, v1alpha1.Accepted, reasonInvalid, fmt.Sprintf("spec.hostnames[%d]", i), "%q is no host: write shop.example.com or *.example.com", h)
+		}
 	}
 	slices.Sort(out)
 	return slices.Compact(out)

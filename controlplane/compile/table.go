@@ -14,10 +14,19 @@ type tableBuilder struct {
 	table  filters.Table
 	causes map[ir.Ref]bool
 	places map[string]place // by key
+	shared map[*route]bool  // routes that several listeners of the socket serve
 }
 
-func (c *compiler) newTable(name string) *tableBuilder {
+func (c *compiler) newTable(name string, s *socket) *tableBuilder {
+	seen, shared := map[*route]bool{}, map[*route]bool{}
+	for _, l := range s.listeners {
+		for _, a := range l.routes {
+			shared[a.route] = seen[a.route]
+			seen[a.route] = true
+		}
+	}
 	return &tableBuilder{
+		shared: shared,
 		table: filters.Table{
 			Listener: name,
 			Bindings: map[string]filters.Binding{},
@@ -35,7 +44,7 @@ func (c *compiler) newTable(name string) *tableBuilder {
 // of one socket serve has a key for each, since policies can tell them apart.
 func (c *compiler) bind(t *tableBuilder, l *gatewayListener, r *route, u rule) string {
 	key := r.id() + "/" + u.name
-	if c.shared(l, r) {
+	if t.shared[r] {
 		key += "@" + l.name()
 	}
 	if _, done := t.table.Bindings[key]; done {
@@ -48,6 +57,7 @@ func (c *compiler) bind(t *tableBuilder, l *gatewayListener, r *route, u rule) s
 	t.places[key] = at
 	binding := filters.Binding{Route: r.key.Namespace + "/" + r.key.Name, Rule: u.name}
 	m := c.effectiveWAF(at)
+	c.waf.use(m.stack)
 	c.bound = append(c.bound, boundRule{listener: l.name(), key: key, route: r.key, rule: u.name, waf: m})
 	if len(m.stack) > 0 {
 		binding.Source = m.stack[len(m.stack)-1].policy.key.String()
@@ -63,21 +73,6 @@ func (c *compiler) bind(t *tableBuilder, l *gatewayListener, r *route, u rule) s
 	}
 	t.table.Bindings[key] = binding
 	return key
-}
-
-// shared says whether another listener on the same socket serves the route too.
-func (c *compiler) shared(l *gatewayListener, r *route) bool {
-	for _, s := range c.sockets {
-		if !slices.Contains(s.listeners, l) {
-			continue
-		}
-		for _, other := range s.listeners {
-			if other != l && slices.ContainsFunc(other.routes, func(a attachedRoute) bool { return a.route == r }) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // unknownKey says what a key means that the table does not hold: what the

@@ -137,7 +137,7 @@ func (b *book) consequence() string {
 // be told, on the file.
 func problemCondition(p v1alpha1.Problem, consequence string) v1alpha1.Condition {
 	if p.Key.Kind == "" || p.Key.Name == "" {
-		return fileCondition(p.File, p.Error()+consequence)
+		return fileCondition(p.File, fmt.Sprintf("line %d: %s%s", p.Line, p.Message, consequence))
 	}
 	c := v1alpha1.Condition{
 		Kind: p.Key.Kind, Namespace: p.Key.Namespace, Name: p.Key.Name,

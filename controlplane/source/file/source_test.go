@@ -152,7 +152,7 @@ func TestBrokenFileKeepsItsLastGoodVersion(t *testing.T) {
 	await(t, s, "a=detect", "b=detect")
 
 	write(t, a, policy("a", "block")+"---\napiVersion: gabion")
-	awaitBad(t, s, "File ", "a.yaml:5", "last good version")
+	awaitBad(t, s, "File ", "line 6: needs apiVersion", "last good version")
 	await(t, s, "a=detect", "b=detect")
 
 	write(t, a, "")

@@ -64,7 +64,7 @@ func TestOpenedFindsWhatAnExclusionOpens(t *testing.T) {
 		},
 		"a whole class of attacks": {
 			[]wafrules.Exclusion{{Tag: "attack-xss", Path: "/editor/*"}},
-			func(o Opens) bool { return o.Opened > 0 && only(o.IDs, "941110-") },
+			func(o Opens) bool { return o.Opened > 10 },
 		},
 		"a rule these attacks do not need": {
 			[]wafrules.Exclusion{{Rule: 913100, Path: "/search"}},

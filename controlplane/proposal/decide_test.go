@@ -1,0 +1,237 @@
+package proposal
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/gabion-io/gabion/controlplane/source"
+	"github.com/gabion-io/gabion/controlplane/store"
+	"github.com/gabion-io/gabion/filters"
+)
+
+// propose makes a proposal from one injection on a bench.
+func propose(t *testing.T, b *bench) Proposal {
+	t.Helper()
+	b.desk.o.Budget = 1
+	p, err := b.desk.Propose(context.Background(), ProposeOptions{Events: idsOf(b.live("n1.a", get(injection))), Author: "ada"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestBaseChangedMustBeRehearsedAgain(t *testing.T) {
+	ctx := context.Background()
+	b := newBench(t, source.Store, shopPolicy)
+	p := propose(t, b)
+	b.apply(shopPolicy + "  paranoiaLevel: 2\n")
+	if _, err := b.desk.Accept(ctx, p.ID, "grace"); !errors.Is(err, ErrBaseChanged) || !strings.Contains(err.Error(), "rehearse "+p.ID) {
+		t.Fatalf("error is %v", err)
+	}
+	p, err := b.desk.Rehearse(ctx, p.ID, RehearseOptions{})
+	if err != nil || !strings.Contains(p.Candidate, "paranoiaLevel: 2") || p.Base.Revision != 2 || p.Rehearsal.Base != p.Base {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	got, err := b.desk.Accept(ctx, p.ID, "grace")
+	if err != nil || got.Revision != 3 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	r, err := b.store.Resource(ctx, store.Key{Kind: "WAFPolicy", Namespace: "default", Name: "shop"})
+	if err != nil || string(r.Manifest) != p.Candidate {
+		t.Errorf("stored is %s, %v", r.Manifest, err)
+	}
+	if v, err := b.store.VerifyAudit(ctx); err != nil || v.Broken != 0 {
+		t.Errorf("%+v, %v", v, err)
+	}
+	if _, err := b.desk.Rehearse(ctx, p.ID, RehearseOptions{}); !errors.Is(err, ErrDecided) {
+		t.Errorf("rehearsing what is decided: %v", err)
+	}
+}
+
+func TestBaseDeletedMustBeRehearsedAgain(t *testing.T) {
+	ctx := context.Background()
+	b := newBench(t, source.Store, shopPolicy)
+	p := propose(t, b)
+	if err := b.store.DeleteResource(ctx, p.Base.key(), store.PutOptions{Author: "ada"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.desk.Accept(ctx, p.ID, "grace"); !errors.Is(err, ErrBaseChanged) {
+		t.Fatalf("error is %v", err)
+	}
+	p, err := b.desk.Rehearse(ctx, p.ID, RehearseOptions{})
+	if err != nil || p.Base.Revision != 0 || strings.Contains(p.Candidate, "mode: block") {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	if got, err := b.desk.Accept(ctx, p.ID, "grace"); err != nil || !got.Written || got.Revision != 3 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestFileOwnedIsPatchedByItsOwner(t *testing.T) {
+	ctx := context.Background()
+	b := newBench(t, source.File, shopPolicy)
+	p := propose(t, b)
+	got, err := b.desk.Accept(ctx, p.ID, "grace")
+	if err != nil || got.Written || got.File != "resources.yaml" || !strings.Contains(got.Patch, "+++ b/resources.yaml") || got.Proposal.State != Proposed {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	if stored, err := b.store.Resources(ctx, ""); err != nil || len(stored) != 0 {
+		t.Errorf("something was written: %+v, %v", stored, err)
+	}
+	b.files[len(b.files)-1] = items(t, source.File, p.Candidate)[0] // the owner edits the file
+	got, err = b.desk.Accept(ctx, p.ID, "grace")
+	if err != nil || got.Written || got.Patch != "" || got.Proposal.State != Accepted {
+		t.Fatalf("%+v, %v", got, err)
+	}
+}
+
+func TestUngovernedRouteGetsAPolicyOfItsOwn(t *testing.T) {
+	ctx := context.Background()
+	flags := strings.Replace(shopPolicy, "name: shop", "name: waf", 1)
+	b := newBench(t, source.Flags, flags)
+	p := propose(t, b)
+	if p.Base.String() != "WAFPolicy default/shop-exclusions" || p.Base.Revision != 0 || !strings.Contains(p.Candidate, "kind: HTTPRoute") || !strings.HasPrefix(p.Patch, "diff") {
+		t.Fatalf("%+v\n%s", p.Base, p.Candidate)
+	}
+	if p.Evidence.Replay.Passed != 1 {
+		t.Errorf("%+v", p.Evidence.Replay)
+	}
+	got, err := b.desk.Accept(ctx, p.ID, "grace")
+	if err != nil || !got.Written || got.Revision != 1 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	events := b.live("n1.a", get(injection), get("/x"+injection))
+	if len(events) != 1 || events[0].Decision != filters.Denied || events[0].Path != "/x/search" {
+		t.Errorf("events are %+v", events)
+	}
+	// The next one joins the same policy.
+	p2, err := b.desk.Propose(ctx, ProposeOptions{Events: idsOf(events), Author: "ada"})
+	if err != nil || p2.Base.String() != p.Base.String() || p2.Base.Revision != 1 {
+		t.Errorf("%+v, %v", p2.Base, err)
+	}
+}
+
+func TestDecisionsRace(t *testing.T) {
+	ctx := context.Background()
+	b := newBench(t, source.Store, shopPolicy)
+	p := propose(t, b)
+	var wg sync.WaitGroup
+	written := make(chan int64, 8)
+	for range 8 {
+		wg.Go(func() {
+			got, err := b.desk.Accept(ctx, p.ID, "grace")
+			if err != nil {
+				t.Error(err)
+			}
+			if got.Written {
+				written <- got.Revision
+			}
+		})
+	}
+	wg.Wait()
+	if len(written) != 1 {
+		t.Errorf("written %d times", len(written))
+	}
+}
+
+func TestRejectedCannotBeAccepted(t *testing.T) {
+	ctx := context.Background()
+	b := newBench(t, source.Store, shopPolicy)
+	p := propose(t, b)
+	if _, err := b.desk.Reject(ctx, p.ID, "grace", ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.desk.Accept(ctx, p.ID, "grace"); !errors.Is(err, ErrDecided) {
+		t.Errorf("error is %v", err)
+	}
+	list, err := b.desk.List(ctx, Rejected)
+	if err != nil || len(list) != 1 || list[0].State != Rejected {
+		t.Errorf("%+v, %v", list, err)
+	}
+	if list, err = b.desk.List(ctx, Proposed); err != nil || len(list) != 0 {
+		t.Errorf("%+v, %v", list, err)
+	}
+}
+
+func TestAskingForTheImpossible(t *testing.T) {
+	ctx := context.Background()
+	b := newBench(t, source.Store, shopPolicy)
+	b.desk.o.Budget = 1
+	limit := filters.Event{ID: "limit", Engine: "chain", Decision: filters.Denied, Policy: "WAFPolicy default/shop", Reason: "request body beyond 10 bytes", Time: b.now}
+	allowed := filters.Event{ID: "allowed", Engine: "waf", Decision: filters.Allow, Policy: "WAFPolicy default/shop", Score: 2, Time: b.now}
+	lost := filters.Event{ID: "lost", Engine: "waf", Decision: filters.Denied, Score: 5, Matches: []filters.Match{match(942100, 5, "ARGS:q")}, Time: b.now}
+	elsewhere := lost
+	elsewhere.ID, elsewhere.Policy = "elsewhere", "WAFPolicy default/other"
+	if _, err := b.store.AddEvents(ctx, []filters.Event{limit, allowed, lost, elsewhere}); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		events []string
+		want   error
+	}{
+		"no events":      {nil, ErrNotExcludable},
+		"unknown event":  {[]string{"nobody"}, ErrNotFound},
+		"a limit":        {[]string{"limit"}, ErrNotExcludable},
+		"passes already": {[]string{"allowed"}, ErrNotExcludable},
+		"no route":       {[]string{"lost"}, ErrNotExcludable},
+		"two policies":   {[]string{"allowed", "elsewhere"}, ErrNotExcludable},
+		"too many":       {make([]string, maxProposeEvents+1), ErrNotExcludable},
+	} {
+		if _, err := b.desk.Propose(ctx, ProposeOptions{Events: c.events, Author: "ada"}); !errors.Is(err, c.want) {
+			t.Errorf("%s: error is %v", name, err)
+		}
+	}
+	for name, candidate := range map[string]string{
+		"not YAML":       "\x00\t{",
+		"no resource":    "",
+		"unknown field":  shopPolicy + "  surprise: 1\n",
+		"refused rule":   shopPolicy + "  rules: ['Include /etc/passwd']\n",
+		"impossible one": shopPolicy + "  exclusions: [{rule: 1, tag: a}]\n",
+	} {
+		if _, err := b.desk.RehearseCandidate(ctx, []byte(candidate), RehearseOptions{}); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%s: error is %v", name, err)
+		}
+	}
+	for _, id := range []string{"", "nobody"} {
+		if _, err := b.desk.Accept(ctx, id, "ada"); !errors.Is(err, ErrNotFound) {
+			t.Errorf("error is %v", err)
+		}
+	}
+}
+
+func TestNotRecordedIsSaid(t *testing.T) {
+	b := newBench(t, source.Store, shopPolicy)
+	b.desk.o.Recordings = nil
+	p := propose(t, b)
+	if p.Evidence.Replay.NotRecorded != 1 || len(p.Evidence.Notes) == 0 || !strings.Contains(p.Evidence.Notes[0], "not recorded") {
+		t.Errorf("%+v", p.Evidence)
+	}
+	if len(p.Exclusions) == 0 || p.Exclusions[0].Target == "" {
+		t.Errorf("%+v", p.Exclusions)
+	}
+}
+
+func TestSeveralEventsInOneProposal(t *testing.T) {
+	b := newBench(t, source.Store, shopPolicy)
+	b.desk.o.Budget = 1
+	events := b.live("n1.a", get(injection), post("/reviews", "application/json", `{"items":[{"text":"1' or '1'='1' -- "},{"text":"x"},{"text":"1' or '1'='1' -- "}]}`))
+	if len(events) != 2 {
+		t.Fatalf("%d events", len(events))
+	}
+	p, err := b.desk.Propose(context.Background(), ProposeOptions{Events: append(idsOf(events), events[0].ID), Author: "ada"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%s\n%s%q", p.Title, p.Patch, p.Evidence.Notes)
+	if p.Evidence.Covered != 2 || p.Evidence.Replay.Passed != 2 {
+		t.Errorf("%+v", p.Evidence)
+	}
+	for _, x := range p.Exclusions {
+		if x.Target == "" || x.Path == "" || x.Method == "" || x.Host == "" {
+			t.Errorf("too wide: %+v", x)
+		}
+	}
+}

@@ -45,7 +45,7 @@ bench: ## measure Envoy plain, module, ext_proc and nginx side by side
 	@scripts/build
 	@scripts/bench $(ARGS)
 
-crs: ## run the CRS regression tests through Envoy with the module
+crs: ## run the CRS regression tests, in one process and through Envoy
 	@scripts/setup build
 	@scripts/build
 	@scripts/crs $(ARGS)

@@ -1,0 +1,128 @@
+package extproc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	procv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+)
+
+// The initial metadata of a stream.
+const (
+	tableMetadata = "x-gabion-table" // the listener's table, from the filter's own configuration
+	keyMetadata   = "x-gabion-key"   // the route's key, from its override
+)
+
+// drain is how long exchanges may finish once the process was asked to end.
+const drain = 2 * time.Second
+
+// listen opens a Unix socket, in the place of one that nobody serves any more.
+func listen(path string) (net.Listener, error) {
+	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
+		_ = c.Close()
+		return nil, fmt.Errorf("listen on %s: another process serves it; end it or name another socket", path)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("listen on %s: %w", path, err)
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", path, err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		_ = l.Close()
+		return nil, fmt.Errorf("listen on %s: %w", path, err)
+	}
+	return l, nil
+}
+
+func serve(ctx context.Context, l net.Listener, t *tables, log *slog.Logger) error {
+	s := grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage))
+	procv3.RegisterExternalProcessorServer(s, &server{tables: t, log: log})
+	log.Info("filter listening", "socket", l.Addr().String())
+	failed := make(chan error, 1)
+	go func() { failed <- s.Serve(l) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve the filter: %w", err)
+	case <-ctx.Done():
+	}
+	cut := time.AfterFunc(drain, s.Stop)
+	defer cut.Stop()
+	s.GracefulStop()
+	<-failed
+	return nil
+}
+
+// server answers Envoy: one stream an exchange.
+type server struct {
+	procv3.UnimplementedExternalProcessorServer
+	tables *tables
+	log    *slog.Logger
+}
+
+// Process runs one exchange. An error makes Envoy answer by its own
+// failure_mode_allow; a normal end lets the exchange pass.
+func (s *server) Process(stream procv3.ExternalProcessor_ProcessServer) error {
+	md, _ := metadata.FromIncomingContext(stream.Context())
+	name, key := first(md, tableMetadata), first(md, keyMetadata)
+	exchange, table, err := s.tables.begin(name, key)
+	if err != nil {
+		return status.Error(codes.Unavailable, err.Error())
+	}
+	x := &session{exchange: exchange, table: table, key: key}
+	defer s.guard("complete", func() { exchange.Complete() })
+	for {
+		req, err := stream.Recv()
+		if err != nil {
+			if errors.Is(err, io.EOF) || stream.Context().Err() != nil {
+				return nil
+			}
+			return err
+		}
+		var res *procv3.ProcessingResponse
+		if s.guard("process", func() { res = x.answer(req) }) {
+			if res = x.lapse(); res == nil {
+				return nil
+			}
+		}
+		if res == nil {
+			return nil
+		}
+		if err := stream.Send(res); err != nil {
+			return nil // the client went away
+		}
+	}
+}
+
+// guard catches what would end the process and every exchange with it.
+func (s *server) guard(where string, f func()) (failed bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			failed = true
+			s.log.Error("recovered a panic in the filter", "where", where, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+		}
+	}()
+	f()
+	return false
+}
+
+func first(md metadata.MD, key string) string {
+	if v := md.Get(key); len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}

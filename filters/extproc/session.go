@@ -1,0 +1,145 @@
+package extproc
+
+import (
+	"bytes"
+	"time"
+
+	"google.golang.org/protobuf/types/known/structpb"
+
+	mode "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
+	procv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+
+	"github.com/gabion-io/gabion/filters"
+	"github.com/gabion-io/gabion/filters/chain"
+)
+
+// session is one exchange: Envoy's messages in, the chain's answers out.
+type session struct {
+	exchange *chain.Exchange
+	table    *filters.Table
+	key      string
+	finding  []byte // last told
+}
+
+// answer gives the answer to one message; nil for one we know nothing of.
+func (x *session) answer(req *procv3.ProcessingRequest) *procv3.ProcessingResponse {
+	switch m := req.GetRequest().(type) {
+	case *procv3.ProcessingRequest_RequestHeaders:
+		return x.requestHeaders(req, m.RequestHeaders)
+	case *procv3.ProcessingRequest_RequestBody:
+		b := m.RequestBody
+		step := x.exchange.RequestBody(b.GetBody(), b.GetEndOfStream())
+		if step.Do == filters.Hold && !b.GetEndOfStream() {
+			// Envoy holds no more than it has shown: it is at its buffer limit, or
+			// trailers follow. Either way the verdict is due.
+			step = x.exchange.RequestBody(nil, true)
+		}
+		return x.tell(step, &procv3.ProcessingResponse{Response: &procv3.ProcessingResponse_RequestBody{RequestBody: &procv3.BodyResponse{}}})
+	case *procv3.ProcessingRequest_RequestTrailers:
+		step := x.exchange.RequestBody(nil, true)
+		return x.tell(step, &procv3.ProcessingResponse{Response: &procv3.ProcessingResponse_RequestTrailers{RequestTrailers: &procv3.TrailersResponse{}}})
+	case *procv3.ProcessingRequest_ResponseHeaders:
+		return x.responseHeaders(m.ResponseHeaders)
+	case *procv3.ProcessingRequest_ResponseBody:
+		b := m.ResponseBody
+		step := x.exchange.ResponseBody(b.GetBody(), b.GetEndOfStream())
+		if step.Do == filters.Hold && !b.GetEndOfStream() {
+			step = x.exchange.ResponseBody(nil, true)
+		}
+		return x.tell(step, &procv3.ProcessingResponse{Response: &procv3.ProcessingResponse_ResponseBody{ResponseBody: &procv3.BodyResponse{}}})
+	case *procv3.ProcessingRequest_ResponseTrailers:
+		step := x.exchange.ResponseBody(nil, true)
+		return x.tell(step, &procv3.ProcessingResponse{Response: &procv3.ProcessingResponse_ResponseTrailers{ResponseTrailers: &procv3.TrailersResponse{}}})
+	}
+	return nil
+}
+
+func (x *session) requestHeaders(req *procv3.ProcessingRequest, h *procv3.HttpHeaders) *procv3.ProcessingResponse {
+	step := x.exchange.RequestHeaders(requestHead(h, req.GetAttributes(), time.Now()), h.GetEndOfStream())
+	wants := x.exchange.Wants()
+	m := &mode.ProcessingMode{
+		RequestHeaderMode:   mode.ProcessingMode_SEND,
+		ResponseHeaderMode:  mode.ProcessingMode_SEND,
+		RequestTrailerMode:  mode.ProcessingMode_SKIP,
+		ResponseTrailerMode: mode.ProcessingMode_SKIP,
+	}
+	if !x.exchange.Active() {
+		m.ResponseHeaderMode = mode.ProcessingMode_SKIP
+	}
+	if !h.GetEndOfStream() {
+		m.RequestBodyMode, m.RequestTrailerMode = bodyMode(wants.Request, wants.HoldRequest)
+	}
+	return x.tell(step, &procv3.ProcessingResponse{
+		Response:     &procv3.ProcessingResponse_RequestHeaders{RequestHeaders: &procv3.HeadersResponse{}},
+		ModeOverride: m,
+	})
+}
+
+func (x *session) responseHeaders(h *procv3.HttpHeaders) *procv3.ProcessingResponse {
+	step := x.exchange.ResponseHeaders(responseHead(h), h.GetEndOfStream())
+	wants := x.exchange.Wants()
+	m := &mode.ProcessingMode{
+		ResponseHeaderMode:  mode.ProcessingMode_SEND,
+		ResponseTrailerMode: mode.ProcessingMode_SKIP,
+	}
+	if !h.GetEndOfStream() {
+		m.ResponseBodyMode, m.ResponseTrailerMode = bodyMode(wants.Response, wants.HoldResponse)
+	}
+	return x.tell(step, &procv3.ProcessingResponse{
+		Response:     &procv3.ProcessingResponse_ResponseHeaders{ResponseHeaders: &procv3.HeadersResponse{}},
+		ModeOverride: m,
+	})
+}
+
+// bodyMode is how a body has to be shown. Streamed, its end is known only by
+// its trailers, when it has any; a held one is judged by what was shown.
+func bodyMode(wanted, held bool) (mode.ProcessingMode_BodySendMode, mode.ProcessingMode_HeaderSendMode) {
+	switch {
+	case held:
+		return mode.ProcessingMode_BUFFERED_PARTIAL, mode.ProcessingMode_SKIP
+	case wanted:
+		return mode.ProcessingMode_STREAMED, mode.ProcessingMode_SEND
+	}
+	return mode.ProcessingMode_NONE, mode.ProcessingMode_SKIP
+}
+
+// tell makes the answer a denial if it is one, and adds the finding when it
+// changed.
+func (x *session) tell(step filters.Step, res *procv3.ProcessingResponse) *procv3.ProcessingResponse {
+	if step.Do == filters.Deny {
+		res = denial(step.Reply)
+	}
+	if f := x.exchange.Finding(); len(f) > 0 && !bytes.Equal(f, x.finding) {
+		x.finding = f
+		res.DynamicMetadata = finding(f)
+	}
+	return res
+}
+
+// finding is the event as dynamic metadata.
+func finding(event []byte) *structpb.Struct {
+	return &structpb.Struct{Fields: map[string]*structpb.Value{
+		filters.MetadataNamespace: structpb.NewStructValue(&structpb.Struct{Fields: map[string]*structpb.Value{
+			filters.MetadataKey: structpb.NewStringValue(string(event)),
+		}}),
+	}}
+}
+
+// lapse answers for a panic of ours by the policy's failure mode; nil lets the
+// exchange pass. Detect never changes a response.
+func (x *session) lapse() *procv3.ProcessingResponse {
+	b, ok := x.table.Bindings[x.key]
+	closed := x.table.Unknown == filters.FailClosed && x.key != ""
+	if ok {
+		p := x.table.Policies[b.Policy]
+		closed = p.Mode == filters.ModeBlock && p.FailureMode == filters.FailClosed
+	}
+	if !closed {
+		return nil
+	}
+	return denial(&filters.Reply{
+		Status:  503,
+		Headers: []filters.Header{{Name: "content-type", Value: "text/plain"}, {Name: "cache-control", Value: "no-store"}},
+		Body:    []byte("the request could not be inspected\n"),
+	})
+}

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oklog/ulid/v2"
+
 	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
 	"github.com/gabion-io/gabion/controlplane/compile"
 	"github.com/gabion-io/gabion/controlplane/source"
@@ -71,6 +73,8 @@ type bench struct {
 	files []source.Item // what is not the store's
 
 	checked map[string][]wafrules.Problem
+
+	disk *filters.Record // recorded for real; nil: on the tape
 
 	mu   sync.Mutex
 	tape []*recording.Exchange
@@ -170,12 +174,16 @@ func (b *bench) live(client string, requests ...request) []filters.Event {
 	}
 	var events []filters.Event
 	for name, table := range tables {
-		table.Record = &filters.Record{Name: "default/all", Percent: 100, BodyLimit: 1 << 20}
+		spools, record := chain.Spools(b), filters.Record{Name: "default/all", Percent: 100, BodyLimit: 1 << 20}
+		if b.disk != nil {
+			spools, record = nil, *b.disk
+		}
+		table.Record = &record
 		config, err := json.Marshal(table)
 		if err != nil {
 			b.t.Fatal(err)
 		}
-		r := chain.NewRuntime(chain.Options{Spools: b, Now: func() time.Time { return b.now }})
+		r := chain.NewRuntime(chain.Options{Spools: spools, Now: func() time.Time { return b.now }})
 		loaded, err := r.Load(config)
 		if err != nil {
 			b.t.Fatal(err)
@@ -186,11 +194,13 @@ func (b *bench) live(client string, requests ...request) []filters.Event {
 					e.Client, e.Listener = client, name
 					events = append(events, *e)
 				}
-				x := b.last()
-				b.keep(exchange.Exchange{ID: x.ID, Time: b.now, Client: client, Method: req.method, Path: req.path, Status: 200})
+				b.keep(exchange.Exchange{ID: ulid.Make().String(), Time: b.now, Client: client, Method: req.method, Path: req.path, Status: 200})
 			}
 		}
 		loaded.Release()
+		if err := r.Close(); err != nil {
+			b.t.Fatal(err)
+		}
 	}
 	if _, err := b.store.AddEvents(context.Background(), events); err != nil {
 		b.t.Fatal(err)
@@ -202,12 +212,6 @@ func (b *bench) keep(x exchange.Exchange) {
 	if _, err := b.store.AddExchanges(context.Background(), []exchange.Exchange{x}); err != nil {
 		b.t.Fatal(err)
 	}
-}
-
-func (b *bench) last() *recording.Exchange {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.tape[len(b.tape)-1]
 }
 
 type request struct {

@@ -37,13 +37,17 @@ type draft struct {
 // rounds is how often a draft is corrected by what the engine says of it.
 const rounds = 8
 
+// aroundEvent is how far the clock of a recording may be from its event's.
+const aroundEvent = time.Minute
+
 // replayable fetches what was recorded of the events.
 func (w *draft) replayable(events []filters.Event) error {
 	w.judges, w.recorded = newJudges(), map[string]*recording.Exchange{}
 	if w.desk.o.Recordings == nil {
 		return nil
 	}
-	q := recording.Query{}
+	first, last := spanOf(events) // of the archive, only what lies around that time is opened
+	q := recording.Query{Since: first.Add(-aroundEvent), Until: last.Add(aroundEvent)}
 	for _, e := range events {
 		q.IDs = append(q.IDs, e.ID)
 	}

@@ -31,7 +31,7 @@ func TestProposalsLetTheirEventsPass(t *testing.T) {
 	}
 	b := newBench(t, source.Store, shopPolicy)
 	b.desk.o.Budget = 1 // no attacks: another test's subject
-	step := 150         // of 4,674
+	step := 300         // of 4,674
 	if os.Getenv("GABION_FULL") != "" {
 		step = 10
 	}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -303,13 +304,16 @@ func (w *world) settled() {
 					w.t.Fatalf("refused %s: %s", typ.TypeURL, typ.Error)
 				}
 			}
-			if len(p.Types) < 2 {
-				return errors.New("nothing accepted yet")
+			if !slices.ContainsFunc(p.Types, func(s ads.TypeStatus) bool { return s.TypeURL == xds.ListenerType }) {
+				return errors.New("no listeners asked for yet")
 			}
 			for _, typ := range p.Types {
 				if typ.Want == "" || typ.Want != typ.Acked {
 					return fmt.Errorf("%s is at %q, want %q", typ.TypeURL, typ.Acked, typ.Want)
 				}
+			}
+			if ready, err := w.envoy.ask("/ready"); err != nil || !strings.Contains(ready, "LIVE") {
+				return fmt.Errorf("not live: %q, %v", ready, err)
 			}
 			warming, err := w.envoy.stat("listener_manager.total_listeners_warming")
 			if err != nil || warming > 0 {

@@ -32,7 +32,7 @@ func (f gabionFilter) entry(l *ir.Listener) *hcm.HttpFilter {
 		return nil
 	}
 	return &hcm.HttpFilter{
-		Name: FilterName,
+		Name: TableName(l.Name), // Envoy asks ECDS for the filter's name, and routes override by it
 		ConfigType: &hcm.HttpFilter_ConfigDiscovery{ConfigDiscovery: &core.ExtensionConfigSource{
 			ConfigSource: fromADS(),
 			TypeUrls:     []string{packed(f.empty()).TypeUrl},
@@ -60,7 +60,6 @@ func (f gabionFilter) override(_ *ir.Listener, r *ir.Route) *anypb.Any {
 	}
 	return packed(&moduleFilter.DynamicModuleFilterPerRoute{
 		DynamicModuleConfig: module(),
-		PerRouteConfigName:  FilterName,
 		FilterName:          FilterName,
 		FilterConfig:        packed(wrapperspb.String(r.FilterKey)),
 	})

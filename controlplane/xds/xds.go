@@ -20,7 +20,7 @@ const (
 	ADSCluster    = "gabion-ads"    // in the bootstrap: the control plane's discovery socket
 	ALSCluster    = "gabion-als"    // in the bootstrap: the control plane's access log socket
 	FilterCluster = "gabion-filter" // in the snapshot: `gabion filter`; also the node cluster under which it subscribes
-	FilterName    = "gabion"        // the HTTP filter's name, and the key in typed_per_filter_config
+	FilterName    = "gabion"        // the filter inside the module; HTTP filters are named by TableName
 	ModuleName    = "gabion"        // libgabion.so, found through ENVOY_DYNAMIC_MODULES_SEARCH_PATH
 )
 
@@ -80,7 +80,9 @@ func (o Options) complete() (Options, error) {
 	return o, nil
 }
 
-// TableName is the ECDS name under which a listener's filter table travels.
+// TableName is the ECDS name under which a listener's filter table travels. It is
+// also the name of the HTTP filter on that listener, because Envoy asks for the
+// one by the other, and so the key in its routes' typed_per_filter_config.
 func TableName(listener string) string { return FilterName + "/" + listener }
 
 // Translate says the whole intent as discovery resources. It is best effort: a

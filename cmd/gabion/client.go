@@ -46,7 +46,7 @@ func (a *app) dial() (*client, error) {
 		fmt.Fprintf(a.err, "gabion: warning: the token travels unencrypted to %s; use https\n", base.Host)
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.ResponseHeaderTimeout = 2 * time.Minute
+	transport.ResponseHeaderTimeout = 30 * time.Minute // some operations take their time; Ctrl-C ends the wait
 	return &client{base: base, token: token, tokenFrom: from, http: &http.Client{
 		Transport: transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -150,7 +151,7 @@ func (a *app) listEvents(ctx context.Context, cl *client, q url.Values, limit in
 		if items == nil {
 			items = []store.StoredEvent{}
 		}
-		return writeJSON(a.out, server.EventList{Items: items})
+		return writeJSON(a.out, map[string]any{"items": items})
 	}
 	if len(items) == 0 {
 		return a.noEvents(ctx, cl)
@@ -219,44 +220,38 @@ func ruleText(e filters.Event) string {
 	return text
 }
 
-// followEvents prints events as they arrive, one line each, and goes on where it
-// stopped when the control plane restarts.
+// followEvents prints events as they arrive, one line each. When the control
+// plane restarts it goes on where it stopped.
 func (a *app) followEvents(ctx context.Context, cl *client, q url.Values, f eventFlags) error {
+	if f.since != "" { // those that are there already, oldest first
+		if err := a.eventsSoFar(ctx, cl, q); err != nil {
+			return err
+		}
+	}
 	if a.output != "json" {
 		fmt.Fprintln(a.err, "waiting for events; Ctrl-C ends")
 	}
-	if f.since != "" { // those that are there already, oldest first
-		var page server.EventList
-		first := url.Values{"limit": {"1000"}}
-		for k, v := range q {
-			first[k] = v
-		}
-		if err := cl.call(ctx, request{method: http.MethodGet, path: "/api/v1/events", query: first}, &page); err != nil {
-			return err
-		}
-		slices.Reverse(page.Items)
-		for _, e := range page.Items {
-			if err := a.printEvent(e); err != nil {
-				return err
-			}
-		}
-	}
+	connected := false
 	for {
-		err := cl.follow(ctx, request{method: http.MethodGet, path: "/api/v1/events/stream", query: q}, func(id, _ string, data []byte) error {
+		err := cl.follow(ctx, request{method: http.MethodGet, path: "/api/v1/events/stream", query: q}, func(id, name string, data []byte) error {
+			connected = true
+			if id != "" {
+				q.Set("cursor", id)
+			}
+			if name != "event" {
+				return nil
+			}
 			var e store.StoredEvent
 			if err := json.Unmarshal(data, &e); err != nil {
 				return fmt.Errorf("read an event: %w", err)
 			}
-			if id != "" {
-				q.Set("cursor", id)
-			}
 			return a.printEvent(e)
 		})
 		var remote *remoteError
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			return nil
-		}
-		if errors.As(err, &remote) {
+		case errors.As(err, &remote), !connected:
 			return err
 		}
 		fmt.Fprintln(a.err, "the stream ended; trying again")
@@ -266,6 +261,23 @@ func (a *app) followEvents(ctx context.Context, cl *client, q url.Values, f even
 		case <-time.After(time.Second):
 		}
 	}
+}
+
+// eventsSoFar prints the newest stored events and notes in q where to follow on.
+func (a *app) eventsSoFar(ctx context.Context, cl *client, q url.Values) error {
+	first := maps.Clone(q)
+	first.Set("limit", "1000")
+	var page server.EventList
+	if err := cl.call(ctx, request{method: http.MethodGet, path: "/api/v1/events", query: first}, &page); err != nil {
+		return err
+	}
+	q.Set("cursor", page.Now)
+	for _, e := range slices.Backward(page.Items) {
+		if err := a.printEvent(e); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (a *app) printEvent(e store.StoredEvent) error {

@@ -17,7 +17,7 @@ type AuditList struct {
 func (a *api) auditOperations() {
 	route(a, operation{id: "list-audit", method: http.MethodGet, path: "/audit", tag: "audit", role: store.RoleViewer,
 		summary: "Read the audit log, newest first"}, a.listAudit)
-	route(a, operation{id: "verify-audit", method: http.MethodGet, path: "/audit/verify", tag: "audit", role: store.RoleViewer,
+	route(a, operation{id: "verify-audit", method: http.MethodGet, path: "/audit/verify", tag: "audit", role: store.RoleViewer, long: true,
 		summary: "Recompute the audit log's hash chain"}, a.verifyAudit)
 }
 

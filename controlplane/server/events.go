@@ -21,6 +21,7 @@ import (
 type EventList struct {
 	Items []store.StoredEvent `json:"items"`
 	Next  string              `json:"next,omitempty" doc:"give it as cursor to read on; absent at the end"`
+	Now   string              `json:"now" doc:"give it as cursor to the stream to follow from this answer on"`
 }
 
 // ExchangeList is a part of the exchanges, newest first.
@@ -76,8 +77,12 @@ func (a *api) listEvents(ctx context.Context, in *eventsInput) (*bodyOf[EventLis
 		}
 		q.Before = before
 	}
+	_, now, err := a.Store.EventsSince(ctx, -1, 0) // before reading: nothing falls between list and stream
+	if err != nil {
+		return nil, err
+	}
 	events, err := a.Store.Events(ctx, q)
-	list := EventList{Items: orEmpty(events)}
+	list := EventList{Items: orEmpty(events), Now: encodeCursor(now)}
 	if len(events) == in.Limit {
 		list.Next = encodeCursor(events[len(events)-1].Cursor)
 	}
@@ -93,7 +98,7 @@ func encodeCursor(n int64) string {
 func decodeCursor(s string) (int64, error) {
 	raw, err := base64.RawURLEncoding.DecodeString(s)
 	if err == nil && len(raw) > 1 && raw[0] == 'e' {
-		if n, err := strconv.ParseInt(string(raw[1:]), 10, 64); err == nil && n > 0 {
+		if n, err := strconv.ParseInt(string(raw[1:]), 10, 64); err == nil && n >= 0 {
 			return n, nil
 		}
 	}

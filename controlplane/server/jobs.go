@@ -2,14 +2,15 @@ package server
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/oklog/ulid/v2"
 )
 
-// Bounds of long work: one job runs at a time beside maxWaiting, and finished
-// ones are remembered for a while.
+// Bounds of long work: maxRunning jobs at a time, and finished ones are
+// remembered for a while.
 const (
 	maxRunning  = 2
 	maxJobs     = 64
@@ -32,6 +33,7 @@ const (
 type jobs struct {
 	ctx context.Context
 	now func() time.Time
+	log *slog.Logger
 
 	mu   sync.Mutex
 	byID map[string]*job
@@ -45,8 +47,8 @@ type job struct {
 	changed chan struct{} // closed and replaced at every change
 }
 
-func newJobs(ctx context.Context, now func() time.Time) *jobs {
-	return &jobs{ctx: ctx, now: now, byID: map[string]*job{}}
+func newJobs(ctx context.Context, now func() time.Time, log *slog.Logger) *jobs {
+	return &jobs{ctx: ctx, now: now, log: log, byID: map[string]*job{}}
 }
 
 // start begins work in the background; ok is false when enough is running.
@@ -70,7 +72,7 @@ func (j *jobs) start(author string, work func(context.Context, *job) error) (sta
 	j.byID[started.view.ID] = started
 	go func() {
 		defer cancel()
-		err := guarded(func() error { return work(ctx, started) })
+		err := guarded(j.log, func() error { return work(ctx, started) })
 		started.update(func(v *Rehearsing) { v.finish(ctx, err, j.now()) })
 	}()
 	return started, true

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
@@ -51,6 +52,9 @@ func decodeManifests(name string, body []byte) ([]document, error) {
 				return nil, fmt.Errorf("render %s: %w", v1alpha1.KeyOf(o), err)
 			}
 			d := document{object: o, text: part.text, canonical: canonical}
+			if holdsRedacted(o) {
+				problems = append(problems, v1alpha1.Problem{File: name, Line: part.line, Key: d.key(), Message: "a value is " + Redacted + ": this was printed for people; write the real values"})
+			}
 			if len(objects) > 1 { // a List: its items have no text of their own
 				d.text = canonical
 			}
@@ -188,6 +192,26 @@ func redactSecret(kind string, text []byte) ([]byte, error) {
 		}
 	}
 	return yaml.Marshal(tree)
+}
+
+// holdsRedacted finds a Secret as the API shows it on its way back in: writing it
+// would lose the values.
+func holdsRedacted(o v1alpha1.Object) bool {
+	s, ok := o.(*corev1.Secret)
+	if !ok {
+		return false
+	}
+	for _, v := range s.StringData {
+		if v == Redacted {
+			return true
+		}
+	}
+	for _, v := range s.Data {
+		if string(v) == Redacted {
+			return true
+		}
+	}
+	return false
 }
 
 func storeKey(k v1alpha1.Key) store.Key {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -25,24 +26,39 @@ type operation struct {
 	tag     string
 	role    store.Role // the least role that may call it
 	status  int        // of success; 0: 200
+	long    bool       // may take minutes
 }
+
+// Deadlines of one request. A body that has been read lifts the read deadline:
+// the server takes it running out for the client's going away.
+const (
+	bodyTime = 30 * time.Second
+	longTime = 30 * time.Minute
+)
 
 // route registers a handler: the caller must hold a token of the role, and
 // whatever error comes back is answered as a problem.
 func route[I, O any](a *api, op operation, handle func(context.Context, *I) (*O, error)) {
 	huma.Register(a.huma, huma.Operation{
-		OperationID:   op.id,
-		Method:        op.method,
-		Path:          prefix + op.path,
-		Summary:       op.summary,
-		Description:   "Needs a token of role " + string(op.role) + " or more.",
-		Tags:          []string{op.tag},
-		DefaultStatus: op.status,
-		MaxBodyBytes:  MaxBody,
-		Security:      []map[string][]string{{"token": {}}},
-		Middlewares:   huma.Middlewares{a.require(op.role)},
-		Errors:        []int{400, 401, 403, 404, 409, 422, 429, 500, 501},
+		OperationID:     op.id,
+		Method:          op.method,
+		Path:            prefix + op.path,
+		Summary:         op.summary,
+		Description:     "Needs a token of role " + string(op.role) + " or more.",
+		Tags:            []string{op.tag},
+		DefaultStatus:   op.status,
+		MaxBodyBytes:    MaxBody,
+		BodyReadTimeout: bodyTime,
+		Security:        []map[string][]string{{"token": {}}},
+		Middlewares:     huma.Middlewares{a.require(op.role)},
+		Errors:          []int{400, 401, 403, 404, 409, 422, 429, 500, 501},
 	}, func(ctx context.Context, in *I) (*O, error) {
+		if rc, ok := ctx.Value(connectionKey{}).(*http.ResponseController); ok {
+			_ = rc.SetReadDeadline(time.Time{})
+			if op.long {
+				_ = rc.SetWriteDeadline(time.Now().Add(longTime))
+			}
+		}
 		out, err := handle(ctx, in)
 		if err != nil {
 			return nil, a.problem(ctx, op, err)
@@ -51,7 +67,10 @@ func route[I, O any](a *api, op operation, handle func(context.Context, *I) (*O,
 	})
 }
 
-type callerKey struct{}
+type (
+	callerKey     struct{} // store.Token
+	connectionKey struct{} // *http.ResponseController
+)
 
 // caller is the token behind a request.
 func caller(ctx context.Context) store.Token {
@@ -67,6 +86,7 @@ func (a *api) require(role store.Role) func(huma.Context, func(huma.Context)) {
 		if !ok {
 			return
 		}
+		hc = huma.WithValue(hc, connectionKey{}, http.NewResponseController(w))
 		next(huma.WithValue(hc, callerKey{}, t))
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"time"
@@ -51,18 +52,19 @@ func (a *api) readyz(w http.ResponseWriter, r *http.Request) {
 	out, status := Readiness{Ready: true, Checks: map[string]string{}}, http.StatusOK
 	for _, c := range checks {
 		out.Checks[c.Name] = "ok"
-		if err := guarded(func() error { return c.Ok(ctx) }); err != nil {
+		if err := guarded(a.Log, func() error { return c.Ok(ctx) }); err != nil {
 			out.Ready, out.Checks[c.Name], status = false, "waiting", http.StatusServiceUnavailable
 		}
 	}
 	writeJSON(w, status, out)
 }
 
-// guarded turns a panic into an error.
-func guarded(run func() error) (err error) {
+// guarded turns a panic into an error and logs where it came from.
+func guarded(log *slog.Logger, run func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+			log.Error("background work panicked", "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("internal error: %v", p)
 		}
 	}()
 	return run()

@@ -47,11 +47,11 @@ func (a *api) proposalOperations() {
 		summary: "List proposals, newest first"}, a.listProposals)
 	route(a, operation{id: "get-proposal", method: http.MethodGet, path: "/proposals/{id}", tag: "proposals", role: store.RoleViewer,
 		summary: "Get a proposal with its evidence"}, a.getProposal)
-	route(a, operation{id: "propose", method: http.MethodPost, path: "/proposals", tag: "proposals", role: store.RoleEditor, status: http.StatusCreated,
+	route(a, operation{id: "propose", method: http.MethodPost, path: "/proposals", tag: "proposals", role: store.RoleEditor, status: http.StatusCreated, long: true,
 		summary: "Propose the narrowest exclusion that lets these events pass"}, a.propose)
-	route(a, operation{id: "suggest", method: http.MethodPost, path: "/proposals/suggest", tag: "proposals", role: store.RoleEditor,
+	route(a, operation{id: "suggest", method: http.MethodPost, path: "/proposals/suggest", tag: "proposals", role: store.RoleEditor, long: true,
 		summary: "Let gabion learn exclusions from the stored events"}, a.suggest)
-	route(a, operation{id: "accept-proposal", method: http.MethodPost, path: "/proposals/{id}/accept", tag: "proposals", role: store.RoleEditor,
+	route(a, operation{id: "accept-proposal", method: http.MethodPost, path: "/proposals/{id}/accept", tag: "proposals", role: store.RoleEditor, long: true,
 		summary: "Write the proposal's resource"}, a.acceptProposal)
 	route(a, operation{id: "reject-proposal", method: http.MethodPost, path: "/proposals/{id}/reject", tag: "proposals", role: store.RoleEditor,
 		summary: "Close the proposal without writing"}, a.rejectProposal)

@@ -75,7 +75,7 @@ func New(ctx context.Context, o Options) http.Handler {
 	if o.Registry == nil {
 		o.Registry = prometheus.NewRegistry()
 	}
-	a := &api{Options: o, throttle: newThrottle(o.Now), jobs: newJobs(ctx, o.Now)}
+	a := &api{Options: o, throttle: newThrottle(o.Now), jobs: newJobs(ctx, o.Now, o.Log)}
 	mux := http.NewServeMux()
 	a.huma = humago.New(mux, apiConfig(o.Version))
 	a.operations()

@@ -97,6 +97,9 @@ func (a *api) followEvents(ctx context.Context, in *followInput) (*huma.StreamRe
 func (a *api) pump(ctx context.Context, s *stream, cursor int64, q store.EventQuery) error {
 	beat := time.NewTicker(streamBeat)
 	defer beat.Stop()
+	if err := s.send(encodeCursor(cursor), "open", struct{}{}); err != nil { // a place to go on from
+		return err
+	}
 	for {
 		changed := a.Store.EventsChanged() // before reading, or an arrival in between is missed
 		events, next, err := a.Store.EventsSince(ctx, cursor, 500)

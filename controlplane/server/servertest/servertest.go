@@ -8,6 +8,7 @@ package servertest
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -29,10 +30,11 @@ import (
 
 // Plane is a running control plane.
 type Plane struct {
-	URL   string
-	Dir   string // state directory, with admin.token and server.url
-	Store *store.Store
-	Loop  *reconcile.Loop
+	URL     string
+	Dir     string // state directory, with admin.token and server.url
+	Store   *store.Store
+	Loop    *reconcile.Loop
+	Handler http.Handler // what answers at URL
 }
 
 // TB is what of testing.TB is needed; testscript's environments have it too.
@@ -48,6 +50,12 @@ var _ TB = (testing.TB)(nil)
 // Start runs a control plane over manifest files (none: only the store) with its
 // state in dir. It ends with the test.
 func Start(t TB, dir string, files ...string) *Plane {
+	t.Helper()
+	return StartWith(t, dir, func(*server.Options) {}, files...)
+}
+
+// StartWith is Start with the API's options changed.
+func StartWith(t TB, dir string, edit func(*server.Options), files ...string) *Plane {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	log := slog.New(slog.DiscardHandler)
@@ -69,16 +77,17 @@ func Start(t TB, dir string, files ...string) *Plane {
 	go func() { defer close(done); _ = loop.Run(ctx) }()
 
 	desk := proposal.NewDesk(proposal.Options{Store: st, World: noWorld{}, Log: log})
-	h := httptest.NewServer(server.New(ctx, server.Options{
-		Store: st, Live: loop, Proxies: discovery, Proposals: desk, Log: log, Version: "test",
-	}))
+	o := server.Options{Store: st, Live: loop, Proxies: discovery, Proposals: desk, Log: log, Version: "test"}
+	edit(&o)
+	handler := server.New(ctx, o)
+	h := httptest.NewServer(handler)
 	t.Cleanup(func() {
 		h.Close()
 		cancel()
 		<-done
 		_ = st.Close()
 	})
-	p := &Plane{URL: h.URL, Dir: dir, Store: st, Loop: loop}
+	p := &Plane{URL: h.URL, Dir: dir, Store: st, Loop: loop, Handler: handler}
 	must(t, os.WriteFile(filepath.Join(dir, "admin.token"), []byte(p.Token(t, "admin", store.RoleAdmin)+"\n"), 0o600))
 	must(t, os.WriteFile(filepath.Join(dir, "server.url"), []byte(h.URL+"\n"), 0o600))
 	return p

@@ -247,6 +247,23 @@ func (b *board) wanted() map[nodeKey]map[string]string {
 	return out
 }
 
+// offered tells whether a resource is in the snapshot for nodes of a cluster;
+// what only lingers is not.
+func (b *board) offered() func(cluster, typeURL, name string) bool {
+	s := b.current()
+	return func(cluster, typeURL, name string) bool {
+		if s == nil {
+			return true
+		}
+		list := s.Types[typeURL]
+		if cluster == xds.FilterCluster {
+			list = s.Tables
+		}
+		_, there := find(list, name)
+		return there
+	}
+}
+
 // CreateWatch implements cache.ConfigWatcher for state-of-the-world streams.
 func (b *board) CreateWatch(r *cache.Request, sub cache.Subscription, out chan cache.Response) (func(), error) {
 	return b.watchFor(stateWatch(r, sub, out)), nil

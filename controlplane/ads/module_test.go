@@ -105,3 +105,43 @@ func TestEnvoyModuleTakesTables(t *testing.T) {
 		})
 	}
 }
+
+// An Envoy that starts with a table that the filter refuses answers by the
+// table's own word for the unknown, not by Envoy's 500.
+func TestEnvoyModuleStartsWithoutATable(t *testing.T) {
+	needModule(t)
+	for text, want := range map[string]int{
+		`{"unknown": "open", "nonsense": 1}`:   200,
+		`{"unknown": "closed", "nonsense": 1}`: 503,
+	} {
+		w := newWorld(t)
+		port := freePort(t)
+		w.plane.SetSnapshot(w.translate(filtered(port, clusterOf(t, "shop", backend(t, "a")), json.RawMessage(text))))
+		eventually(t, "requests get the answer for unknown keys", func() error {
+			resp, err := client().Get(urlOf(port, "/"))
+			if err != nil {
+				return err
+			}
+			defer resp.Body.Close()
+			if resp.StatusCode != want {
+				return fmt.Errorf("%s: status %d, want %d", text, resp.StatusCode, want)
+			}
+			return nil
+		})
+		eventually(t, "the refusal is told", func() error {
+			if n := w.plane.Nacks(); len(n) != 1 {
+				return fmt.Errorf("refusals %v", n)
+			}
+			return nil
+		})
+		// The refusal ends with its cause.
+		in := gateway(port, []ir.Cluster{clusterOf(t, "shop", backend(t, "a"))}, route("/", "shop"))
+		w.plane.SetSnapshot(w.translate(in))
+		eventually(t, "the refusal is gone", func() error {
+			if n := w.plane.Nacks(); len(n) > 0 {
+				return fmt.Errorf("%v", n)
+			}
+			return nil
+		})
+	}
+}

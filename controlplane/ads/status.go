@@ -45,11 +45,17 @@ type TypeStatus struct {
 }
 
 // Nacks are the refusals that still stand: the last per proxy and type, gone
-// once the proxy accepts a mended version or is forgotten.
-func (s *Server) Nacks() []Nack { return s.seen.nacks() }
+// once the proxy accepts a mended version or is forgotten, or the resource leaves.
+func (s *Server) Nacks() []Nack {
+	s.seen.dropLeft(s.board.offered())
+	return s.seen.nacks()
+}
 
 // Status lists every node seen in the last hour, sorted by name.
-func (s *Server) Status() []ProxyStatus { return s.seen.status(s.board.wanted()) }
+func (s *Server) Status() []ProxyStatus {
+	s.seen.dropLeft(s.board.offered())
+	return s.seen.status(s.board.wanted())
+}
 
 // forgetAfter is how long a node that is gone is still listed.
 const forgetAfter = time.Hour
@@ -110,4 +116,22 @@ func (l *ledger) nacks() []Nack {
 		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.TypeURL, b.TypeURL))
 	})
 	return out
+}
+
+// dropLeft ends refusals of resources that are offered no more: nobody will
+// ever accept them.
+func (l *ledger) dropLeft(offered func(cluster, typeURL, name string) bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for key, n := range l.nodes {
+		for typeURL, t := range n.types {
+			if t.refusal == nil || len(t.refusal.Resources) == 0 {
+				continue
+			}
+			there := func(name string) bool { return offered(key.cluster, typeURL, name) }
+			if !slices.ContainsFunc(t.refusal.Resources, there) {
+				t.refusal = nil
+			}
+		}
+	}
 }

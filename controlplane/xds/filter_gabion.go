@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"time"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -34,17 +33,45 @@ func (f gabionFilter) entry(l *ir.Listener) *hcm.HttpFilter {
 	return &hcm.HttpFilter{
 		Name: TableName(l.Name), // Envoy asks ECDS for the filter's name, and routes override by it
 		ConfigType: &hcm.HttpFilter_ConfigDiscovery{ConfigDiscovery: &core.ExtensionConfigSource{
-			ConfigSource: fromADS(),
-			TypeUrls:     []string{packed(f.empty()).TypeUrl},
+			ConfigSource:  fromADS(),
+			DefaultConfig: f.fallback(l),
+			// Both, so that a fleet changes its transport without draining a listener.
+			TypeUrls: []string{packed(&moduleFilter.DynamicModuleFilter{}).TypeUrl, packed(&extproc.ExternalProcessor{}).TypeUrl},
 		}},
 	}
 }
 
-func (f gabionFilter) empty() proto.Message {
-	if f.options.Transport == ExtProc {
-		return &extproc.ExternalProcessor{}
+// fallback is in force when Envoy has no table that the filter accepts: every
+// key is then unknown, and the table says what that means. Envoy alone would
+// answer 500.
+func (f gabionFilter) fallback(l *ir.Listener) *anypb.Any {
+	var in filters.Table
+	if err := json.Unmarshal(l.FilterTable, &in); err != nil {
+		in = filters.Table{}
 	}
-	return &moduleFilter.DynamicModuleFilter{}
+	b, err := json.Marshal(filters.Table{
+		Listener: l.Name,
+		Bindings: map[string]filters.Binding{},
+		Policies: map[string]filters.Policy{},
+		Unknown:  unknownKey(l.FilterTable),
+		Spool:    in.Spool,
+	})
+	if err != nil { // plain data
+		panic(err)
+	}
+	return f.config(TableName(l.Name), b)
+}
+
+// config is the filter's configuration in Envoy for one table.
+func (f gabionFilter) config(name string, table json.RawMessage) *anypb.Any {
+	if f.options.Transport == ExtProc {
+		return packed(extProc(name, unknownKey(table)))
+	}
+	return packed(&moduleFilter.DynamicModuleFilter{
+		DynamicModuleConfig: module(),
+		FilterName:          FilterName,
+		FilterConfig:        packed(wrapperspb.String(string(table))),
+	})
 }
 
 func (f gabionFilter) override(_ *ir.Listener, r *ir.Route) *anypb.Any {
@@ -76,23 +103,13 @@ func (t *translation) filterTable(l *ir.Listener) {
 		return
 	}
 	name := TableName(l.Name)
-	table := packed(wrapperspb.String(string(l.FilterTable)))
-	var content *anypb.Any
-	if t.options.Transport == ExtProc {
-		content = packed(extProc(name, unknownKey(l.FilterTable)))
-	} else {
-		content = packed(&moduleFilter.DynamicModuleFilter{
-			DynamicModuleConfig: module(),
-			FilterName:          FilterName,
-			FilterConfig:        table,
-		})
-	}
+	content := gabionFilter{t.options}.config(name, l.FilterTable)
 	causes := l.FilterCauses
 	if len(causes) == 0 {
 		causes = []ir.Ref{l.Resource}
 	}
 	t.out.add(ExtensionType, name, &core.TypedExtensionConfig{Name: name, TypedConfig: content}, causes...)
-	body := packed(&core.TypedExtensionConfig{Name: name, TypedConfig: table})
+	body := packed(&core.TypedExtensionConfig{Name: name, TypedConfig: packed(wrapperspb.String(string(l.FilterTable)))})
 	t.out.tables = append(t.out.tables, Resource{Name: name, Version: hashed(body.Value), Any: body})
 }
 
@@ -102,10 +119,10 @@ func unknownKey(table json.RawMessage) filters.FailureMode {
 	var t struct {
 		Unknown filters.FailureMode `json:"unknown"`
 	}
-	if err := json.Unmarshal(table, &t); err != nil {
+	if err := json.Unmarshal(table, &t); err != nil || t.Unknown != filters.FailOpen {
 		return filters.FailClosed
 	}
-	return t.Unknown
+	return filters.FailOpen
 }
 
 // extProc asks `gabion filter` about every message. Bodies stream both ways;

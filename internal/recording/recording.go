@@ -38,32 +38,3 @@ type Exchange struct {
 	Decision filters.Decision // live
 	Event    *filters.Event   // live finding; nil: none
 }
-
-// Appender takes sealed batches; a *spool.Writer is one.
-type Appender interface{ Append(rec []byte) bool }
-
-// SealerOptions bound a Sealer; zero means the default.
-type SealerOptions struct {
-	BatchExchanges int           // default 64
-	BatchBytes     int64         // default 4 MiB of bodies and headers
-	BatchAge       time.Duration // default 200 ms
-	QueueExchanges int           // default 1024
-	QueueBytes     int64         // default 32 MiB
-}
-
-// Sealer batches, compresses and seals exchanges and appends them to a spool,
-// in a goroutine of its own.
-type Sealer struct{}
-
-// NewSealer starts a sealer to publicKey (X25519, 32 bytes).
-func NewSealer(publicKey []byte, to Appender, o SealerOptions) (*Sealer, error) { panic("todo") }
-
-// Add queues an exchange and returns at once; it keeps x and everything it
-// points to, so the caller must not change them. False: dropped and counted.
-func (s *Sealer) Add(x *Exchange) bool { panic("todo") }
-
-// Dropped counts exchanges lost so far: queue full or spool full.
-func (s *Sealer) Dropped() uint64 { panic("todo") }
-
-// Close seals what is queued and ends the sealer. It does not close the spool.
-func (s *Sealer) Close() { panic("todo") }

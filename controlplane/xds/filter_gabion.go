@@ -12,6 +12,7 @@ import (
 	moduleFilter "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/dynamic_modules/v3"
 	extproc "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 
 	"github.com/gabion-io/gabion/controlplane/ir"
 	"github.com/gabion-io/gabion/filters"
@@ -22,9 +23,9 @@ import (
 // only the key under which the listener's table knows their policy.
 type gabionFilter struct{ options Options }
 
-// filterCallTimeout bounds one ext_proc message: the engine's own limits are
-// far below it, so what it catches is a `gabion filter` that hangs.
-const filterCallTimeout = 5 * time.Second
+// filterCallTimeout bounds one ext_proc message: judging the largest body takes
+// well under a second, so what it catches is a `gabion filter` that hangs.
+const filterCallTimeout = 10 * time.Second
 
 func (f gabionFilter) entry(l *ir.Listener) *hcm.HttpFilter {
 	if l.FilterTable == nil {
@@ -125,17 +126,22 @@ func unknownKey(table json.RawMessage) filters.FailureMode {
 	return filters.FailOpen
 }
 
-// extProc asks `gabion filter` about every message. Bodies stream both ways;
-// the filter narrows the mode per exchange.
+// extProc asks `gabion filter` about every message; package filters/extproc says
+// why each of these settings is needed. Bodies are off until the filter's answer
+// to the head asks for them.
 func extProc(table string, unknown filters.FailureMode) *extproc.ExternalProcessor {
 	service := envoyGRPC(FilterCluster, 0)
+	service.Timeout = duration(0) // a stream lives as long as its exchange
 	service.InitialMetadata = []*core.HeaderValue{{Key: TableMetadata, Value: table}}
 	return &extproc.ExternalProcessor{
-		GrpcService:       service,
-		FailureModeAllow:  unknown == filters.FailOpen,
-		AllowModeOverride: true,
-		MessageTimeout:    duration(filterCallTimeout),
-		StatPrefix:        FilterName,
+		GrpcService:              service,
+		FailureModeAllow:         unknown == filters.FailOpen,
+		StatusOnError:            &typev3.HttpStatus{Code: typev3.StatusCode_ServiceUnavailable},
+		AllowModeOverride:        true,
+		AllowContentLengthHeader: true, // no byte is changed, so the length stays
+		RouteCacheAction:         extproc.ExternalProcessor_RETAIN,
+		MessageTimeout:           duration(filterCallTimeout),
+		StatPrefix:               FilterName,
 		ProcessingMode: &extproc.ProcessingMode{
 			RequestHeaderMode:   extproc.ProcessingMode_SEND,
 			ResponseHeaderMode:  extproc.ProcessingMode_SEND,
@@ -144,9 +150,38 @@ func extProc(table string, unknown filters.FailureMode) *extproc.ExternalProcess
 			RequestTrailerMode:  extproc.ProcessingMode_SKIP,
 			ResponseTrailerMode: extproc.ProcessingMode_SKIP,
 		},
-		RequestAttributes: []string{"request.protocol", "request.id", "source.address", "destination.address"},
+		RequestAttributes: []string{"request.protocol", "source.address", "destination.address"},
 		MetadataOptions: &extproc.MetadataOptions{
 			ReceivingNamespaces: &extproc.MetadataOptions_MetadataNamespaces{Untyped: []string{filters.MetadataNamespace}},
 		},
 	}
+}
+
+// bufferSlack is room beyond the inspected bytes: what Envoy reads at once.
+const bufferSlack = 1 << 20
+
+// bufferLimit is the listener's own, or what the filter beside Envoy must be
+// able to hold of a body if that is more, rounded up so that small changes of a
+// policy replace no listener. (Inside Envoy the filter sets it by itself.)
+func (f gabionFilter) bufferLimit(l *ir.Listener) uint32 {
+	if f.options.Transport != ExtProc || l.FilterTable == nil {
+		return l.Options.BufferLimit
+	}
+	var table filters.Table
+	if err := json.Unmarshal(l.FilterTable, &table); err != nil {
+		return l.Options.BufferLimit
+	}
+	need := int64(0)
+	for _, p := range table.Policies {
+		for _, b := range []filters.BodyInspection{p.RequestBody, p.ResponseBody} {
+			if b.Inspect {
+				need = max(need, b.Limit, b.StructuredLimit)
+			}
+		}
+	}
+	limit := uint32(bufferSlack)
+	for int64(limit) < need+bufferSlack && limit < 1<<30 {
+		limit *= 2
+	}
+	return max(limit, l.Options.BufferLimit)
 }

@@ -53,7 +53,7 @@ func (t *translation) listener(l *ir.Listener, part string) *listener.Listener {
 	m := &listener.Listener{
 		Name:                          l.Name,
 		Address:                       socketAddress(l.Address, l.Port),
-		PerConnectionBufferLimitBytes: u32OrDefault(l.Options.BufferLimit),
+		PerConnectionBufferLimitBytes: u32OrDefault(gabionFilter{t.options}.bufferLimit(l)),
 		TrafficDirection:              core.TrafficDirection_INBOUND,
 	}
 	seen := map[string]bool{}

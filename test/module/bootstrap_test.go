@@ -42,6 +42,7 @@ type bootstrap struct {
 	filter   object // the HTTP filter
 	route    func(key string) object
 	clusters list
+	buffer   int // bytes Envoy may hold of a request; 0: its small default here
 }
 
 func (b bootstrap) json(t testing.TB) string {
@@ -62,8 +63,9 @@ func (b bootstrap) json(t testing.TB) string {
 	hcm := object{
 		"@type":       "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
 		"stat_prefix": "in", "codec_type": "AUTO", "use_remote_address": true, "xff_num_trusted_hops": 1,
-		"upgrade_configs":       list{object{"upgrade_type": "websocket"}},
-		"http_protocol_options": object{"enable_trailers": true},
+		"upgrade_configs":        list{object{"upgrade_type": "websocket"}},
+		"http_protocol_options":  object{"enable_trailers": true},
+		"http2_protocol_options": object{"initial_stream_window_size": 64 << 10, "initial_connection_window_size": 1 << 20},
 		"access_log": list{object{"name": "file", "typed_config": object{
 			"@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
 			"path":  filepath.Join(b.dir, "access.log"),

@@ -4,13 +4,36 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/gabion-io/gabion/filters"
 )
 
-func TestModuleVerdicts(t *testing.T) {
-	runVerdicts(t, startModule(t, "", tableOf(t)))
+// Both transports find the same in the same requests.
+func TestVerdicts(t *testing.T) {
+	found := map[string]map[string]*filters.Event{}
+	t.Run("module", func(t *testing.T) { found["module"] = runVerdicts(t, startModule(t, "", tableOf(t))) })
+	t.Run("extproc", func(t *testing.T) { found["extproc"] = runVerdicts(t, startExtProc(t, tableOf(t))) })
+	for id, m := range found["module"] {
+		if d := cmp.Diff(comparable(m), comparable(found["extproc"][id])); d != "" {
+			t.Errorf("%s: module and ext_proc differ (-module +extproc):\n%s", id, d)
+		}
+	}
 }
+
+// comparable is an event without what differs from one request to the next.
+func comparable(e *filters.Event) *filters.Event {
+	if e == nil {
+		return nil
+	}
+	c := *e
+	c.ID, c.Time, c.RequestID, c.Micros = "", time.Time{}, "", 0
+	return &c
+}
+
+func TestModuleConcurrent(t *testing.T) { runConcurrent(t, startModule(t, "", tableOf(t))) }
 
 func TestModuleStreams(t *testing.T) {
 	runStreams(t, startModule(t, "", tableOf(t)))

@@ -303,6 +303,7 @@ func TestNothingSurvivesKillMinusNine(t *testing.T) {
 	mark := filepath.Join(t.TempDir(), "pids")
 	supervisor := self("supervisor", "supervisor", mark, "")
 	cmd := command(supervisor, &sharedWriter{w: os.Stderr}).cmd
+	cmd.SysProcAttr = nil // or it ends with whatever thread this test runs on
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

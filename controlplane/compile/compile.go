@@ -35,7 +35,7 @@ type Options struct {
 	Spool     *filters.Spool // for every table
 	RecordKey []byte         // HPKE X25519 public key; nil: nothing is recorded
 	RecordDir string         // spool directory of recordings
-	MemLimit  int64          // for every table
+	MemLimit  int64          // for every table; 0: what the root ListenerPolicy says
 }
 
 // Result is everything Compile has to say.
@@ -74,11 +74,12 @@ type compiler struct {
 	listenerPolicies *policies[v1alpha1.ListenerPolicySpec]
 	recordings       *policies[v1alpha1.RecordingSpec]
 
-	bound   []boundRule
-	kept    map[v1alpha1.Key]ir.Recording
-	checked map[string][]wafrules.Problem
-	good    map[string]filters.Policy
-	next    time.Time
+	bound     []boundRule
+	idleParts *idleParts
+	kept      map[v1alpha1.Key]ir.Recording
+	checked   map[string][]wafrules.Problem
+	good      map[string]filters.Policy
+	next      time.Time
 }
 
 func newCompiler(set source.Set, o Options) *compiler {
@@ -89,6 +90,7 @@ func newCompiler(set source.Set, o Options) *compiler {
 		ruleNames: map[[2]string]bool{},
 		clusters:  map[string]*ir.Cluster{},
 		secrets:   map[string]ir.Secret{},
+		idleParts: newIdleParts(),
 		kept:      map[v1alpha1.Key]ir.Recording{},
 		checked:   map[string][]wafrules.Problem{},
 		good:      map[string]filters.Policy{},
@@ -118,6 +120,7 @@ func (c *compiler) run() *ir.IR {
 		out.Secrets = append(out.Secrets, c.secrets[name])
 	}
 	out.Recording = c.recordingsKept()
+	c.idleParts.report(c.rep)
 	c.waf.idle(c, "route")
 	c.listenerPolicies.idle(c, "listener")
 	if len(c.o.RecordKey) > 0 {

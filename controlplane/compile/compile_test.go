@@ -43,6 +43,9 @@ func check(p filters.Policy) (out []wafrules.Problem) {
 		}
 	}
 	for i, e := range s.Exclusions {
+		if e.Rule == 2 && s.ParanoiaLevel < 2 {
+			out = append(out, wafrules.Problem{Path: fmt.Sprintf("exclusions[%d].rule", i), Message: "rule 2 belongs to paranoia level 2"})
+		}
 		if e.Rule == 404 {
 			out = append(out, wafrules.Problem{Path: fmt.Sprintf("exclusions[%d].rule", i), Message: "there is no rule 404"})
 		}

@@ -92,12 +92,24 @@ func (c *compiler) terminate(l *gatewayListener) (*ir.TLS, bool) {
 
 // proxy is what the root namespace's ListenerPolicies say of whole proxies.
 func (c *compiler) proxy() ir.Proxy {
-	m := merge(c, c.listenerPolicies, c.listenerPolicies.stack(place{}), v1alpha1.ListenerPolicyDefaults())
 	for _, p := range c.listenerPolicies.list {
 		a := p.attachment
 		if p.spec.Proxy != nil && (p.key.Namespace != c.o.RootNamespace || len(a.TargetRefs) > 0 || a.Selector != nil) {
 			c.rep.bad(p.key, v1alpha1.Programmed, reasonNoEffect, "spec.proxy", "holds for a whole proxy: set it in a policy without target in the root namespace %q", c.o.RootNamespace)
 		}
 	}
-	return ir.Proxy{MaxConnections: uint64(*m.spec.Proxy.MaxConnections), MemoryLimit: int64(*m.spec.Proxy.MemoryLimit)}
+	limits := c.proxyLimits()
+	return ir.Proxy{MaxConnections: uint64(*limits.MaxConnections), MemoryLimit: int64(*limits.MemoryLimit)}
+}
+
+// memLimit is the heap that the filter aims at.
+func (c *compiler) memLimit() int64 {
+	if c.o.MemLimit != 0 {
+		return c.o.MemLimit
+	}
+	return int64(*c.proxyLimits().FilterMemory)
+}
+
+func (c *compiler) proxyLimits() *v1alpha1.ProxyLimits {
+	return merge(c, c.listenerPolicies, c.listenerPolicies.stack(place{}), v1alpha1.ListenerPolicyDefaults()).spec.Proxy
 }

@@ -33,7 +33,7 @@ func (c *compiler) newTable(name string, s *socket) *tableBuilder {
 			Policies: map[string]filters.Policy{},
 			Unknown:  filters.FailOpen,
 			Spool:    c.o.Spool,
-			MemLimit: c.o.MemLimit,
+			MemLimit: c.memLimit(),
 		},
 		causes: map[ir.Ref]bool{},
 		places: map[string]place{},

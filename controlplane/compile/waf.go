@@ -109,12 +109,15 @@ func (c *compiler) shipped(name string, m mergedWAF) (filters.Policy, bool) {
 	s := c.settingsOf(m)
 	p := policyOf(m.spec, s.Settings)
 	found := c.check(p)
+	if p.Mode != filters.ModeOff {
+		c.idleParts.seen(s)
+	}
 	if !slices.ContainsFunc(found, fatal) {
 		c.tell(m, s, found, "")
 		return p, true
 	}
 	if last, ok := c.o.Good[name]; ok {
-		c.tell(m, s, found, "; the last good version keeps shipping")
+		c.tell(m, s, found, keepsLastGood)
 		return last, true
 	}
 	c.tell(m, s, found, "; it is left out")
@@ -130,6 +133,8 @@ func (c *compiler) shipped(name string, m mergedWAF) (filters.Policy, bool) {
 	}
 	return p, true
 }
+
+const keepsLastGood = "; the last good version keeps shipping"
 
 func fatal(p wafrules.Problem) bool { return p.Fatal }
 
@@ -190,14 +195,15 @@ func (c *compiler) tell(m mergedWAF, s settings, found []wafrules.Problem, outco
 		if p.Line > 0 {
 			message = fmt.Sprintf("line %d, column %d: %s", p.Line, p.Column, message)
 		}
-		reason := reasonNoEffect
-		if p.Fatal {
-			reason, message = reasonInvalid, message+outcome
-			if strings.Contains(outcome, "last good") {
-				reason = reasonLastGood
-			}
+		if !p.Fatal {
+			c.idleParts.add(s, p.Path, k, path, message)
+			continue
 		}
-		c.rep.bad(k, v1alpha1.Programmed, reason, path, "%s", message)
+		reason := reasonInvalid
+		if outcome == keepsLastGood {
+			reason = reasonLastGood
+		}
+		c.rep.bad(k, v1alpha1.Programmed, reason, path, "%s", message+outcome)
 	}
 }
 

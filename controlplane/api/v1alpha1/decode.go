@@ -73,7 +73,13 @@ func (d *decoder) run() {
 	d.resource(root)
 }
 
+// maxProblems bounds what is told of one document.
+const maxProblems = 100
+
 func (d *decoder) report(line int, path, message string) {
+	if len(d.problems) == maxProblems {
+		return
+	}
 	d.problems = append(d.problems, Problem{File: d.file, Line: line, Key: d.key, Path: path, Message: message})
 }
 
@@ -115,7 +121,8 @@ func (d *decoder) resource(root *tree) {
 		return
 	}
 	d.settle(object, info)
-	for _, f := range validate(object, info) {
+	found := validate(object, info)
+	for _, f := range found[:min(len(found), maxProblems)] {
 		d.report(root.lineAt(f.path), f.path, f.message)
 	}
 	if len(d.problems) > before {

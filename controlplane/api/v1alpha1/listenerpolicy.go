@@ -74,6 +74,7 @@ type CARef struct {
 type ProxyLimits struct {
 	MaxConnections *int  `json:"maxConnections,omitempty"` // all listeners together
 	MemoryLimit    *Size `json:"memoryLimit,omitempty"`    // heap beyond which the proxy sheds load
+	FilterMemory   *Size `json:"filterMemory,omitempty"`   // Go heap the filter aims at (GOMEMLIMIT)
 }
 
 // ListenerPolicyDefaults are the built-in defaults, filled in after merging.
@@ -100,7 +101,7 @@ func ListenerPolicyDefaults() ListenerPolicySpec {
 		Protocols:              []string{"http1", "http2"},
 		WebSocket:              ptr(true),
 		TLS:                    &ListenerTLS{MinVersion: ptr("1.2"), ClientCertificate: ptr("none")},
-		Proxy:                  &ProxyLimits{MaxConnections: ptr(50_000), MemoryLimit: ptr(Size(1 << 30))},
+		Proxy:                  &ProxyLimits{MaxConnections: ptr(50_000), MemoryLimit: ptr(Size(1 << 30)), FilterMemory: ptr(Size(512 << 20))},
 	}
 }
 
@@ -132,6 +133,7 @@ func (p *ListenerPolicy) validate(f *findings) {
 	if l := s.Proxy; l != nil {
 		f.between("proxy.maxConnections", l.MaxConnections, 1, 1<<30)
 		f.sizeBetween("proxy.memoryLimit", l.MemoryLimit, 64<<20, 1<<50)
+		f.sizeBetween("proxy.filterMemory", l.FilterMemory, 64<<20, 1<<50)
 	}
 }
 

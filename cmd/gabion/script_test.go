@@ -15,6 +15,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
 
+	"github.com/gabion-io/gabion/controlplane/proposal"
+	"github.com/gabion-io/gabion/controlplane/reconcile"
+	"github.com/gabion-io/gabion/controlplane/server"
 	"github.com/gabion-io/gabion/controlplane/server/servertest"
 	"github.com/gabion-io/gabion/filters"
 )
@@ -51,7 +54,10 @@ func startPlane(env *testscript.Env) error {
 	if dir := filepath.Join(env.WorkDir, "owned"); exists(dir) {
 		owned = append(owned, dir)
 	}
-	p := servertest.Start(scriptTB{env}, state, owned...)
+	p := servertest.StartWith(scriptTB{env}, state, func(o *server.Options) {
+		w := &world{loop: o.Live.(*reconcile.Loop), store: o.Store}
+		o.Proposals = proposal.NewDesk(proposal.Options{Store: o.Store, World: w})
+	}, owned...)
 	env.Values[planeKey{}] = p
 	env.Vars = append(env.Vars, "GABION_STATE="+state, "URL="+p.URL)
 	return nil
@@ -77,7 +83,7 @@ func addEvent(ts *testscript.TestScript, neg bool, words []string) {
 		ts.Fatalf("usage: event NAME DECISION")
 	}
 	e := filters.Event{
-		ID: ulid.Make().String(), Time: time.Now(), Route: "default/shop", Mode: filters.ModeDetect,
+		ID: ulid.Make().String(), Time: time.Now(), Route: "default/shop", RouteRule: "0", Listener: "default/web/http", Key: "default/shop/0", Mode: filters.ModeDetect,
 		Decision: filters.Decision(words[1]), Engine: "waf", Reason: "inbound score 5 reached 5", Score: 5, WouldBe: 403,
 		Method: "GET", Host: "shop.example.com", Path: "/search", Policy: "WAFPolicy default/shop",
 		Matches: []filters.Match{{Rule: 942100, Message: "SQL Injection Attack Detected via libinjection", Score: 5, Variable: "ARGS:q", Value: "1' or \x1b[31m…", Phase: 2}},

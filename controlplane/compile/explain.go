@@ -61,13 +61,16 @@ func Explain(set source.Set, o Options, route, rule string) ([]Explanation, erro
 	c.run()
 	known := false
 	var out []Explanation
+	seen := map[[2]string]bool{} // a listener with two addresses is one
 	for _, r := range c.allRoutes {
 		known = known || named(r.key, route, c.o.RootNamespace)
 	}
 	for _, b := range c.bound {
-		if !named(b.route, route, c.o.RootNamespace) || (rule != "" && rule != b.rule) {
+		at := [2]string{b.listener, b.key}
+		if !named(b.route, route, c.o.RootNamespace) || (rule != "" && rule != b.rule) || seen[at] {
 			continue
 		}
+		seen[at] = true
 		e := Explanation{Listener: b.listener, Route: b.route, Rule: b.rule, Key: b.key}
 		for _, g := range b.waf.stack {
 			e.Policies = append(e.Policies, Governing{g.policy.key, g.level.String()})

@@ -61,8 +61,8 @@ func addValue(list *[]ir.ValueMatch, v ir.ValueMatch, known bool) string {
 	if !known {
 		return "type is neither Exact nor RegularExpression"
 	}
-	if v.Name == "" {
-		return "name is missing"
+	if !headerName.MatchString(v.Name) {
+		return fmt.Sprintf("%q is no name of a header or parameter", v.Name)
 	}
 	if v.Regex {
 		if _, err := regexp.Compile(v.Value); err != nil {
@@ -74,6 +74,9 @@ func addValue(list *[]ir.ValueMatch, v ir.ValueMatch, known bool) string {
 	}
 	return ""
 }
+
+// headerName is RFC 9110's token.
+var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
 
 func pathMatch(m *gatewayv1.HTTPPathMatch) (ir.PathMatch, string) {
 	kind, value := gatewayv1.PathMatchPathPrefix, "/"

@@ -76,7 +76,15 @@ func mutation(f *gatewayv1.HTTPHeaderFilter, field string, out *ir.HeaderMutatio
 	for _, name := range f.Remove {
 		out.Remove = append(out.Remove, strings.ToLower(name))
 	}
+	for _, name := range out.Remove {
+		if !headerName.MatchString(name) {
+			return fmt.Sprintf("%s: %q is no name of a header", field, name)
+		}
+	}
 	for _, h := range append(slices.Clone(out.Set), out.Add...) {
+		if !headerName.MatchString(h.Name) && !strings.HasPrefix(h.Name, ":") {
+			return fmt.Sprintf("%s: %q is no name of a header", field, h.Name)
+		}
 		if h.Name == "host" || strings.HasPrefix(h.Name, ":") {
 			return field + " cannot change " + h.Name + ": use a URLRewrite"
 		}
@@ -125,7 +133,9 @@ func redirect(f *gatewayv1.HTTPRequestRedirectFilter, out *rule) (problem string
 		}
 	}
 	if f.Hostname != nil {
-		r.Host = string(*f.Hostname)
+		if r.Host = hostOrAny(string(*f.Hostname)); !validHost(r.Host) || strings.HasPrefix(r.Host, "*") {
+			return fmt.Sprintf("hostname %q is no host", *f.Hostname)
+		}
 	}
 	if f.Port != nil {
 		r.Port = uint32(*f.Port)
@@ -149,7 +159,9 @@ func rewrite(f *gatewayv1.HTTPURLRewriteFilter, out *rule) (problem string) {
 	}
 	r := &ir.Rewrite{}
 	if f.Hostname != nil {
-		r.Host = string(*f.Hostname)
+		if r.Host = hostOrAny(string(*f.Hostname)); !validHost(r.Host) || strings.HasPrefix(r.Host, "*") {
+			return fmt.Sprintf("hostname %q is no host", *f.Hostname)
+		}
 	}
 	if r.Path, r.PrefixRewrite, r.HasPrefix, problem = pathChange(f.Path, out.matches); problem != "" {
 		return problem

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // checkType walks a document beside the Go type it is to become and reports
@@ -66,6 +68,8 @@ func checkLeaf(t *tree, typ reflect.Type, path string, report reporter) {
 	}
 	own := reflect.PointerTo(typ).Implements(reflect.TypeFor[json.Unmarshaler]())
 	switch {
+	case typ == reflect.TypeFor[metav1.Time]():
+		report(t.line, path, "is no time: write it like 2026-12-31T00:00:00Z")
 	case own:
 		report(t.line, path, err.Error())
 	case typ.Kind() == reflect.String && t.kind == scalar:

@@ -70,6 +70,7 @@ func (s logSink) next(t *testing.T) logged {
 
 // Whatever Envoy answers, even what it refuses before any filter, is logged.
 func TestEnvoyLogsEveryExchange(t *testing.T) {
+	t.Parallel()
 	dir := ""
 	w := newWorld(t, func(o *xds.BootstrapOptions) {
 		dir = filepath.Dir(o.ADSSocket)
@@ -110,6 +111,7 @@ func TestEnvoyLogsEveryExchange(t *testing.T) {
 
 // A stream that lasts is reported while it lasts.
 func TestEnvoyLogsLongStreams(t *testing.T) {
+	t.Parallel()
 	dir := ""
 	w := newWorld(t, func(o *xds.BootstrapOptions) {
 		dir = filepath.Dir(o.ADSSocket)

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
 
@@ -32,6 +33,8 @@ type Options struct {
 	Linger time.Duration // how long a removed resource is still served (make before break); 0: 60 s; < 0: not at all
 	OnNack func(Nack)    // called, on no lock, for every refusal; must not block
 	OnAck  func(node, typeURL, version string)
+	// Metrics is where the server's figures are registered; nil: nowhere.
+	Metrics prometheus.Registerer
 }
 
 const defaultLinger = time.Minute

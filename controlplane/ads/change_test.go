@@ -56,6 +56,7 @@ func backendSeen(c *http.Client, port uint32, want string) error {
 }
 
 func TestEnvoyTakesEndpointsByTheFastPath(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	a, b := backend(t, "a"), backend(t, "b")
 	port := freePort(t)
@@ -88,8 +89,10 @@ func TestEnvoyTakesEndpointsByTheFastPath(t *testing.T) {
 
 // A changed cluster must not wait for endpoints that Envoy will not ask for again.
 func TestEnvoyWarmsChangedClusters(t *testing.T) {
+	t.Parallel()
 	for _, sotw := range []bool{false, true} {
 		t.Run(fmt.Sprintf("sotw=%v", sotw), func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t, func(o *xds.BootstrapOptions) { o.SotW = sotw })
 			port := freePort(t)
 			ca := newAuthority(t)
@@ -110,8 +113,10 @@ func TestEnvoyWarmsChangedClusters(t *testing.T) {
 
 // A route moves to another cluster and the old one goes: no request may see it missing.
 func TestEnvoyMakesBeforeItBreaks(t *testing.T) {
+	t.Parallel()
 	for _, sotw := range []bool{false, true} {
 		t.Run(fmt.Sprintf("sotw=%v", sotw), func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t, func(o *xds.BootstrapOptions) { o.SotW = sotw })
 			a, b := backend(t, "a"), backend(t, "b")
 			port := freePort(t)
@@ -141,8 +146,10 @@ func TestEnvoyMakesBeforeItBreaks(t *testing.T) {
 }
 
 func TestEnvoyKeepsTheOldOnRefusal(t *testing.T) {
+	t.Parallel()
 	for _, sotw := range []bool{false, true} {
 		t.Run(fmt.Sprintf("sotw=%v", sotw), func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t, func(o *xds.BootstrapOptions) { o.SotW = sotw })
 			port := freePort(t)
 			cluster := clusterOf(t, "a", backend(t, "a"))
@@ -189,8 +196,10 @@ func TestEnvoyKeepsTheOldOnRefusal(t *testing.T) {
 }
 
 func TestEnvoyServesOnWithoutControlPlane(t *testing.T) {
+	t.Parallel()
 	for _, sotw := range []bool{false, true} {
 		t.Run(fmt.Sprintf("sotw=%v", sotw), func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t, func(o *xds.BootstrapOptions) { o.SotW = sotw })
 			a, b := backend(t, "a"), backend(t, "b")
 			port := freePort(t)
@@ -246,6 +255,7 @@ func updates(w *world) string {
 }
 
 func TestStatusIsJSON(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.serve(gateway(freePort(t), []ir.Cluster{clusterOf(t, "a", backend(t, "a"))}, route("/", "a")))
 	b, err := json.MarshalIndent(w.plane.Status(), "", " ")

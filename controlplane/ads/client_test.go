@@ -121,6 +121,7 @@ func cluster(name string, port uint32) ir.Cluster {
 }
 
 func TestDeltaSendsOnlyWhatChanged(t *testing.T) {
+	t.Parallel()
 	p := startPlane(t, filepath.Join(tempDir(t), "ads.sock"), ads.Options{Linger: -1})
 	c := connectDelta(t, p.socket, "n", "edge")
 	c.send(&discovery.DeltaDiscoveryRequest{TypeUrl: xds.ClusterType})
@@ -157,6 +158,7 @@ func TestDeltaSendsOnlyWhatChanged(t *testing.T) {
 }
 
 func TestDeltaReconnectNeedsNoPush(t *testing.T) {
+	t.Parallel()
 	dir := tempDir(t)
 	s := snapshotOf(t, &ir.IR{Clusters: []ir.Cluster{cluster("a", 1), cluster("b", 2)}})
 	known := map[string]string{}
@@ -182,6 +184,7 @@ func TestDeltaReconnectNeedsNoPush(t *testing.T) {
 }
 
 func TestRefusedIsNotSentAgain(t *testing.T) {
+	t.Parallel()
 	p := startPlane(t, filepath.Join(tempDir(t), "ads.sock"), ads.Options{Linger: -1})
 	p.SetSnapshot(snapshotOf(t, &ir.IR{Clusters: []ir.Cluster{cluster("a", 1), cluster("b", 2)}}))
 	c := connectDelta(t, p.socket, "n", "edge")
@@ -246,6 +249,7 @@ func acked(p *plane, typeURL string) string {
 
 // `gabion filter` gets the tables under the names that Envoy has filters under.
 func TestFiltersReadTables(t *testing.T) {
+	t.Parallel()
 	p := startPlane(t, filepath.Join(tempDir(t), "ads.sock"), ads.Options{})
 	in := gateway(1, []ir.Cluster{cluster("a", 1)}, route("/", "a"))
 	in.Listeners[0].FilterTable = []byte(`{"unknown":"open"}`)
@@ -270,6 +274,7 @@ func TestFiltersReadTables(t *testing.T) {
 
 // A proxy that subscribes to routes alone gets them, if a little late.
 func TestRoutesAloneAreServed(t *testing.T) {
+	t.Parallel()
 	p := startPlane(t, filepath.Join(tempDir(t), "ads.sock"), ads.Options{})
 	p.SetSnapshot(snapshotOf(t, gateway(1, []ir.Cluster{cluster("a", 1)}, route("/", "a"))))
 	c := connectDelta(t, p.socket, "n", "edge")
@@ -280,6 +285,7 @@ func TestRoutesAloneAreServed(t *testing.T) {
 }
 
 func TestSocketIsOursAlone(t *testing.T) {
+	t.Parallel()
 	dir := tempDir(t)
 	path := filepath.Join(dir, "ads.sock")
 	l, err := ads.ListenUnix(path)

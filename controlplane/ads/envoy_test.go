@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -226,16 +227,28 @@ func (e *envoy) mustStat(name string) int {
 	return n
 }
 
-// freePort asks the kernel for a port that nobody has.
+// freePort finds a port that nobody has, below those that the kernel gives to
+// outgoing connections, which would take it before Envoy does.
 func freePort(t testing.TB) uint32 {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := 20_000 + rand.IntN(12_000)
+		if _, taken := ports.LoadOrStore(port, true); taken {
+			continue
+		}
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			continue
+		}
+		l.Close()
+		return uint32(port)
 	}
-	defer l.Close()
-	return uint32(l.Addr().(*net.TCPAddr).Port)
+	t.Fatal("no free port")
+	return 0
 }
+
+// ports that this process has given out.
+var ports sync.Map
 
 // tempDir has a short path, so that sockets in it fit sockaddr_un.
 func tempDir(t testing.TB) string {

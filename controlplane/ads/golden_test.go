@@ -13,6 +13,7 @@ import (
 // TestEnvoyAcceptsGoldens serves every golden case of package xds to the real
 // Envoy, on free ports, one after another.
 func TestEnvoyAcceptsGoldens(t *testing.T) {
+	t.Parallel()
 	cases, err := xdstest.Load("../xds/testdata")
 	if err != nil {
 		t.Fatal(err)

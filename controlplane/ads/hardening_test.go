@@ -22,6 +22,7 @@ import (
 )
 
 func TestEnvoyHardensListeners(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	port := freePort(t)
 	in := gateway(port, []ir.Cluster{clusterOf(t, "a", backend(t, "a"))}, route("/", "a"))
@@ -45,6 +46,7 @@ func TestEnvoyHardensListeners(t *testing.T) {
 		{"no host", "GET / HTTP/1.1\r\nconnection: close\r\n\r\n", "400"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			got := raw(t, port, c.request)
 			if !strings.HasPrefix(got, "HTTP/1.1 "+c.status) && !strings.HasPrefix(got, "HTTP/1.0 "+c.status) {
 				t.Errorf("got %.200q, want status %s", got, c.status)
@@ -60,6 +62,7 @@ func TestEnvoyHardensListeners(t *testing.T) {
 }
 
 func TestEnvoyLimitsConnections(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	port := freePort(t)
 	in := gateway(port, []ir.Cluster{clusterOf(t, "a", backend(t, "a"))}, route("/", "a"))
@@ -91,6 +94,7 @@ func TestEnvoyLimitsConnections(t *testing.T) {
 }
 
 func TestEnvoyPassesLongStreams(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	go1 := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/ws" {
@@ -135,6 +139,7 @@ func TestEnvoyPassesLongStreams(t *testing.T) {
 }
 
 func TestEnvoySpeaksOnlyWhatItMay(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	port := freePort(t)
 	ca := newAuthority(t)

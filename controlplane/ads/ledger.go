@@ -3,6 +3,7 @@ package ads
 import (
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,6 +18,7 @@ type ledger struct {
 	now    func() time.Time
 	onNack func(Nack)
 	onAck  func(node, typeURL, version string)
+	count  *metrics
 
 	mu      sync.Mutex
 	streams map[streamKey]*stream
@@ -74,7 +76,7 @@ const maxPending = 16
 
 func newLedger(o Options) *ledger {
 	return &ledger{
-		log: o.Log, now: o.Now, onNack: o.OnNack, onAck: o.OnAck,
+		log: o.Log, now: o.Now, onNack: o.OnNack, onAck: o.OnAck, count: newMetrics(o.Metrics),
 		streams: map[streamKey]*stream{}, nodes: map[nodeKey]*nodeRecord{},
 	}
 }
@@ -83,6 +85,7 @@ func (l *ledger) opened(key streamKey, address string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.streams[key] = &stream{address: address}
+	l.count.streams.Inc()
 }
 
 func (l *ledger) closed(key streamKey) {
@@ -90,6 +93,7 @@ func (l *ledger) closed(key streamKey) {
 	defer l.mu.Unlock()
 	s := l.streams[key]
 	delete(l.streams, key)
+	l.count.streams.Dec()
 	if s == nil || !s.known {
 		return
 	}
@@ -153,6 +157,7 @@ func (n *nodeRecord) of(typeURL string) *typeRecord {
 // responded notes a response that is being sent.
 func (l *ledger) responded(typeURL string, p sent) {
 	p.at = l.now()
+	l.count.responses.WithLabelValues(shortType(typeURL)).Inc()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.streams[p.stream]
@@ -219,6 +224,7 @@ func (l *ledger) answered(a answer) (refusal *Nack, accepted *sent) {
 		Node: key.id, Cluster: key.cluster, TypeURL: a.typeURL, Version: p.version,
 		Resources: xds.Named(p.names, a.problem), Message: a.problem, Time: now,
 	}
+	l.count.refusals.WithLabelValues(shortType(a.typeURL)).Inc()
 	out := *t.refusal
 	return &out, nil
 }
@@ -261,4 +267,13 @@ func (l *ledger) refused(key nodeKey, typeURL string) []string {
 		}
 	}
 	return nil
+}
+
+// shortType is the last word of a type URL; those that gabion never serves are
+// one, because a client chooses what it asks for.
+func shortType(typeURL string) string {
+	if !slices.Contains(xds.Types(), typeURL) {
+		return "other"
+	}
+	return typeURL[strings.LastIndexByte(typeURL, '.')+1:]
 }

@@ -50,9 +50,11 @@ func filtered(port uint32, cluster ir.Cluster, table json.RawMessage) *ir.IR {
 }
 
 func TestEnvoyModuleTakesTables(t *testing.T) {
+	t.Parallel()
 	needModule(t)
 	for _, sotw := range []bool{false, true} {
 		t.Run(fmt.Sprintf("sotw=%v", sotw), func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t, func(o *xds.BootstrapOptions) { o.SotW = sotw })
 			port := freePort(t)
 			shop := clusterOf(t, "shop", backend(t, "a"))
@@ -109,6 +111,7 @@ func TestEnvoyModuleTakesTables(t *testing.T) {
 // An Envoy that starts with a table that the filter refuses answers by the
 // table's own word for the unknown, not by Envoy's 500.
 func TestEnvoyModuleStartsWithoutATable(t *testing.T) {
+	t.Parallel()
 	needModule(t)
 	for text, want := range map[string]int{
 		`{"unknown": "open", "nonsense": 1}`:   200,

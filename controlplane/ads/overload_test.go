@@ -15,6 +15,7 @@ import (
 // The figure of memory comes from outside Envoy, because Envoy cannot see the
 // filter's Go heap.
 func TestEnvoyShedsLoadByMemory(t *testing.T) {
+	t.Parallel()
 	var pressure string
 	w := newWorld(t, func(o *xds.BootstrapOptions) {
 		pressure = filepath.Join(filepath.Dir(o.ADSSocket), "pressure")
@@ -50,6 +51,7 @@ func write(t testing.TB, path, text string) {
 }
 
 func TestEnvoyLimitsConnectionsOfAllListeners(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, func(o *xds.BootstrapOptions) { o.Connections = 3 })
 	port := freePort(t)
 	w.serve(gateway(port, []ir.Cluster{clusterOf(t, "a", backend(t, "a"))}, route("/", "a")))

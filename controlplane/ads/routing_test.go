@@ -10,6 +10,7 @@ import (
 )
 
 func TestEnvoy(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []struct {
 		name string
 		sotw bool

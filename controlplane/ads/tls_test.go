@@ -114,6 +114,7 @@ func secured(in *ir.IR, secret ir.Secret) *ir.IR {
 }
 
 func TestEnvoyRotatesCertificatesUnderLoad(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	a := backend(t, "a")
 	port := freePort(t)
@@ -181,6 +182,7 @@ func TestEnvoyRotatesCertificatesUnderLoad(t *testing.T) {
 }
 
 func TestEnvoyAsksForClientCertificates(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	a := backend(t, "a")
 	port := freePort(t)
@@ -213,6 +215,7 @@ func TestEnvoyAsksForClientCertificates(t *testing.T) {
 }
 
 func TestEnvoyVerifiesBackends(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ca, stranger := newAuthority(t), newAuthority(t)
 	cert, key := ca.issue("inner.example")

@@ -52,7 +52,7 @@ func (t *translation) listeners(list []ir.Listener) {
 func (t *translation) listener(l *ir.Listener, part string) *listener.Listener {
 	m := &listener.Listener{
 		Name:                          l.Name,
-		Address:                       socketAddress(l.Address, l.Port),
+		Address:                       listenAddress(l.Address, l.Port),
 		PerConnectionBufferLimitBytes: u32OrDefault(gabionFilter{t.options}.bufferLimit(l)),
 		TrafficDirection:              core.TrafficDirection_INBOUND,
 	}
@@ -79,6 +79,13 @@ func (t *translation) listener(l *ir.Listener, part string) *listener.Listener {
 		return nil
 	}
 	return m
+}
+
+// listenAddress takes "::" for every address of both families.
+func listenAddress(host string, port uint32) *core.Address {
+	a := socketAddress(host, port)
+	a.GetSocketAddress().Ipv4Compat = host == "::"
+	return a
 }
 
 // freshNames refuses a chain whose server names (or name) another one has:

@@ -92,30 +92,32 @@ func (a *app) change(ctx context.Context, r request, w writeFlags) error {
 			return err
 		}
 	} else {
-		a.report(result, w.dryRun)
+		a.report(result, w)
 	}
 	return a.fileOwned(result, w)
 }
 
-func (a *app) report(result server.ApplyResult, dryRun bool) {
+func (a *app) report(result server.ApplyResult, w writeFlags) {
 	suffix := ""
-	if dryRun {
+	if w.dryRun {
 		suffix = " (dry run)"
 	}
 	for _, it := range result.Items {
 		key := v1alpha1.Key{Kind: it.Kind, Namespace: it.Namespace, Name: it.Name}
 		switch {
+		case it.Action == server.FileOwned && w.write && !w.dryRun:
+			fmt.Fprintf(a.out, "%s, in %s:\n%s", key, place(it.File, it.Line), a.coloured(it.Patch))
 		case it.Action == server.FileOwned:
 			fmt.Fprintf(a.out, "%s is owned by %s: not changed\n", key, place(it.File, it.Line))
 			fmt.Fprint(a.out, a.coloured(it.Patch))
-		case !result.Written && !dryRun && it.Action != server.Unchanged:
+		case !result.Written && !w.dryRun && it.Action != server.Unchanged:
 			fmt.Fprintf(a.out, "%s not changed\n", key)
 		case it.Revision > 0 && it.Action != server.Unchanged:
 			fmt.Fprintf(a.out, "%s %s, revision %d%s\n", key, it.Action, it.Revision, suffix)
 		default:
 			fmt.Fprintf(a.out, "%s %s%s\n", key, it.Action, suffix)
 		}
-		if dryRun && it.Action == server.Updated {
+		if w.dryRun && it.Action == server.Updated {
 			fmt.Fprint(a.out, a.coloured(it.Patch))
 		}
 		a.warn(it.Conditions)

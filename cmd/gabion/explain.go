@@ -98,6 +98,7 @@ func (a *app) showExplanation(e server.Explanation) error {
 		fmt.Fprintln(a.out)
 		t := newTable(a.out, "  FIELD", "VALUE", "FROM", "INSTEAD OF")
 		for _, f := range r.Fields {
+			value := strings.TrimSuffix(cut(string(f.Value), 60), "null")
 			var others []string
 			for _, o := range f.Others {
 				others = append(others, fmt.Sprintf("%s (%s, %s)", cut(string(o.Value), 40), o.Policy, o.Why))
@@ -106,7 +107,7 @@ func (a *app) showExplanation(e server.Explanation) error {
 			if f.Locked != "" {
 				from += ", locked by " + f.Locked
 			}
-			t.row("  "+f.Path, cut(string(f.Value), 60), from, strings.Join(others, "; "))
+			t.row("  "+f.Path, value, from, strings.Join(others, "; "))
 		}
 		if err := t.flush(); err != nil {
 			return err

@@ -179,7 +179,7 @@ func (a *app) resourceTable(items []server.Resource) error {
 		if r.Revision > 0 {
 			revision = strconv.FormatInt(r.Revision, 10)
 		}
-		t.row(r.Kind, r.Namespace, r.Name, r.Origin, revision, ago(a.now(), r.Updated), stateOf(r.Conditions))
+		t.row(r.Kind, r.Namespace, r.Name, r.Origin, revision, age(a.now(), r.Updated), stateOf(r.Conditions))
 	}
 	return t.flush()
 }

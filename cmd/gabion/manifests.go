@@ -75,7 +75,7 @@ func manifestFiles(paths []string) ([]string, error) {
 		}
 		info, err := os.Stat(p)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("read the manifests: %w", err)
 		}
 		if !info.IsDir() {
 			files = append(files, p)

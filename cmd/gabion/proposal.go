@@ -74,7 +74,7 @@ func (a *app) showProposals(list server.ProposalList) error {
 		if p.Rehearsal != nil {
 			rehearsed = fmt.Sprintf("%s, -%d +%d", ago(a.now(), p.Rehearsal.At), p.Rehearsal.NewlyPassed, p.Rehearsal.NewlyBlocked)
 		}
-		t.row(p.ID, string(p.State), ago(a.now(), p.Created), p.Author, p.Base.String(), rehearsed, p.Title)
+		t.row(p.ID, string(p.State), age(a.now(), p.Created), p.Author, p.Base.String(), rehearsed, p.Title)
 	}
 	return t.flush()
 }

@@ -65,7 +65,7 @@ func (a *app) showRevisions(ctx context.Context, n named) error {
 	}
 	t := newTable(a.out, "REVISION", "AGE", "AUTHOR", "ORIGIN", "ACTION")
 	for _, r := range list.Items {
-		t.row(strconv.FormatInt(r.Revision, 10), ago(a.now(), r.Time), r.Author, r.Origin, r.Action)
+		t.row(strconv.FormatInt(r.Revision, 10), age(a.now(), r.Time), r.Author, r.Origin, r.Action)
 	}
 	return t.flush()
 }

@@ -75,15 +75,24 @@ func ago(now, t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
-	d := now.Sub(t)
-	if d < 0 {
+	if now.Sub(t) < time.Second {
 		return "now"
 	}
-	return short(d) + " ago"
+	return age(now, t) + " ago"
+}
+
+// age is how long before now t was.
+func age(now, t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return short(max(now.Sub(t), 0).Truncate(time.Second))
 }
 
 func short(d time.Duration) string {
 	switch {
+	case d == 0:
+		return "0s"
 	case d < time.Second:
 		return fmt.Sprintf("%dms", d.Milliseconds())
 	case d < 2*time.Minute:

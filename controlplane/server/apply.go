@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/rogpeppe/go-internal/diff"
 
 	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
 	"github.com/gabion-io/gabion/controlplane/source"
@@ -151,7 +150,7 @@ func fileOwned(item source.Item, d *document) (Applied, error) {
 	if k.Kind == v1alpha1.KindSecret { // never send key material back
 		return out, nil
 	}
-	out.Patch = string(diff.Diff("a/"+item.File, item.Manifest, "b/"+item.File, after))
+	out.Patch = unified(item.File, item.Manifest, item.File, after, textLine(item.Manifest, item.Line))
 	return out, nil
 }
 
@@ -172,7 +171,7 @@ func resourcePatch(k v1alpha1.Key, before, after []byte) (string, error) {
 		c = nil
 	}
 	name := k.String()
-	return string(diff.Diff("before/"+name, b, "after/"+name, c)), nil
+	return unified("before/"+name, b, "after/"+name, c, 1), nil
 }
 
 // newProblems are bad conditions of the candidate that the set in force does not

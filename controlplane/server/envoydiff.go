@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/rogpeppe/go-internal/diff"
 
 	"github.com/gabion-io/gabion/controlplane/xds"
 )
@@ -47,7 +46,7 @@ func envoyChanges(before, after *xds.Snapshot) ([]EnvoyChange, error) {
 			change.Action = Deleted
 		}
 		name := k.kind + " " + k.name
-		change.Patch = string(diff.Diff("before/"+name, []byte(b), "after/"+name, []byte(c)))
+		change.Patch = unified("before/"+name, []byte(b), "after/"+name, []byte(c), 1)
 		changes = append(changes, change)
 	}
 	return changes, nil

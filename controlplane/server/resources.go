@@ -115,10 +115,13 @@ func (a *api) shown(ctx context.Context, state *reconcile.State, item source.Ite
 	}
 	r := Resource{
 		Kind: k.Kind, Namespace: k.Namespace, Name: k.Name,
-		Origin: string(item.Origin), File: item.File, Line: item.Line,
+		Origin:   string(item.Origin),
 		Revision: item.Revision, Updated: item.Updated,
 		Conditions: conditionsOf(state.Conditions, k),
 		Manifest:   manifest,
+	}
+	if item.Origin == source.File {
+		r.File, r.Line = item.File, item.Line
 	}
 	latest, err := a.Store.Revisions(ctx, storeKey(k), 1)
 	if err != nil {

@@ -54,9 +54,12 @@ func startPlane(env *testscript.Env) error {
 	if dir := filepath.Join(env.WorkDir, "owned"); exists(dir) {
 		owned = append(owned, dir)
 	}
-	p := servertest.StartWith(scriptTB{env}, state, func(o *server.Options) {
-		w := &world{loop: o.Live.(*reconcile.Loop), store: o.Store}
-		o.Proposals = proposal.NewDesk(proposal.Options{Store: o.Store, World: w})
+	p := servertest.StartWith(scriptTB{env}, state, servertest.Changes{
+		Options: func(o *server.Options) {
+			w := &world{loop: o.Live.(*reconcile.Loop), store: o.Store}
+			o.Proposals = proposal.NewDesk(proposal.Options{Store: o.Store, World: w})
+		},
+		Observe: recordRevisions,
 	}, owned...)
 	env.Values[planeKey{}] = p
 	env.Vars = append(env.Vars, "GABION_STATE="+state, "URL="+p.URL)

@@ -30,7 +30,9 @@ func (d slowDesk) RehearseCandidate(ctx context.Context, _ []byte, o proposal.Re
 func startSlow(t *testing.T, rehearse func(context.Context, proposal.Progress) (proposal.Rehearsal, error)) caller {
 	t.Helper()
 	dir := t.TempDir()
-	p := servertest.StartWith(t, dir, func(o *server.Options) { o.Proposals = slowDesk{o.Proposals, rehearse} })
+	p := servertest.StartWith(t, dir, servertest.Changes{
+		Options: func(o *server.Options) { o.Proposals = slowDesk{o.Proposals, rehearse} },
+	})
 	token, err := os.ReadFile(filepath.Join(dir, "admin.token"))
 	if err != nil {
 		t.Fatal(err)

@@ -51,11 +51,17 @@ var _ TB = (testing.TB)(nil)
 // state in dir. It ends with the test.
 func Start(t TB, dir string, files ...string) *Plane {
 	t.Helper()
-	return StartWith(t, dir, func(*server.Options) {}, files...)
+	return StartWith(t, dir, Changes{}, files...)
 }
 
-// StartWith is Start with the API's options changed.
-func StartWith(t TB, dir string, edit func(*server.Options), files ...string) *Plane {
+// Changes are what a test wants otherwise; nil fields change nothing.
+type Changes struct {
+	Options func(*server.Options)                                                    // of the API
+	Observe func(*store.Store, *slog.Logger) func(context.Context, *reconcile.State) // told every state
+}
+
+// StartWith is Start with changes.
+func StartWith(t TB, dir string, ch Changes, files ...string) *Plane {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	log := slog.New(slog.DiscardHandler)
@@ -68,17 +74,23 @@ func StartWith(t TB, dir string, edit func(*server.Options), files ...string) *P
 		sources = append(sources, reconcile.Files(watched, ""))
 	}
 	discovery := ads.NewServer(ads.Options{Log: log})
-	loop := reconcile.New(reconcile.Options{
+	ro := reconcile.Options{
 		Sources: sources, Compile: compile.Options{Check: chain.Check}, XDS: xds.Options{},
 		Publisher: discovery, Log: log, Now: time.Now,
-	})
+	}
+	if ch.Observe != nil {
+		ro.Observe = ch.Observe(st, log)
+	}
+	loop := reconcile.New(ro)
 	must(t, loop.Round(ctx))
 	done := make(chan struct{})
 	go func() { defer close(done); _ = loop.Run(ctx) }()
 
 	desk := proposal.NewDesk(proposal.Options{Store: st, World: noWorld{}, Log: log})
 	o := server.Options{Store: st, Live: loop, Proxies: discovery, Proposals: desk, Log: log, Version: "test"}
-	edit(&o)
+	if ch.Options != nil {
+		ch.Options(&o)
+	}
 	handler := server.New(ctx, o)
 	h := httptest.NewServer(handler)
 	t.Cleanup(func() {

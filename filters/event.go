@@ -59,9 +59,10 @@ type Match struct {
 	Rule     int      `json:"rule"`
 	Message  string   `json:"message,omitempty"`
 	Severity string   `json:"severity,omitempty"`
-	Score    int      `json:"score,omitempty"` // points it added; 0 when the rule itself denies
-	Variable string   `json:"variable"`        // "ARGS:q", "REQUEST_HEADERS:user-agent"
-	Value    string   `json:"value,omitempty"` // redacted matched part
+	Score    int      `json:"score,omitempty"`  // points it added; 0 when the rule itself denies
+	Variable string   `json:"variable"`         // "ARGS:q", "REQUEST_HEADERS:user-agent"
+	Masked   bool     `json:"masked,omitempty"` // the name after the colon was not fit to be shown: no exclusion can name it
+	Value    string   `json:"value,omitempty"`  // redacted matched part
 	Tags     []string `json:"tags,omitempty"`
 	Phase    int      `json:"phase"`
 }

@@ -190,5 +190,6 @@ func closeWAF(w coraza.WAF) {
 
 // registerAllow replaces the engine's own "allow" by one that also works while
 // the engine only reports, so that detect and block come to the same result.
-// Registering is idempotent.
-func registerAllow() { plugins.RegisterAction("allow", newAllow) }
+// The engine's registry of actions is a map of the process, read while rules
+// compile: hence once, before the first compilation.
+var registerAllow = sync.OnceFunc(func() { plugins.RegisterAction("allow", newAllow) })

@@ -141,8 +141,9 @@ func (t *Transaction) Matches(limit int) (out []filters.Match, more int) {
 		}
 		id := e.match.Rule().ID()
 		f := t.facts(id)
+		name, masked := variableName(e.data)
 		out = append(out, filters.Match{Rule: id, Message: f.message, Severity: f.severity, Score: e.score,
-			Variable: variableName(e.data), Value: matchedPart(e.data), Tags: f.tags, Phase: f.phase})
+			Variable: name, Masked: masked, Value: matchedPart(e.data), Tags: f.tags, Phase: f.phase})
 	}
 	return out, more
 }
@@ -178,26 +179,40 @@ func (t *Transaction) shown(m types.MatchedRule) (data []types.MatchData, scores
 }
 
 // plainName is a variable's key that may be shown as it is.
-var (
-	plainName  = regexp.MustCompile(`^[A-Za-z0-9_.\[\]$:*@/-]{1,64}$`)
-	longNumber = regexp.MustCompile(`[0-9]{6,}`)
-)
+var plainName = regexp.MustCompile(`^[A-Za-z0-9_.\[\]$:*@/-]{1,64}$`)
 
-// variableName names what matched. A key is chosen by the client: what does not
-// look like a name is redacted like a value.
-func variableName(d types.MatchData) string {
-	name := d.Variable().Name()
-	if d.Variable() == variables.Unknown {
-		return ""
+// variableName names what matched, as an exclusion would. A key is chosen by the
+// client: what does not look like a name is masked like a value.
+func variableName(d types.MatchData) (name string, masked bool) {
+	switch d.Variable() {
+	case variables.Unknown:
+		return "", false
+	case variables.RequestXML:
+		name = variables.XML.Name() // one collection under two names; rules use this one
+	default:
+		name = d.Variable().Name()
 	}
 	key := d.Key()
 	if key == "" {
-		return name
+		return name, false
 	}
-	if !plainName.MatchString(key) || longNumber.MatchString(key) || strings.Contains(key, "@") && strings.Contains(key, ".") && !strings.HasPrefix(key, "/") {
-		return name + ":" + redact(key, 64)
+	if looksLikeName(key) {
+		return name + ":" + key, false
 	}
-	return name + ":" + key
+	return name + ":" + redact(key, 64), true
+}
+
+// looksLikeName refuses what could be a number of a person or card, or an
+// address.
+func looksLikeName(key string) bool {
+	digits := 0
+	for i := range len(key) {
+		if key[i] >= '0' && key[i] <= '9' {
+			digits++
+		}
+	}
+	mail := strings.Contains(key, "@") && strings.Contains(key, ".") && key[0] != '/'
+	return digits <= 8 && !mail && plainName.MatchString(key)
 }
 
 // matchedPart is the redacted part of the value that matched. Rules that log it

@@ -71,10 +71,11 @@ func (e envoyAdmin) drain(ctx context.Context) error {
 	}
 }
 
-// sumStats adds the values of "name: value" lines.
+// sumStats adds the values of "name: value" lines, those of the admin interface
+// excepted: its one request in flight is the one that asks.
 func sumStats(text string) (sum int) {
 	for lines := bufio.NewScanner(strings.NewReader(text)); lines.Scan(); {
-		if _, value, ok := strings.Cut(lines.Text(), ": "); ok {
+		if name, value, ok := strings.Cut(lines.Text(), ": "); ok && !strings.HasPrefix(name, "http.admin.") {
 			n, _ := strconv.Atoi(strings.TrimSpace(value))
 			sum += n
 		}

@@ -127,7 +127,11 @@ func runUp(ctx context.Context, a *app, o upOptions) error {
 		}
 	}
 	go o.followCertificate(ctx, l, upstream, log)
-	o.banner(a.out, l, envoy.Version, upstream, a.now().Sub(began))
+	events := "gabion waf events"
+	if l.dir != stateDir("", a.env) { // the other commands would look elsewhere
+		events += " --state " + l.dir
+	}
+	o.banner(a.out, l, envoy.Version, upstream, events, a.now().Sub(began))
 	select {
 	case <-ctx.Done():
 		fmt.Fprintln(a.out, "\nstopping: draining Envoy …")
@@ -337,29 +341,38 @@ func (o upOptions) portsFree() error {
 	return nil
 }
 
-func (o upOptions) banner(w io.Writer, l layout, version, upstream string, took time.Duration) {
+func (o upOptions) banner(w io.Writer, l layout, version, upstream, events string, took time.Duration) {
 	scheme, insecure := "http", ""
 	if o.tlsCert != "" {
 		scheme, insecure = "https", "-k "
 	}
 	base := scheme + "://" + o.listen
+	try := base
+	if host, port, err := net.SplitHostPort(o.listen); err == nil && (host == "127.0.0.1" || host == "0.0.0.0" || host == "") {
+		// A numeric Host is suspicious to the rules by itself; a name is not.
+		try = scheme + "://" + net.JoinHostPort("localhost", port)
+	}
 	behind := upstream
 	if o.upstream == "" {
 		behind = "the demo application at " + upstream
+		try += "/search"
+	} else {
+		try += "/"
 	}
 	fmt.Fprintf(w, `
 gabion is up after %.1f s: Envoy %s, filter transport %s
   traffic  %s → %s
-  admin    http://%s (token in %s)
+  admin    http://%s
   state    %s
   mode     detect unless a WAFPolicy says otherwise: nothing is blocked
 
 Try, in another terminal:
-  curl -i %s'%s/search?q=tea'
-  curl -i %s'%s/search?q=1%%27%%20OR%%20%%271%%27=%%271'
-  curl -i %s'%s/search?q=<script>alert(1)</script>'
-and see what they left behind:
-  gabion waf events
+  curl -i %[8]s'%[9]s?q=tea'
+  curl -i %[8]s'%[9]s?q=1%%27%%20OR%%20%%271%%27=%%271'
+  curl -i %[8]s'%[9]s?q=Cables+%%26+pins%%3B+ping+me%%3A+the+cat+slept+on+it%%2C+ls+20+is+fine'
+The first is harmless, the second is an attack, the third only looks like one. See what
+they left behind:
+  %[10]s
 Ctrl-C stops everything.
-`, took.Seconds(), version, o.transport, base, behind, o.admin, l.adminToken(), l.dir, insecure, base, insecure, base, insecure, base)
+`, took.Seconds(), version, o.transport, base, behind, o.admin+" (token in "+l.adminToken()+")", l.dir, insecure, try, events)
 }

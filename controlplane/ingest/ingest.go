@@ -1,18 +1,22 @@
 // Package ingest is the door for telemetry: Envoy's access log stream, the
 // filter's spool of events and its sealed recordings come in; exchanges, events
 // and coverage go to the store. Values stop here: paths are masked, query
-// parameters keep their names only, client addresses become keyed hashes.
+// parameters keep their names only, client addresses become keyed hashes (an
+// event also keeps the network, /24 or /48, so that a person can tell an office
+// from a data centre); user agents and header values are not kept.
 //
 // It judges nothing and learns nothing. The composition root imports it.
 package ingest
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"google.golang.org/grpc"
 
 	"github.com/gabion-io/gabion/controlplane/store"
 	"github.com/gabion-io/gabion/filters"
@@ -29,6 +33,7 @@ type Sink interface {
 // Archive takes sealed batches; a *recording.Archive is one.
 type Archive interface {
 	Append(batch []byte) error
+	Prune(now time.Time) error
 }
 
 // Options wire an Ingest.
@@ -46,18 +51,90 @@ type Options struct {
 }
 
 // Ingest receives telemetry. Register it on a gRPC server and Run it.
-type Ingest struct{}
+type Ingest struct {
+	o        Options
+	door     door
+	queue    chan item
+	flush    chan flushing
+	coverage *tally
+	metrics  *metrics
+	seen     *recentSet // exchanges that ended: a repeated entry is a duplicate
 
-func New(o Options) (*Ingest, error) { panic("todo") }
+	mu     sync.Mutex
+	spools []spoolDir
+	drain  sync.Mutex // one pass at a time
+	warned map[string]time.Time
+}
 
-// Register adds the access log service (envoy.service.accesslog.v3) to a server.
-func (in *Ingest) Register(g *grpc.Server) { panic("todo") }
+// item is one access log entry past the door.
+type item struct {
+	source   string
+	exchange exchange.Exchange
+	event    *filters.Event
+}
 
-// Run writes and drains until ctx ends; then it drains what is queued.
-func (in *Ingest) Run(ctx context.Context) error { panic("todo") }
+// flushing asks the writer to write what was queued before and then say so.
+type flushing struct{ done chan struct{} }
 
-// Flush returns when everything received before is in the store.
-func (in *Ingest) Flush(ctx context.Context) error { panic("todo") }
+// New wires an Ingest; nothing runs yet.
+func New(o Options) (*Ingest, error) {
+	if o.Sink == nil || len(o.ClientKey) < 16 {
+		return nil, errors.New("ingest needs a sink and a client key of 16 bytes or more")
+	}
+	o.Queue = cmp.Or(o.Queue, 16_384)
+	o.Poll = cmp.Or(o.Poll, 250*time.Millisecond)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	in := &Ingest{
+		o: o, door: door{key: o.ClientKey, now: o.Now}, queue: make(chan item, o.Queue), flush: make(chan flushing),
+		coverage: newTally(), seen: newRecentSet(65_536), warned: map[string]time.Time{},
+	}
+	in.metrics = newMetrics(o.Registry, func() float64 { return float64(len(in.queue)) })
+	in.SetSpools(o.EventSpools, o.RecordingSpools)
+	return in, nil
+}
 
-// SetSpools replaces the watched directories, as recordings and listeners come and go.
-func (in *Ingest) SetSpools(events, recordings []string) { panic("todo") }
+// Run writes and drains until ctx ends; then it writes what is queued.
+func (in *Ingest) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	wg.Go(func() { in.watch(ctx) })
+	wg.Go(func() { in.write(ctx) })
+	wg.Wait()
+	return nil
+}
+
+// Flush returns when everything received or spooled before is in the store. Run
+// must be running.
+func (in *Ingest) Flush(ctx context.Context) error {
+	in.pass(ctx)
+	f := flushing{make(chan struct{})}
+	select {
+	case in.flush <- f:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-f.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// warn logs a lasting trouble once a minute, not once a batch.
+func (in *Ingest) warn(what string, err error) {
+	in.mu.Lock()
+	last, now := in.warned[what], in.o.Now()
+	again := now.Sub(last) >= time.Minute
+	if again {
+		in.warned[what] = now
+	}
+	in.mu.Unlock()
+	if again {
+		in.o.Log.Warn("telemetry is being lost or waits", "step", what, "error", err)
+	}
+}

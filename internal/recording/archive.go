@@ -70,7 +70,7 @@ func (a *Archive) append(batch []byte) error {
 	}
 	n := int64(len(batch)) + frameBytes
 	if len(batch) > maxFrame || n > a.maxBytes() {
-		return fmt.Errorf("a batch of %d bytes is more than the archive takes", len(batch))
+		return fmt.Errorf("%w: %d bytes are more than the archive takes", ErrBatch, len(batch))
 	}
 	if a.recent == nil {
 		if err := a.remember(); err != nil {
@@ -287,9 +287,9 @@ func readSegment(path string, fn func(offset int64, batch []byte) error) (garbag
 		switch {
 		case err == io.EOF:
 			return garbage, nil
-		case err != nil && err != errBatch:
+		case err != nil && err != ErrBatch:
 			return garbage, err
-		case err == errBatch || fn(at, batch) != nil:
+		case err == ErrBatch || fn(at, batch) != nil:
 			if !lost {
 				garbage++
 			}
@@ -320,21 +320,21 @@ func peekFrame(r *bufio.Reader, f io.ReaderAt, at int64) ([]byte, error) {
 		return nil, err
 	}
 	if len(start) < frameBytes+len(batchMagic) || string(start[frameBytes:]) != batchMagic {
-		return nil, errBatch
+		return nil, ErrBatch
 	}
 	n := binary.LittleEndian.Uint32(start)
 	if n < headBytes || n > maxFrame {
-		return nil, errBatch
+		return nil, ErrBatch
 	}
 	batch := make([]byte, n)
 	if m, err := f.ReadAt(batch, at+frameBytes); m < len(batch) {
 		if err == io.EOF {
-			return nil, errBatch
+			return nil, ErrBatch
 		}
 		return nil, err
 	}
 	if checksum(batch) != binary.LittleEndian.Uint32(start[4:]) {
-		return nil, errBatch
+		return nil, ErrBatch
 	}
 	return batch, nil
 }

@@ -30,7 +30,8 @@ const (
 	maxPlain = 64 << 20
 )
 
-var errBatch = errors.New("no sealed batch")
+// ErrBatch says that bytes are no batch and never will be.
+var ErrBatch = errors.New("no sealed batch")
 
 // head is the clear part of a batch.
 type head struct {
@@ -62,7 +63,7 @@ func (h head) append(b []byte) []byte {
 
 func readHead(b []byte) (h head, err error) {
 	if len(b) < headBytes || string(b[:8]) != batchMagic {
-		return h, errBatch
+		return h, ErrBatch
 	}
 	h.From = time.Unix(0, int64(binary.LittleEndian.Uint64(b[8:]))).UTC()
 	h.To = time.Unix(0, int64(binary.LittleEndian.Uint64(b[16:]))).UTC()

@@ -27,8 +27,11 @@
 //   - failure_mode_allow: true when Table.Unknown is "open"; status_on_error 503.
 //     They apply when this process cannot be reached or lacks the table.
 //   - message_timeout: above the slowest judgement of a whole body (seconds).
-//   - The listener's per_connection_buffer_limit_bytes must exceed the longest
-//     inspected body: BUFFERED_PARTIAL shows no more than that.
+//   - Envoy must be able to hold the longest inspected body: BUFFERED_PARTIAL
+//     shows no more than its buffer limit, and a body cut there is judged as if
+//     it ended there. The limit is per_connection_buffer_limit_bytes, but for
+//     HTTP/2 it is initial_stream_window_size; a route's
+//     request_body_buffer_limit raises either (the inspected bytes and 1 MiB).
 package extproc
 
 import (

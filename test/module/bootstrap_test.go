@@ -42,7 +42,7 @@ type bootstrap struct {
 	filter   object // the HTTP filter
 	route    func(key string) object
 	clusters list
-	buffer   int // bytes Envoy may hold of a request; 0: its small default here
+	buffer   int // bytes Envoy may hold of a request; 0: no more than its small default here
 }
 
 func (b bootstrap) json(t testing.TB) string {
@@ -58,6 +58,11 @@ func (b bootstrap) json(t testing.TB) string {
 			"route":                   object{"cluster": "app", "timeout": "0s"},
 			"typed_per_filter_config": object{"gabion": b.route(key)},
 		})
+	}
+	for _, r := range routes {
+		if b.buffer > 0 {
+			r.(object)["request_body_buffer_limit"] = b.buffer
+		}
 	}
 	routes = append(routes, object{"match": object{"prefix": "/plain/"}, "route": object{"cluster": "app"}})
 	hcm := object{

@@ -244,3 +244,41 @@ func FuzzCompile(f *testing.F) {
 		}
 	})
 }
+
+func refuseAll(filters.Policy) []wafrules.Problem {
+	return []wafrules.Problem{{Message: "refused", Fatal: true}}
+}
+
+func TestExplainNames(t *testing.T) {
+	archive, err := txtar.ParseFile("testdata/grpc.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := source.NewSet(decode(t, "in.yaml", archive.Files[0].Data), nil)
+	for _, c := range []struct {
+		route, rule string
+		keys        string
+		err         string
+	}{
+		{"api", "", "default/api/0 grpc:default/api/get grpc:default/api/1", ""},
+		{"GRPCRoute api", "get", "grpc:default/api/get", ""},
+		{"HTTPRoute default/api", "", "default/api/0", ""},
+		{"none", "", "", "there is no such route"},
+		{"api", "none", "", `has no rule "none"`},
+	} {
+		list, err := Explain(set, options1(nil), c.route, c.rule)
+		if (c.err == "") != (err == nil) || (err != nil && !strings.Contains(err.Error(), c.err)) {
+			t.Errorf("%s %s: got %v, want %q", c.route, c.rule, err, c.err)
+		}
+		want := strings.Fields(c.keys)
+		slices.Sort(want)
+		var keys []string
+		for _, e := range list {
+			keys = append(keys, e.Key)
+		}
+		slices.Sort(keys)
+		if !slices.Equal(keys, want) {
+			t.Errorf("%s %s: got %v, want %v", c.route, c.rule, keys, want)
+		}
+	}
+}

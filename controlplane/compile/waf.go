@@ -120,18 +120,16 @@ func (c *compiler) shipped(name string, m mergedWAF) (filters.Policy, bool) {
 		c.tell(m, s, found, keepsLastGood)
 		return last, true
 	}
-	c.tell(m, s, found, "; it is left out")
-	p = policyOf(m.spec, without(s.Settings, found))
-	if !slices.ContainsFunc(c.check(p), fatal) {
-		return p, true
+	bare := s.Settings
+	bare.Exclusions, bare.Rules = nil, nil
+	for _, reduced := range []wafrules.Settings{without(s.Settings, found), bare} {
+		if p = policyOf(m.spec, reduced); !slices.ContainsFunc(c.check(p), fatal) {
+			c.tell(m, s, found, "; it is left out")
+			return p, true
+		}
 	}
-	s.Exclusions, s.Rules = nil, nil
-	p = policyOf(m.spec, s.Settings)
-	if again := c.check(p); slices.ContainsFunc(again, fatal) {
-		c.tell(m, s, again, "; nothing is inspected where the policy governs")
-		return filters.Policy{}, false
-	}
-	return p, true
+	c.tell(m, s, found, "; nothing is inspected where the policy governs")
+	return filters.Policy{}, false
 }
 
 const keepsLastGood = "; the last good version keeps shipping"

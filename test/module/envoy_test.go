@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -38,20 +39,48 @@ func findEnvoy(t testing.TB) string {
 	return b.Path
 }
 
-// buildModule builds libgabion.so into a directory of its own. The Go build
-// cache makes all but the first cheap.
+// buildModule gives the directory of libgabion.so built with tags. Built once
+// per run of the tests; GABION_MODULE_DIR names one that is built already.
 func buildModule(t testing.TB, tags string) (dir string) {
 	t.Helper()
-	if dir = os.Getenv("GABION_MODULE_DIR"); dir != "" && tags == "" {
-		return dir // built already
+	if dir := os.Getenv("GABION_MODULE_DIR"); dir != "" && tags == "" {
+		return dir
 	}
-	dir = t.TempDir()
+	build := builds[tags]
+	dir, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+var builds = map[string]func() (string, error){
+	"":            sync.OnceValues(func() (string, error) { return build("") }),
+	"gabionfault": sync.OnceValues(func() (string, error) { return build("gabionfault") }),
+}
+
+func build(tags string) (string, error) {
+	dir := filepath.Join(scratch, "module-"+tags)
 	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-tags", tags,
 		"-o", filepath.Join(dir, "libgabion.so"), "github.com/gabion-io/gabion/filters/module")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build the module: %v\n%s", err, out)
+		return "", fmt.Errorf("build the module: %w\n%s", err, out)
 	}
-	return dir
+	return dir, nil
+}
+
+// scratch outlives a single test.
+var scratch string
+
+func TestMain(m *testing.M) {
+	var err error
+	if scratch, err = os.MkdirTemp("", "gabion-module-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(scratch)
+	os.Exit(code)
 }
 
 // proxy is a running Envoy with the filter in front of an upstream.

@@ -5,7 +5,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/gabion-io/gabion/controlplane/ir"
@@ -24,19 +23,19 @@ func TestEnvoyShedsLoadByMemory(t *testing.T) {
 	})
 	port := freePort(t)
 	w.serve(gateway(port, []ir.Cluster{clusterOf(t, "a", backend(t, "a"))}, route("/", "a")))
-	answers := func(status string) func() error {
+	answers := func(status int) func() error {
 		return func() error {
-			if got := raw(t, port, "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.1 "+status) {
-				return fmt.Errorf("got %.100q", got)
+			if resp, _ := get(t, client(), urlOf(port, "/")); resp.StatusCode != status {
+				return fmt.Errorf("got %s", resp.Status)
 			}
 			return nil
 		}
 	}
-	eventually(t, "requests are served", answers("200"))
+	eventually(t, "requests are served", answers(200))
 	write(t, pressure, "0.96")
-	eventually(t, "requests are shed", answers("503"))
+	eventually(t, "requests are shed", answers(503))
 	write(t, pressure, "0.5")
-	eventually(t, "requests are served again", answers("200"))
+	eventually(t, "requests are served again", answers(200))
 }
 
 // write replaces a file by rename, which is what Envoy watches for.

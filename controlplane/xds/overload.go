@@ -1,6 +1,8 @@
 package xds
 
 import (
+	"time"
+
 	"google.golang.org/protobuf/proto"
 
 	overload "github.com/envoyproxy/go-control-plane/envoy/config/overload/v3"
@@ -9,6 +11,9 @@ import (
 	injected "github.com/envoyproxy/go-control-plane/envoy/extensions/resource_monitors/injected_resource/v3"
 )
 
+// refreshInterval is how often the figures are read.
+const refreshInterval = 250 * time.Millisecond
+
 // overload bounds connections always and memory when told how to measure it.
 func (o BootstrapOptions) overload() *overload.OverloadManager {
 	limit := o.Connections
@@ -16,6 +21,7 @@ func (o BootstrapOptions) overload() *overload.OverloadManager {
 		limit = defaultConnections
 	}
 	m := &overload.OverloadManager{
+		RefreshInterval: duration(refreshInterval),
 		ResourceMonitors: []*overload.ResourceMonitor{
 			monitor("envoy.resource_monitors.global_downstream_max_connections",
 				&connections.DownstreamConnectionsConfig{MaxActiveDownstreamConnections: int64(min(limit, 1<<62))}),

@@ -55,7 +55,7 @@ endpoints: [{addresses: [10.0.0.1]}]
 	set := source.NewSet(items, nil)
 	b.ResetTimer()
 	for b.Loop() {
-		r := Compile(set, options1(nil))
+		r := Compile(set, testOptions(nil))
 		if len(r.IR.Clusters) != 1000 {
 			b.Fatal(len(r.IR.Clusters))
 		}

@@ -53,7 +53,7 @@ func check(p filters.Policy) (out []wafrules.Problem) {
 	return out
 }
 
-func options1(good map[string]filters.Policy) Options {
+func testOptions(good map[string]filters.Policy) Options {
 	return Options{
 		Now: now, Check: check, Good: good,
 		Spool:     &filters.Spool{Dir: "/spool", MaxBytes: 1 << 20},
@@ -97,7 +97,7 @@ func testCase(t *testing.T, file string) {
 	}
 	var good map[string]filters.Policy
 	if before, ok := parts["before.yaml"]; ok {
-		good = Compile(source.NewSet(decode(t, "before.yaml", before), nil), options1(nil)).Good
+		good = Compile(source.NewSet(decode(t, "before.yaml", before), nil), testOptions(nil)).Good
 	}
 	items := decode(t, "in.yaml", parts["in.yaml"])
 	got := outputs(t, source.NewSet(items, nil), good, parts["explain"])
@@ -121,7 +121,7 @@ func testCase(t *testing.T, file string) {
 
 func outputs(t *testing.T, set source.Set, good map[string]filters.Policy, explain []byte) map[string]string {
 	t.Helper()
-	r := Compile(set, options1(good))
+	r := Compile(set, testOptions(good))
 	var b bytes.Buffer
 	for _, c := range r.Conditions {
 		mark := "ok "
@@ -135,7 +135,7 @@ func outputs(t *testing.T, set source.Set, good map[string]filters.Policy, expla
 	}
 	out := map[string]string{"ir.json": indent(t, r.IR), "conditions.txt": b.String()}
 	if explain != nil {
-		e, err := Explain(set, options1(good), strings.TrimSpace(string(explain)), "")
+		e, err := Explain(set, testOptions(good), strings.TrimSpace(string(explain)), "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -235,9 +235,9 @@ func FuzzCompile(f *testing.F) {
 		for i, d := range docs {
 			items = append(items, source.Item{Object: d.Object, Origin: source.File, Line: i})
 		}
-		first := Compile(source.NewSet(items, nil), options1(nil))
+		first := Compile(source.NewSet(items, nil), testOptions(nil))
 		slices.Reverse(items)
-		second := Compile(source.NewSet(items, nil), options1(first.Good))
+		second := Compile(source.NewSet(items, nil), testOptions(first.Good))
 		a, b := indent(t, first.IR), indent(t, second.IR)
 		if first.Next.Equal(second.Next) && a != b {
 			t.Fatalf("the order of resources matters:\n%s", cmp.Diff(a, b))
@@ -266,7 +266,7 @@ func TestExplainNames(t *testing.T) {
 		{"none", "", "", "there is no such route"},
 		{"api", "none", "", `has no rule "none"`},
 	} {
-		list, err := Explain(set, options1(nil), c.route, c.rule)
+		list, err := Explain(set, testOptions(nil), c.route, c.rule)
 		if (c.err == "") != (err == nil) || (err != nil && !strings.Contains(err.Error(), c.err)) {
 			t.Errorf("%s %s: got %v, want %q", c.route, c.rule, err, c.err)
 		}

@@ -33,7 +33,7 @@ func TestLastGoodIsLeftBehind(t *testing.T) {
 		{"spec: {mode: 'off', rules: ['@BAD']}", filters.ModeOff, false},
 	} {
 		text := strings.Replace(base, "spec:\n  mode: detect\n", step.spec+"\n", 1)
-		r := Compile(source.NewSet(decode(t, "in.yaml", []byte(text)), nil), options1(good))
+		r := Compile(source.NewSet(decode(t, "in.yaml", []byte(text)), nil), testOptions(good))
 		good = r.Good
 		var table filters.Table
 		if err := json.Unmarshal(r.IR.Listeners[0].FilterTable, &table); err != nil {
@@ -60,7 +60,7 @@ func TestNothingOfAPolicyCanShip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := options1(nil)
+	o := testOptions(nil)
 	o.Check = refuseAll
 	r := Compile(source.NewSet(decode(t, "in.yaml", txtar.Parse(raw).Files[0].Data), nil), o)
 	var table filters.Table

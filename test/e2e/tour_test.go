@@ -20,10 +20,11 @@ spec: {mode: block}
 const sqli = "/search?q=1%27%20OR%20%271%27=%271%27%20--%20"
 
 // events are those the command line shows for the given filters.
-func (u *up) events(args ...string) (list []filters.Event) {
+func (u *up) events(args ...string) []filters.Event {
 	u.t.Helper()
-	u.runJSON(&list, append([]string{"waf", "events"}, args...)...)
-	return list
+	var page struct{ Items []filters.Event }
+	u.runJSON(&page, append([]string{"waf", "events"}, args...)...)
+	return page.Items
 }
 
 // awaitEvent waits for an event and returns the newest.

@@ -3,7 +3,6 @@ package ads_test
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/gabion-io/gabion/controlplane/ir"
 	"github.com/gabion-io/gabion/controlplane/xds"
@@ -91,7 +90,6 @@ func testRouting(t *testing.T, w *world) {
 			t.Errorf("%s: a server header was added: %q", want.path, got)
 		}
 	}
-	_ = time.Second
 }
 
 func with(r ir.Route, change func(*ir.Route)) ir.Route {

@@ -2,6 +2,7 @@ package chain
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -107,7 +108,8 @@ func (b *body) kept(limit int64) (data []byte, total int64, truncated bool) {
 // event assembles what is known now.
 func (x *Exchange) event() *filters.Event {
 	found := x.tx != nil && x.tx.Matched()
-	if !found && x.denied == nil && x.failure == "" {
+	debug := x.tx != nil && x.table.config.Debug
+	if !found && x.denied == nil && x.failure == "" && !debug {
 		return nil
 	}
 	e := &filters.Event{
@@ -129,7 +131,22 @@ func (x *Exchange) event() *filters.Event {
 		e.Matches, e.MoreMatches = x.tx.Matches(filters.MaxMatches)
 	}
 	x.decide(e)
+	if debug {
+		e.Logged = distinct(x.tx.Logged(), filters.MaxLogged)
+		e.Log = []byte(strings.Join(x.tx.LogLines(), "\n"))
+	}
 	return e
+}
+
+// distinct keeps the first of each id, at most limit.
+func distinct(ids []int, limit int) []int {
+	var out []int
+	for _, id := range ids {
+		if len(out) < limit && !slices.Contains(out, id) {
+			out = append(out, id)
+		}
+	}
+	return out
 }
 
 // decide fills in the decision and its reason.

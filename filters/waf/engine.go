@@ -56,6 +56,7 @@ type Engine struct {
 	rules    map[int]ruleFacts // of CRS and the base rules, shared
 	custom   map[int]ruleFacts
 	logging  bool // custom rules of phase 5 exist
+	closing  bool // phase 4 can matter without a response body
 	compiler *Compiler
 	key      string
 	users    int // guarded by compiler.mu
@@ -138,9 +139,11 @@ func (e *Engine) compile(files fs.FS) error {
 		custom.WriteByte('\n')
 	}
 	rules := wafrules.RuleText("custom", custom.String())
+	e.closing = strings.Contains(strings.ToLower(custom.String()), "secruleupdate") // may change any rule
 	e.custom = factsOf(rules)
 	for _, r := range rules {
 		e.logging = e.logging || r.Phase == 5
+		e.closing = e.closing || r.Phase == 4
 	}
 	return nil
 }

@@ -126,10 +126,12 @@ func (t *Transaction) ResponseHeaders(h *filters.ResponseHead) {
 	t.after(3)
 }
 
-// ResponseBody runs phase 4 on the body, which is copied.
+// ResponseBody runs phase 4 on the body, which is copied. Without a body it is
+// left out unless something could come of it: the rules that score there all
+// look at the body, and the one that denies looks at the score.
 func (t *Transaction) ResponseBody(body []byte) error {
 	endAllow(t.tx, 4)
-	if t.stopped() {
+	if t.stopped() || len(body) == 0 && !t.engine.closing && t.OutScore() == 0 {
 		return nil
 	}
 	if len(body) > 0 {

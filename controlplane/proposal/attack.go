@@ -7,9 +7,50 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/gabion-io/gabion/filters"
 	wafrules "github.com/gabion-io/gabion/waf-rules"
-	"github.com/gabion-io/gabion/waf-rules/regression"
 )
+
+// Attack is a known attack: a test of the rule set's regression suite that
+// expects its requests to be found.
+type Attack struct {
+	ID       string // "942100-1"
+	Rule     int    // the rule under test
+	Requests []AttackRequest
+}
+
+// AttackRequest is one request of an attack.
+type AttackRequest struct {
+	Method  string
+	Target  string // with query
+	Version string // "HTTP/1.1"
+	Headers []filters.Header
+	Body    []byte
+	Encoded []byte // the whole request as bytes; then nothing else is set
+}
+
+func (r *AttackRequest) bytes() []byte {
+	if r.Encoded != nil {
+		return r.Encoded
+	}
+	var b bytes.Buffer
+	b.WriteString(r.Method + " " + r.Target + " " + r.Version + "\r\n")
+	for _, h := range r.Headers {
+		b.WriteString(h.Name + ": " + h.Value + "\r\n")
+	}
+	b.WriteString("\r\n")
+	b.Write(r.Body)
+	return b.Bytes()
+}
+
+func (r *AttackRequest) header(name string) (string, bool) {
+	for _, h := range r.Headers {
+		if strings.EqualFold(h.Name, name) {
+			return h.Value, true
+		}
+	}
+	return "", false
+}
 
 // maxVariants bounds the requests made of one attack and one exclusion.
 const maxVariants = 6
@@ -19,7 +60,7 @@ const maxVariants = 6
 // its payloads put where the exclusion's target reads. What cannot be said in a
 // request (a payload in the path, when the path is given) is left out, so the
 // list may be empty.
-func moved(r *regression.Request, x wafrules.Exclusion) [][]byte {
+func moved(r *AttackRequest, x wafrules.Exclusion) [][]byte {
 	p := place{method: x.Method, host: concreteHost(x.Host), path: x.Path}
 	var out [][]byte
 	add := func(raw []byte) {
@@ -59,7 +100,7 @@ func concreteKey(key string) string {
 }
 
 // resend is the attack with the place's method, host and path.
-func (p place) resend(r *regression.Request) []byte {
+func (p place) resend(r *AttackRequest) []byte {
 	if r.Encoded != nil {
 		return p.resendEncoded(r.Encoded)
 	}
@@ -77,10 +118,10 @@ func (p place) resend(r *regression.Request) []byte {
 	if p.host != "" {
 		c.Headers = setHeader(c.Headers, "Host", p.host)
 	}
-	if _, has := c.Header("Content-Length"); !has && takesBody(c.Method) && c.Method != r.Method {
+	if _, has := c.header("Content-Length"); !has && takesBody(c.Method) && c.Method != r.Method {
 		c.Headers = setHeader(c.Headers, "Content-Length", strconv.Itoa(len(c.Body)))
 	}
-	return c.Bytes()
+	return c.bytes()
 }
 
 // resendEncoded does the same to bytes, in the request line and the Host line.
@@ -130,7 +171,7 @@ func (p place) carry(payload, variable, key string) []byte {
 	if p.method == "" && bodyTarget(variable, key) {
 		method = "POST"
 	}
-	req := regression.Request{Version: "HTTP/1.1", Method: method, Target: path, Headers: []regression.Field{
+	req := AttackRequest{Version: "HTTP/1.1", Method: method, Target: path, Headers: []filters.Header{
 		{Name: "Host", Value: or(p.host, "localhost")},
 		{Name: "User-Agent", Value: "Mozilla/5.0 (X11; Linux x86_64)"},
 		{Name: "Accept", Value: "*/*"},
@@ -166,7 +207,7 @@ func (p place) carry(payload, variable, key string) []byte {
 	default:
 		return nil
 	}
-	return req.Bytes()
+	return req.bytes()
 }
 
 // bodyTarget: the target reads the body, and only that.
@@ -181,13 +222,13 @@ func takesBody(method string) bool {
 	return slices.Contains([]string{"POST", "PUT", "PATCH"}, method)
 }
 
-func setBody(r *regression.Request, contentType, body string) {
+func setBody(r *AttackRequest, contentType, body string) {
 	r.Body = []byte(body)
-	r.Headers = append(r.Headers, regression.Field{Name: "Content-Type", Value: contentType},
-		regression.Field{Name: "Content-Length", Value: strconv.Itoa(len(body))})
+	r.Headers = append(r.Headers, filters.Header{Name: "Content-Type", Value: contentType},
+		filters.Header{Name: "Content-Length", Value: strconv.Itoa(len(body))})
 }
 
-func setMultipart(r *regression.Request, field, filename string) {
+func setMultipart(r *AttackRequest, field, filename string) {
 	if !cleanHeader(filename) {
 		return
 	}
@@ -197,9 +238,9 @@ func setMultipart(r *regression.Request, field, filename string) {
 		quoted(field)+"\"; filename=\""+quoted(filename)+"\"\r\nContent-Type: text/plain\r\n\r\nhello\r\n--"+boundary+"--\r\n")
 }
 
-func setHeader(in []regression.Field, name, value string) []regression.Field {
-	out := slices.DeleteFunc(slices.Clone(in), func(f regression.Field) bool { return strings.EqualFold(f.Name, name) })
-	return append(out, regression.Field{Name: name, Value: value})
+func setHeader(in []filters.Header, name, value string) []filters.Header {
+	out := slices.DeleteFunc(slices.Clone(in), func(f filters.Header) bool { return strings.EqualFold(f.Name, name) })
+	return append(out, filters.Header{Name: name, Value: value})
 }
 
 // cleanHeader: the value can stand in a header at all.
@@ -223,7 +264,7 @@ func nestJSON(keys []string, value string) string {
 
 // payloads are the values of an attack that may be the attack: what stands in
 // its query, form, cookies, the headers people attack by, and its body.
-func payloads(r *regression.Request) []string {
+func payloads(r *AttackRequest) []string {
 	var out []string
 	add := func(s string) {
 		if s != "" && len(s) <= 8<<10 && !slices.Contains(out, s) {
@@ -232,7 +273,7 @@ func payloads(r *regression.Request) []string {
 	}
 	_, query, _ := strings.Cut(r.Target, "?")
 	formPayloads(query, add)
-	contentType, _ := r.Header("Content-Type")
+	contentType, _ := r.header("Content-Type")
 	switch {
 	case len(r.Body) == 0:
 	case strings.HasPrefix(contentType, formType):
@@ -243,7 +284,7 @@ func payloads(r *regression.Request) []string {
 		add(string(r.Body))
 	}
 	for _, name := range []string{"User-Agent", "Referer", "Cookie", "X-Filename", "X-File-Name", "Accept", "Content-Type", "X-Forwarded-For", "Range", "Authorization"} {
-		value, ok := r.Header(name)
+		value, ok := r.header(name)
 		if !ok || ordinary(name, value) {
 			continue
 		}

@@ -14,7 +14,6 @@ import (
 	"github.com/gabion-io/gabion/filters"
 	"github.com/gabion-io/gabion/internal/exchange"
 	"github.com/gabion-io/gabion/internal/recording"
-	"github.com/gabion-io/gabion/waf-rules/regression"
 )
 
 // Errors a caller tells apart with errors.Is.
@@ -65,18 +64,19 @@ type Recordings interface {
 	Each(recording.Query, func(*recording.Exchange) error) (recording.OpenReport, error)
 }
 
-// Options are what a Desk works with. Store and World are required.
+// Options are what a Desk works with. Store, World and Engine are required.
 type Options struct {
 	Store      Store
 	World      World
-	Recordings Recordings                        // nil: nothing is recorded
-	Lost       func(context.Context) uint64      // exchanges known to be lost before they were stored; nil: unknown
-	Suite      func() ([]regression.Case, error) // nil: regression.Load
-	Now        func() time.Time                  // nil: time.Now
-	NewID      func() string                     // nil: ULIDs
-	Log        *slog.Logger                      // nil: discarded
-	Workers    int                               // 0: GOMAXPROCS
-	Budget     time.Duration                     // for the attacks tried in a proposal; 0: 2 s
+	Engine     Engine
+	Recordings Recordings                   // nil: nothing is recorded
+	Lost       func(context.Context) uint64 // exchanges known to be lost before they were stored; nil: unknown
+	Attacks    func() ([]Attack, error)     // known attacks, read once when first needed; nil: none are tried
+	Now        func() time.Time             // nil: time.Now
+	NewID      func() string                // nil: ULIDs
+	Log        *slog.Logger                 // nil: discarded
+	Workers    int                          // 0: GOMAXPROCS
+	Budget     time.Duration                // for the attacks tried in a proposal; 0: 2 s
 }
 
 // Progress is told how far a long piece of work has come. total may grow. It is
@@ -88,14 +88,11 @@ type Desk struct {
 	o Options
 
 	mu    sync.Mutex
-	cases []regression.Case // the suite, read once when first needed
+	known []Attack
 }
 
 // NewDesk gives a desk.
 func NewDesk(o Options) *Desk {
-	if o.Suite == nil {
-		o.Suite = regression.Load
-	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -111,18 +108,21 @@ func NewDesk(o Options) *Desk {
 	return &Desk{o: o}
 }
 
-func (d *Desk) suite() ([]regression.Case, error) {
+func (d *Desk) attacks() ([]Attack, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.cases != nil {
-		return d.cases, nil
+	if d.known != nil {
+		return d.known, nil
 	}
-	cases, err := d.o.Suite()
+	if d.o.Attacks == nil {
+		return nil, errors.New("no attacks are known")
+	}
+	attacks, err := d.o.Attacks()
 	if err != nil {
-		return nil, fmt.Errorf("read the regression suite: %w", err)
+		return nil, fmt.Errorf("read known attacks: %w", err)
 	}
-	d.cases = cases
-	return cases, nil
+	d.known = attacks
+	return attacks, nil
 }
 
 // effective compiles the resources with a candidate; its error is the author's.

@@ -10,7 +10,6 @@ import (
 
 	"github.com/gabion-io/gabion/controlplane/store"
 	"github.com/gabion-io/gabion/filters"
-	"github.com/gabion-io/gabion/filters/chain"
 	"github.com/gabion-io/gabion/internal/recording"
 	wafrules "github.com/gabion-io/gabion/waf-rules"
 )
@@ -42,7 +41,7 @@ const aroundEvent = time.Minute
 
 // replayable fetches what was recorded of the events.
 func (w *draft) replayable(events []filters.Event) error {
-	w.judges, w.recorded = newJudges(), map[string]*recording.Exchange{}
+	w.judges, w.recorded = newJudges(w.desk.o.Engine), map[string]*recording.Exchange{}
 	if w.desk.o.Recordings == nil {
 		return nil
 	}
@@ -124,14 +123,14 @@ func (w *draft) facts(events []filters.Event) ([]filters.Event, error) {
 		if err != nil {
 			return nil, err
 		}
-		if v.Decision == filters.Allow {
+		if v.decision == filters.Allow {
 			passing++
 			w.note("Event %s passes already under the policy in force today.", e.ID)
 		}
-		e.Decision = v.Decision
-		if v.Event != nil {
-			e.Score, e.OutScore, e.Engine = v.Event.Score, v.Event.OutScore, v.Event.Engine
-			e.Matches, e.MoreMatches = v.Event.Matches, v.Event.MoreMatches
+		e.Decision = v.decision
+		if v.event != nil {
+			e.Score, e.OutScore, e.Engine = v.event.Score, v.event.OutScore, v.event.Engine
+			e.Matches, e.MoreMatches = v.event.Matches, v.event.MoreMatches
 		} else {
 			e.Score, e.OutScore, e.Matches, e.MoreMatches = 0, 0, nil, 0
 		}
@@ -167,8 +166,8 @@ func (w *draft) render(ctx context.Context, xs []wafrules.Exclusion) error {
 
 // confirm replays what was recorded with the candidate and returns the verdicts
 // that are still no.
-func (w *draft) confirm(events []filters.Event) (map[int]chain.Verdict, error) {
-	denied := map[int]chain.Verdict{}
+func (w *draft) confirm(events []filters.Event) (map[int]verdict, error) {
+	denied := map[int]verdict{}
 	w.replay = Replay{}
 	for i, e := range events {
 		x := w.recorded[e.ID]
@@ -182,7 +181,7 @@ func (w *draft) confirm(events []filters.Event) (map[int]chain.Verdict, error) {
 		if err != nil {
 			return nil, err
 		}
-		if v.Decision == filters.Allow {
+		if v.decision == filters.Allow {
 			w.replay.Passed++
 			continue
 		}
@@ -195,21 +194,21 @@ func (w *draft) confirm(events []filters.Event) (map[int]chain.Verdict, error) {
 // correct learns from verdicts that are still no: what was excluded and matched
 // all the same needs a wider target, what is left is what has to go next. False
 // when there is nothing to learn.
-func (w *draft) correct(events []filters.Event, denied map[int]chain.Verdict) bool {
+func (w *draft) correct(events []filters.Event, denied map[int]verdict) bool {
 	learned := false
 	for i, v := range denied {
-		if v.Event == nil {
+		if v.event == nil {
 			continue
 		}
 		e := &events[i]
-		for _, m := range v.Event.Matches {
+		for _, m := range v.event.Matches {
 			if s := w.widen.of(m); s.target != "" && w.excluded(*e, s) {
 				w.widen[s] = suspect{s.rule, wider(s.target)}
 				w.note("Excluding %d from %s alone does not let it pass, so the target is wider.", s.rule, s.target)
 				learned = true
 			}
 		}
-		learned = w.relearn(e, v.Event) || learned
+		learned = w.relearn(e, v.event) || learned
 	}
 	return learned
 }
@@ -346,7 +345,7 @@ func rulesIn(xs []wafrules.Exclusion) []int {
 
 // opens tries the attacks of the regression suite against the policy of e's route.
 func (w *draft) opens(ctx context.Context, e filters.Event, o ProposeOptions) Opens {
-	cases, err := w.desk.suite()
+	attacks, err := w.desk.attacks()
 	if err != nil {
 		return Opens{Error: err.Error()}
 	}
@@ -360,7 +359,7 @@ func (w *draft) opens(ctx context.Context, e filters.Event, o ProposeOptions) Op
 		budget = 0
 	}
 	return Opened(ctx, AttackTrial{
-		Cases: cases, Before: *before, After: *after, Exclusions: w.exclusions,
+		Engine: w.desk.o.Engine, Attacks: attacks, Before: *before, After: *after, Exclusions: w.exclusions,
 		Budget: budget, Workers: w.desk.o.Workers, Progress: o.Progress,
 	})
 }

@@ -2,32 +2,32 @@ package proposal
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
-	"github.com/gabion-io/gabion/filters/chain"
 	"github.com/gabion-io/gabion/internal/recording"
 )
 
 // exampleOf names an exchange without telling what was in it.
-func exampleOf(x *recording.Exchange, before, after chain.Verdict) Example {
+func exampleOf(x *recording.Exchange, before, after verdict) Example {
 	strict := before
-	if severity(after.Decision) > severity(before.Decision) {
+	if severity(after.decision) > severity(before.decision) {
 		strict = after
 	}
 	return Example{
 		ID: x.ID, Time: x.Time, Route: routeOf(x), Method: x.Request.Method,
 		Host: bareHost(x.Request.Authority), Path: maskPath(x.Request.Path),
-		Rules: rulesOf(strict), Before: before.Score, After: after.Score,
+		Rules: rulesOf(strict), Before: before.score, After: after.score,
 	}
 }
 
 // rulesOf lists what caused a verdict: "942100 ARGS:q".
-func rulesOf(v chain.Verdict) []string {
-	if v.Event == nil {
+func rulesOf(v verdict) []string {
+	if v.event == nil {
 		return nil
 	}
 	var out []string
-	for _, m := range v.Event.Matches {
+	for _, m := range v.event.Matches {
 		out = append(out, fmt.Sprintf("%d %s", m.Rule, m.Variable))
 	}
 	return out
@@ -40,11 +40,17 @@ func routeOf(x *recording.Exchange) string {
 	return x.Route
 }
 
-// maskPath keeps of a path what the door of telemetry keeps.
+// maskPath keeps of a path what is surely no value: segments that are words.
 func maskPath(target string) string {
 	path, _, _ := strings.Cut(target, "?")
-	return path
+	segments := strings.Split(path, "/")
+	for i, s := range segments {
+		if s != "" && !word.MatchString(s) {
+			segments[i] = "{}"
+		}
+	}
+	return strings.Join(segments, "/")
 }
 
-// failed tells a verdict the engine did not reach from one it did.
-func failed(reason string) bool { return strings.HasPrefix(reason, "inspection failed") }
+// word: letters in few parts, with at most a version or a file's ending.
+var word = regexp.MustCompile(`^\.?[A-Za-z]{1,24}([-_.][A-Za-z]{1,24}){0,3}[0-9]{0,2}$`)

@@ -1,26 +1,79 @@
 package proposal
 
 import (
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/gabion-io/gabion/filters"
-	"github.com/gabion-io/gabion/filters/chain"
 	"github.com/gabion-io/gabion/internal/recording"
 )
 
+// Message is one whole exchange as the engine is shown it; filters/chain's
+// Message converts to it and back. Response may be nil; a nil body is no body.
+// RequestBytes and ResponseBytes are the bodies' whole lengths when less is given.
+type Message struct {
+	Request                     *filters.RequestHead
+	RequestBody                 []byte
+	RequestBytes, ResponseBytes int64
+	Response                    *filters.ResponseHead
+	ResponseBody                []byte
+}
+
+// Judge is one policy compiled by the filter's own engine. Its answer is the
+// decision and what was found, nil for nothing. Safe for concurrent use.
+type Judge interface {
+	Decide(Message) (filters.Decision, *filters.Event)
+	// DecideRaw judges one HTTP/1 request, bytes as on the wire; what a proxy
+	// refuses as malformed is denied, without an event.
+	DecideRaw([]byte) (filters.Decision, *filters.Event)
+	Close()
+}
+
+// Engine compiles a policy with the filter's own code.
+type Engine func(filters.Policy) (Judge, error)
+
+// verdict is what a Judge says, in the form that is compared.
+type verdict struct {
+	decision filters.Decision
+	score    int
+	rules    []int          // distinct, in order of evaluation
+	event    *filters.Event // nil: no finding
+}
+
+func verdictOf(d filters.Decision, e *filters.Event) verdict {
+	v := verdict{decision: d, event: e}
+	if e == nil {
+		return v
+	}
+	v.score = e.Score
+	for _, m := range e.Matches {
+		if !slices.Contains(v.rules, m.Rule) {
+			v.rules = append(v.rules, m.Rule)
+		}
+	}
+	return v
+}
+
 // judges compiles each distinct policy once for the length of one piece of work.
 type judges struct {
+	engine Engine
+
 	mu   sync.Mutex
-	made map[string]*chain.Judge
+	made map[string]Judge
 	err  map[string]error
 }
 
-func newJudges() *judges {
-	return &judges{made: map[string]*chain.Judge{}, err: map[string]error{}}
+func newJudges(engine Engine) *judges {
+	return &judges{engine: engine, made: map[string]Judge{}, err: map[string]error{}}
 }
 
-func (j *judges) of(p filters.Policy) (*chain.Judge, error) {
+func (j *judges) of(p filters.Policy) (Judge, error) {
+	if j.engine == nil {
+		return nil, errors.New("there is no engine to judge with")
+	}
 	id := filters.PolicyID(p)
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -30,7 +83,7 @@ func (j *judges) of(p filters.Policy) (*chain.Judge, error) {
 	if judge := j.made[id]; judge != nil {
 		return judge, nil
 	}
-	judge, err := chain.NewJudge(p, chain.Options{})
+	judge, err := j.engine(p)
 	if err != nil {
 		j.err[id] = fmt.Errorf("compile policy %s: %w", id, err)
 		return nil, j.err[id]
@@ -84,23 +137,23 @@ func (s side) byID(id string) *filters.Policy {
 }
 
 // decide judges a recorded exchange; a nil policy lets everything pass.
-func (j *judges) decide(p *filters.Policy, x *recording.Exchange) (chain.Verdict, error) {
+func (j *judges) decide(p *filters.Policy, x *recording.Exchange) (verdict, error) {
 	if p == nil {
-		return chain.Verdict{Decision: filters.Allow}, nil
+		return verdict{decision: filters.Allow}, nil
 	}
 	judge, err := j.of(*p)
 	if err != nil {
-		return chain.Verdict{}, err
+		return verdict{}, err
 	}
-	v := judge.Decide(message(x))
-	if v.Event != nil && v.Event.Engine == "chain" && failed(v.Event.Reason) {
-		return chain.Verdict{}, fmt.Errorf("judge exchange %s: %s", x.ID, v.Event.Reason)
+	v := verdictOf(judge.Decide(message(x)))
+	if v.event != nil && v.event.Engine == "chain" && strings.HasPrefix(v.event.Reason, "inspection failed") {
+		return verdict{}, fmt.Errorf("judge exchange %s: %s", x.ID, v.event.Reason)
 	}
 	return v, nil
 }
 
-func message(x *recording.Exchange) chain.Message {
-	m := chain.Message{
+func message(x *recording.Exchange) Message {
+	m := Message{
 		Request: &x.Request, RequestBody: x.RequestBody,
 		RequestBytes: x.RequestBodyBytes, ResponseBytes: x.ResponseBodyBytes,
 	}

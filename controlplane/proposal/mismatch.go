@@ -32,8 +32,8 @@ type Agreement struct {
 
 // Mismatches replays recorded exchanges under the policies that judged them
 // live and reports every verdict that differs: same input, same verdict.
-func Mismatches(ctx context.Context, from Recordings, q recording.Query, tables ...map[string]filters.Table) (Agreement, error) {
-	js := newJudges()
+func Mismatches(ctx context.Context, engine Engine, from Recordings, q recording.Query, tables ...map[string]filters.Table) (Agreement, error) {
+	js := newJudges(engine)
 	defer js.close()
 	var mu sync.Mutex
 	var out Agreement
@@ -66,8 +66,8 @@ func Mismatches(ctx context.Context, from Recordings, q recording.Query, tables 
 			return
 		}
 		count(&out.Checked)
-		m := Mismatch{ID: x.ID, Live: x.Decision, Replay: v.Decision, PolicyID: x.PolicyID, Key: x.Key,
-			LiveScore: scoreOf(x.Event), ReplayScore: scoreOf(v.Event), LiveRules: ruleIDs(x.Event), ReplayRules: ruleIDs(v.Event)}
+		m := Mismatch{ID: x.ID, Live: x.Decision, Replay: v.decision, PolicyID: x.PolicyID, Key: x.Key,
+			LiveScore: scoreOf(x.Event), ReplayScore: scoreOf(v.event), LiveRules: ruleIDs(x.Event), ReplayRules: ruleIDs(v.event)}
 		if m.Live != m.Replay || m.LiveScore != m.ReplayScore || !slices.Equal(m.LiveRules, m.ReplayRules) {
 			mu.Lock()
 			defer mu.Unlock()

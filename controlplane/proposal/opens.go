@@ -5,22 +5,19 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/gabion-io/gabion/filters"
-	"github.com/gabion-io/gabion/filters/chain"
 	wafrules "github.com/gabion-io/gabion/waf-rules"
-	"github.com/gabion-io/gabion/waf-rules/regression"
 )
 
 // AttackTrial asks which known attacks exclusions would let through.
 type AttackTrial struct {
-	Cases      []regression.Case
+	Engine     Engine
+	Attacks    []Attack
 	Before     filters.Policy // what governs where the exclusions act
 	After      filters.Policy // with the exclusions
 	Exclusions []wafrules.Exclusion
@@ -33,13 +30,13 @@ type AttackTrial struct {
 // policies. Attacks on the excluded rules come first, so that a short budget is
 // spent where the answer most likely is.
 func Opened(ctx context.Context, t AttackTrial) Opens {
-	cases := attacksFor(t.Cases, t.Exclusions)
+	cases := ordered(t.Attacks, t.Exclusions)
 	out := Opens{Attacks: len(cases)}
-	js := newJudges()
+	js := newJudges(t.Engine)
 	defer js.close()
 	before, err := js.of(t.Before)
 	if err == nil {
-		var after *chain.Judge
+		var after Judge
 		if after, err = js.of(t.After); err == nil {
 			o := &opening{trial: t, before: before, after: after, out: &out}
 			err = o.run(ctx, cases)
@@ -54,40 +51,38 @@ func Opened(ctx context.Context, t AttackTrial) Opens {
 	return out
 }
 
-// attacksFor picks the attacks and orders them: on an excluded rule, of its
+// ordered gives the attacks in the order they are tried: on an excluded rule, of its
 // family, the rest; each in the suite's order.
-func attacksFor(cases []regression.Case, xs []wafrules.Exclusion) []*regression.Case {
-	rank := func(c *regression.Case) int {
+func ordered(cases []Attack, xs []wafrules.Exclusion) []*Attack {
+	rank := func(c *Attack) int {
 		best := 2
 		for _, x := range xs {
 			switch {
 			case x.Rule != 0 && x.Rule == c.Rule:
 				return 0
-			case x.Rule != 0 && strings.HasPrefix(strconv.Itoa(x.Rule), c.Family()):
+			case x.Rule != 0 && x.Rule/1000 == c.Rule/1000:
 				best = 1
 			}
 		}
 		return best
 	}
-	var out []*regression.Case
+	var out []*Attack
 	for i := range cases {
-		if cases[i].Attack() {
-			out = append(out, &cases[i])
-		}
+		out = append(out, &cases[i])
 	}
-	slices.SortStableFunc(out, func(a, b *regression.Case) int { return rank(a) - rank(b) })
+	slices.SortStableFunc(out, func(a, b *Attack) int { return rank(a) - rank(b) })
 	return out
 }
 
 type opening struct {
 	trial         AttackTrial
-	before, after *chain.Judge
+	before, after Judge
 
 	mu  sync.Mutex
 	out *Opens
 }
 
-func (o *opening) run(ctx context.Context, cases []*regression.Case) error {
+func (o *opening) run(ctx context.Context, cases []*Attack) error {
 	if o.trial.Budget > 0 {
 		limited, cancel := context.WithTimeout(ctx, o.trial.Budget)
 		defer cancel()
@@ -98,10 +93,10 @@ func (o *opening) run(ctx context.Context, cases []*regression.Case) error {
 		workers = runtime.GOMAXPROCS(0)
 	}
 	group, working := errgroup.WithContext(ctx)
-	queue := make(chan *regression.Case)
+	queue := make(chan *Attack)
 	for range workers {
 		group.Go(func() error {
-			return work(queue, func(c *regression.Case) { o.try(c, len(cases)) })
+			return work(queue, func(c *Attack) { o.try(c, len(cases)) })
 		})
 	}
 feed:
@@ -120,19 +115,20 @@ feed:
 }
 
 // try judges one attack in every form the exclusions can be met in.
-func (o *opening) try(c *regression.Case, total int) {
+func (o *opening) try(c *Attack, total int) {
 	denied, opened := false, false
-	for i := range c.Stages {
+	for i := range c.Requests {
 		for _, x := range o.trial.Exclusions {
-			for _, raw := range moved(&c.Stages[i].Request, x) {
-				v := o.before.DecideRaw(raw)
-				if v.Decision == filters.Allow {
+			for _, raw := range moved(&c.Requests[i], x) {
+				v := verdictOf(o.before.DecideRaw(raw))
+				if v.decision == filters.Allow {
 					continue
 				}
 				denied = true
 				// Only what an excluded rule had a part in can change.
-				if touched(v, o.trial.Exclusions) && o.after.DecideRaw(raw).Decision == filters.Allow {
-					opened = true
+				if touched(v, o.trial.Exclusions) {
+					still, _ := o.after.DecideRaw(raw)
+					opened = opened || still == filters.Allow
 				}
 			}
 		}
@@ -154,11 +150,11 @@ func (o *opening) try(c *regression.Case, total int) {
 
 // touched: one of the exclusions could take away something of v. When not all
 // matches are listed it may well be.
-func touched(v chain.Verdict, xs []wafrules.Exclusion) bool {
-	if v.Event == nil || v.Event.MoreMatches > 0 {
+func touched(v verdict, xs []wafrules.Exclusion) bool {
+	if v.event == nil || v.event.MoreMatches > 0 {
 		return true
 	}
-	for _, m := range v.Event.Matches {
+	for _, m := range v.event.Matches {
 		for _, x := range xs {
 			if x.Rule == m.Rule || x.Tag != "" && slices.Contains(m.Tags, x.Tag) {
 				return true

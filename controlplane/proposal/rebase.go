@@ -73,6 +73,7 @@ func (d *Desk) RehearseCandidate(ctx context.Context, candidate []byte, o Rehear
 		return Rehearsal{}, fmt.Errorf("compile the candidate: %w", err)
 	}
 	r, err := Rehearse(ctx, Trial{
+		Engine: d.o.Engine,
 		Before: before, After: after, Recordings: d.o.Recordings, Workers: d.o.Workers, Progress: o.Progress,
 		Query: recording.Query{Since: o.Since, Until: o.Until},
 	})

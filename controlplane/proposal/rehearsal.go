@@ -9,12 +9,13 @@ type Rehearsal struct {
 	Base      Base      `json:"base"`      // the state of the resource it was rehearsed against
 	Candidate string    `json:"candidate"` // sha256 of the candidate, hex
 
+	// A verdict is allow, detect (block mode would have denied) or deny. Newly
+	// blocked went up that ladder, newly passed came down.
 	Judged       int `json:"judged"`
 	NewlyBlocked int `json:"newlyBlocked"`
 	NewlyPassed  int `json:"newlyPassed"`
 	Unchanged    int `json:"unchanged"`
-	// Enforced counts what would change for clients, Judged what block mode would
-	// do: in detect nobody is denied either way.
+	// Enforced counts of these what changes for clients: who is denied, or no longer.
 	Enforced struct {
 		NewlyDenied int `json:"newlyDenied"`
 		NewlyPassed int `json:"newlyPassed"`

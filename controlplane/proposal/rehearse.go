@@ -13,12 +13,12 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/gabion-io/gabion/filters"
-	"github.com/gabion-io/gabion/filters/chain"
 	"github.com/gabion-io/gabion/internal/recording"
 )
 
 // Trial is one candidate against what is in force, by the filter's tables.
 type Trial struct {
+	Engine     Engine
 	Before     map[string]filters.Table // by listener, as they are
 	After      map[string]filters.Table // with the candidate
 	Recordings Recordings
@@ -30,7 +30,7 @@ type Trial struct {
 // Rehearse judges every recorded exchange by both sides with the filter's own
 // engine. It streams: memory does not grow with the recordings.
 func Rehearse(ctx context.Context, t Trial) (Rehearsal, error) {
-	r := &rehearsing{trial: t, judges: newJudges(), rules: map[string]*Shift{}, routes: map[string]*Shift{}}
+	r := &rehearsing{trial: t, judges: newJudges(t.Engine), rules: map[string]*Shift{}, routes: map[string]*Shift{}}
 	defer r.judges.close()
 	if t.Recordings == nil {
 		return r.result(recording.OpenReport{}), nil
@@ -154,7 +154,7 @@ func severity(d filters.Decision) int {
 }
 
 // add counts one judged exchange.
-func (r *rehearsing) add(x *recording.Exchange, policy *filters.Policy, before, after chain.Verdict) {
+func (r *rehearsing) add(x *recording.Exchange, policy *filters.Policy, before, after verdict) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.seen(x)
@@ -162,7 +162,7 @@ func (r *rehearsing) add(x *recording.Exchange, policy *filters.Policy, before, 
 	r.drift(x, policy, before)
 	route := shift(r.routes, routeOf(x))
 	route.Judged++
-	was, is := severity(before.Decision), severity(after.Decision)
+	was, is := severity(before.decision), severity(after.decision)
 	example := exampleOf(x, before, after)
 	switch {
 	case is > was:
@@ -200,10 +200,10 @@ func (r *rehearsing) seen(x *recording.Exchange) {
 // byRule counts the rules that made the difference: those of the stricter
 // verdict that the other does not have, or all of them when it has all (a
 // threshold moved, or the mode).
-func (r *rehearsing) byRule(strict, lax chain.Verdict, count func(*Shift)) {
-	rules := slices.DeleteFunc(slices.Clone(strict.Rules), func(id int) bool { return slices.Contains(lax.Rules, id) })
+func (r *rehearsing) byRule(strict, lax verdict, count func(*Shift)) {
+	rules := slices.DeleteFunc(slices.Clone(strict.rules), func(id int) bool { return slices.Contains(lax.rules, id) })
 	if len(rules) == 0 {
-		rules = strict.Rules
+		rules = strict.rules
 	}
 	for _, id := range rules {
 		count(shift(r.rules, strconv.Itoa(id)))
@@ -211,13 +211,13 @@ func (r *rehearsing) byRule(strict, lax chain.Verdict, count func(*Shift)) {
 }
 
 // drift compares the policy in force today with the verdict given live.
-func (r *rehearsing) drift(x *recording.Exchange, policy *filters.Policy, now chain.Verdict) {
+func (r *rehearsing) drift(x *recording.Exchange, policy *filters.Policy, now verdict) {
 	if x.Decision == "" {
 		return
 	}
 	d := &r.out.Drift
 	d.Compared++
-	if x.Decision == now.Decision {
+	if x.Decision == now.decision {
 		return
 	}
 	if policy == nil || filters.PolicyID(*policy) != x.PolicyID {

@@ -54,7 +54,7 @@ func (d *Desk) Suggest(ctx context.Context, r SuggestRules) ([]Proposal, error) 
 		return nil, fmt.Errorf("compile the policies in force: %w", err)
 	}
 	groups := candidates(events, r, func(e filters.Event) thresholds { return limitsOf(before, e) })
-	known, err := d.known(ctx)
+	known, err := d.proposedBefore(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -260,8 +260,8 @@ func (h *honesty) judge(ctx context.Context, client string) (bool, error) {
 	return 2*flagged <= len(seen), nil
 }
 
-// known lists what was proposed before, in any state.
-func (d *Desk) known(ctx context.Context) (map[string]bool, error) {
+// proposedBefore lists what was proposed before, in any state.
+func (d *Desk) proposedBefore(ctx context.Context) (map[string]bool, error) {
 	all, err := d.List(ctx, "")
 	if err != nil {
 		return nil, err

@@ -1,8 +1,9 @@
-package proposal
+package proposal_test
 
 import (
 	"context"
 	"errors"
+	"github.com/gabion-io/gabion/controlplane/proposal"
 	"os"
 	"strings"
 	"testing"
@@ -30,8 +31,8 @@ func TestProposalsLetTheirEventsPass(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := newBench(t, source.Store, shopPolicy)
-	b.desk.o.Budget = 1 // no attacks: another test's subject
-	step := 300         // of 4,674
+	b.with(func(o *proposal.Options) { o.Budget = 1 }) // attacks are another test's subject
+	step := 300                                        // of 4,674
 	if os.Getenv("GABION_FULL") != "" {
 		step = 10
 	}
@@ -45,8 +46,8 @@ func TestProposalsLetTheirEventsPass(t *testing.T) {
 			if e.Decision == filters.Allow {
 				continue
 			}
-			p, err := b.desk.Propose(context.Background(), ProposeOptions{Events: []string{e.ID}, Author: "ada", DryRun: true})
-			if errors.Is(err, ErrNotExcludable) && e.Engine == "chain" {
+			p, err := b.desk.Propose(context.Background(), proposal.ProposeOptions{Events: []string{e.ID}, Author: "ada", DryRun: true})
+			if errors.Is(err, proposal.ErrNotExcludable) && e.Engine == "chain" {
 				continue
 			}
 			if err != nil {

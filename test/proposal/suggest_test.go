@@ -1,8 +1,9 @@
-package proposal
+package proposal_test
 
 import (
 	"context"
 	"fmt"
+	"github.com/gabion-io/gabion/controlplane/proposal"
 	"testing"
 	"time"
 
@@ -64,8 +65,8 @@ func crowd(n int, over time.Duration, change func(*visit)) []visit {
 
 func TestSuggestionsCannotBeManufactured(t *testing.T) {
 	b := newBench(t, source.Store, shopPolicy)
-	b.desk.o.Budget = 1
-	b.desk.o.Recordings = nil
+	b.with(func(o *proposal.Options) { o.Budget = 1 })
+	b.with(func(o *proposal.Options) { o.Recordings = nil })
 	like := b.live("teacher.a", get(injection))[0]
 	const day = 24 * time.Hour
 	for name, c := range map[string]struct {
@@ -97,13 +98,13 @@ func TestSuggestionsCannotBeManufactured(t *testing.T) {
 		}), 0},
 	} {
 		b := newBench(t, source.Store, shopPolicy)
-		b.desk.o.Budget = 1
+		b.with(func(o *proposal.Options) { o.Budget = 1 })
 		b.now = b.now.Add(4 * day)
 		start := b.now.Add(-4 * day)
 		mine := like
 		mine.Matches = append([]filters.Match{}, like.Matches...)
 		b.visits(mine, start, c.visits...)
-		got, err := b.desk.Suggest(context.Background(), SuggestRules{})
+		got, err := b.desk.Suggest(context.Background(), proposal.SuggestRules{})
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -112,11 +113,11 @@ func TestSuggestionsCannotBeManufactured(t *testing.T) {
 			t.Errorf("%s: %d suggestions, want %d: %+v", name, len(got), c.want, got)
 		}
 		for _, p := range got {
-			if p.Author != Learned || p.Evidence.Clients < 5 || p.Evidence.Supplied != "learned from 10 clients over 48h0m0s" {
+			if p.Author != proposal.Learned || p.Evidence.Clients < 5 || p.Evidence.Supplied != "learned from 10 clients over 48h0m0s" {
 				t.Errorf("%s: %+v", name, p.Evidence)
 			}
 		}
-		again, err := b.desk.Suggest(context.Background(), SuggestRules{})
+		again, err := b.desk.Suggest(context.Background(), proposal.SuggestRules{})
 		if err != nil || len(again) != 0 {
 			t.Errorf("%s: suggested again: %+v, %v", name, again, err)
 		}
@@ -126,22 +127,22 @@ func TestSuggestionsCannotBeManufactured(t *testing.T) {
 func TestSuggestionOnceRejectedStaysAway(t *testing.T) {
 	ctx := context.Background()
 	b := newBench(t, source.Store, shopPolicy)
-	b.desk.o.Budget = 1
+	b.with(func(o *proposal.Options) { o.Budget = 1 })
 	like := b.live("teacher.a", get(injection))[0]
 	b.now = b.now.Add(4 * 24 * time.Hour)
 	b.visits(like, b.now.Add(-3*24*time.Hour), crowd(8, 48*time.Hour, nil)...)
-	got, err := b.desk.Suggest(ctx, SuggestRules{})
+	got, err := b.desk.Suggest(ctx, proposal.SuggestRules{})
 	if err != nil || len(got) != 1 {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	p, err := b.desk.Reject(ctx, got[0].ID, "ada", "it is an attack")
-	if err != nil || p.State != Rejected || p.Reason != "it is an attack" || p.DecidedBy != "ada" {
+	if err != nil || p.State != proposal.Rejected || p.Reason != "it is an attack" || p.DecidedBy != "ada" {
 		t.Fatalf("%+v, %v", p, err)
 	}
 	if again, err := b.desk.Reject(ctx, got[0].ID, "ada", "other words"); err != nil || again.Reason != "it is an attack" {
 		t.Errorf("rejecting again: %+v, %v", again, err)
 	}
-	if got, err = b.desk.Suggest(ctx, SuggestRules{}); err != nil || len(got) != 0 {
+	if got, err = b.desk.Suggest(ctx, proposal.SuggestRules{}); err != nil || len(got) != 0 {
 		t.Errorf("suggested again: %+v, %v", got, err)
 	}
 }

@@ -1,7 +1,8 @@
-package proposal
+package proposal_test
 
 import (
 	"context"
+	"github.com/gabion-io/gabion/controlplane/proposal"
 	"os"
 	"path/filepath"
 	"testing"
@@ -21,9 +22,9 @@ func TestOnRealRecordings(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := newBench(t, source.Store, shopPolicy)
-	b.desk.o.Budget = 1
+	b.with(func(o *proposal.Options) { o.Budget = 1 })
 	b.disk = &filters.Record{Name: "default/all", Dir: filepath.Join(dir, "spool"), MaxBytes: 8 << 20, PublicKey: recording.PublicKey(key), Percent: 100, BodyLimit: 64 << 10}
-	b.desk.o.Recordings = recording.NewOpener(filepath.Join(dir, "archive"), key)
+	b.with(func(o *proposal.Options) { o.Recordings = recording.NewOpener(filepath.Join(dir, "archive"), key) })
 	archive := &recording.Archive{Dir: filepath.Join(dir, "archive")}
 
 	events := b.live("n1.a", get("/about"), get(injection), post("/reviews", "application/json", `{"text":"fine"}`))
@@ -31,20 +32,20 @@ func TestOnRealRecordings(t *testing.T) {
 		if _, err := spool.Drain(b.disk.Dir, archive.Append); err != nil {
 			t.Fatal(err)
 		}
-		if n, err := b.desk.o.Recordings.Count(recording.Query{}); err != nil || n == 3 {
+		if n, err := b.o.Recordings.Count(recording.Query{}); err != nil || n == 3 {
 			break
 		} else if time.Now().After(deadline) {
 			t.Fatalf("%d exchanges in the archive, %v", n, err)
 		}
 	}
-	p, err := b.desk.Propose(ctx, ProposeOptions{Events: idsOf(events), Author: "ada"})
+	p, err := b.desk.Propose(ctx, proposal.ProposeOptions{Events: idsOf(events), Author: "ada"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if p.Evidence.Replay.Recorded != 1 || p.Evidence.Replay.Passed != 1 {
 		t.Errorf("%+v", p.Evidence.Replay)
 	}
-	p, err = b.desk.Rehearse(ctx, p.ID, RehearseOptions{Since: b.now.Add(-time.Hour)})
+	p, err = b.desk.Rehearse(ctx, p.ID, proposal.RehearseOptions{Since: b.now.Add(-time.Hour)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,19 +53,19 @@ func TestOnRealRecordings(t *testing.T) {
 	if r.Judged != 3 || r.NewlyPassed != 1 || r.Drift.Compared != 3 || r.Drift.SamePolicy != 0 || r.Coverage.Segments != 1 || r.Coverage.Garbage != 0 {
 		t.Errorf("%+v", r)
 	}
-	if later, err := b.desk.RehearseCandidate(ctx, []byte(p.Candidate), RehearseOptions{Since: b.now.Add(time.Hour)}); err != nil || later.Coverage.Data {
+	if later, err := b.desk.RehearseCandidate(ctx, []byte(p.Candidate), proposal.RehearseOptions{Since: b.now.Add(time.Hour)}); err != nil || later.Coverage.Data {
 		t.Errorf("outside of the time asked for: %+v, %v", later, err)
 	}
 	tables, err := b.world().Effective(ctx, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := Mismatches(ctx, b.desk.o.Recordings, recording.Query{}, tables); err != nil || got.Checked != 3 || len(got.Mismatches) != 0 {
+	if got, err := proposal.Mismatches(ctx, engine, b.o.Recordings, recording.Query{}, tables); err != nil || got.Checked != 3 || len(got.Mismatches) != 0 {
 		t.Errorf("%+v, %v", got, err)
 	}
 
 	tear(t, archive.Dir)
-	torn, err := b.desk.RehearseCandidate(ctx, []byte(p.Candidate), RehearseOptions{})
+	torn, err := b.desk.RehearseCandidate(ctx, []byte(p.Candidate), proposal.RehearseOptions{})
 	if err != nil || torn.Coverage.Data || torn.Coverage.Garbage == 0 {
 		t.Errorf("a torn archive: %+v, %v", torn.Coverage, err)
 	}

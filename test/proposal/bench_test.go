@@ -1,10 +1,11 @@
-package proposal
+package proposal_test
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/gabion-io/gabion/controlplane/proposal"
 	"net/netip"
 	"slices"
 	"strings"
@@ -23,7 +24,6 @@ import (
 	"github.com/gabion-io/gabion/internal/exchange"
 	"github.com/gabion-io/gabion/internal/recording"
 	wafrules "github.com/gabion-io/gabion/waf-rules"
-	"github.com/gabion-io/gabion/waf-rules/regression"
 )
 
 const traffic = `
@@ -69,7 +69,8 @@ spec:
 type bench struct {
 	t     testing.TB
 	store *store.Store
-	desk  *Desk
+	o     proposal.Options
+	desk  *proposal.Desk
 	files []source.Item // what is not the store's
 
 	checked map[string][]wafrules.Problem
@@ -97,11 +98,18 @@ func newBench(t testing.TB, origin source.Origin, policy string) *bench {
 	default:
 		b.files = append(b.files, items(t, origin, policy)...)
 	}
-	b.desk = NewDesk(Options{
-		Store: st, World: b.world(), Recordings: b, Now: func() time.Time { return b.now }, Workers: 2,
-		Suite: func() ([]regression.Case, error) { return suiteOf(t, 942100, 941110), nil },
-	})
+	b.o = proposal.Options{
+		Store: st, World: b.world(), Engine: engine, Recordings: b, Now: func() time.Time { return b.now }, Workers: 2,
+		Attacks: func() ([]proposal.Attack, error) { return suite(t, 942100, 941110), nil },
+	}
+	b.with(func(*proposal.Options) {})
 	return b
+}
+
+// with gives the bench a desk with other options.
+func (b *bench) with(change func(*proposal.Options)) {
+	change(&b.o)
+	b.desk = proposal.NewDesk(b.o)
 }
 
 func items(t testing.TB, origin source.Origin, text string) []source.Item {
@@ -303,7 +311,7 @@ func TestFromEventToResource(t *testing.T) {
 	}
 	other := b.live("n2.b", get(injection), get("/admin?q=1%27%20or%20%271%27=%271%27%20--%20"))
 
-	p, err := b.desk.Propose(ctx, ProposeOptions{Events: idsOf(events), Author: "ada", Full: true})
+	p, err := b.desk.Propose(ctx, proposal.ProposeOptions{Events: idsOf(events), Author: "ada", Full: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -327,7 +335,7 @@ func TestFromEventToResource(t *testing.T) {
 		t.Errorf("candidate is\n%s\npatch is\n%s", p.Candidate, p.Patch)
 	}
 
-	p, err = b.desk.Rehearse(ctx, p.ID, RehearseOptions{})
+	p, err = b.desk.Rehearse(ctx, p.ID, proposal.RehearseOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -340,13 +348,13 @@ func TestFromEventToResource(t *testing.T) {
 	}
 
 	got, err := b.desk.Accept(ctx, p.ID, "grace")
-	if err != nil || !got.Written || got.Revision != 2 || got.Proposal.State != Accepted || got.Proposal.DecidedBy != "grace" {
+	if err != nil || !got.Written || got.Revision != 2 || got.Proposal.State != proposal.Accepted || got.Proposal.DecidedBy != "grace" {
 		t.Fatalf("acceptance is %+v, %v", got, err)
 	}
 	if again, err := b.desk.Accept(ctx, p.ID, "grace"); err != nil || again.Written {
 		t.Errorf("accepting again is %+v, %v", again, err)
 	}
-	if _, err := b.desk.Reject(ctx, p.ID, "grace", ""); !errors.Is(err, ErrDecided) {
+	if _, err := b.desk.Reject(ctx, p.ID, "grace", ""); !errors.Is(err, proposal.ErrDecided) {
 		t.Errorf("rejecting what is accepted: %v", err)
 	}
 	if events := b.live("n1.a", get(injection)); slices.ContainsFunc(events, func(e filters.Event) bool { return e.Decision != filters.Allow }) {

@@ -1,9 +1,10 @@
-package proposal
+package proposal_test
 
 import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"github.com/gabion-io/gabion/controlplane/proposal"
 	"slices"
 
 	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
@@ -19,13 +20,13 @@ type Compiled struct {
 	Compile func(source.Set) compile.Result // without falling back on what was good before
 }
 
-// Resource returns one by name, whatever its origin, or ErrNotFound.
-func (c Compiled) Resource(_ context.Context, k store.Key) (Resource, error) {
+// Resource returns one by name, whatever its origin, or proposal.ErrNotFound.
+func (c Compiled) Resource(_ context.Context, k store.Key) (proposal.Resource, error) {
 	item, ok := c.Set().Get(v1alpha1.Key(k))
 	if !ok {
-		return Resource{}, fmt.Errorf("%s: %w", k, ErrNotFound)
+		return proposal.Resource{}, fmt.Errorf("%s: %w", k, proposal.ErrNotFound)
 	}
-	return Resource{
+	return proposal.Resource{
 		Resource: store.Resource{Key: k, Origin: store.Origin(item.Origin), Manifest: item.Manifest, Revision: item.Revision, Time: item.Updated},
 		File:     item.File,
 	}, nil
@@ -41,10 +42,10 @@ func (c Compiled) Effective(_ context.Context, candidate []byte) (map[string]fil
 	}
 	objects, problems := v1alpha1.Decode("candidate", candidate)
 	if len(problems) > 0 {
-		return nil, fmt.Errorf("%w: %w", ErrInvalid, problems[0])
+		return nil, fmt.Errorf("%w: %w", proposal.ErrInvalid, problems[0])
 	}
 	if len(objects) == 0 {
-		return nil, fmt.Errorf("%w: it holds no resource", ErrInvalid)
+		return nil, fmt.Errorf("%w: it holds no resource", proposal.ErrInvalid)
 	}
 	with := slices.Clone(set.Items())
 	for _, o := range objects {
@@ -57,16 +58,16 @@ func (c Compiled) Effective(_ context.Context, candidate []byte) (map[string]fil
 			if cond.Path != "" {
 				at += " " + cond.Path
 			}
-			return nil, fmt.Errorf("%w: %s: %s", ErrInvalid, at, cond.Message)
+			return nil, fmt.Errorf("%w: %s: %s", proposal.ErrInvalid, at, cond.Message)
 		}
 	}
 	return tables(result)
 }
 
-// fatal conditions keep a resource, or a part of it, from being shipped.
-// Others warn of what can do nothing.
+// fatal conditions keep a resource, or a part of it, from being shipped; others
+// warn of what can do nothing.
 func fatal(c v1alpha1.Condition) bool {
-	return c.Type == v1alpha1.Accepted || c.Type == v1alpha1.Programmed
+	return c.Type == v1alpha1.Accepted || c.Type == v1alpha1.Programmed && (c.Reason == "Invalid" || c.Reason == "LastGoodKept")
 }
 
 // replace puts o where the item of its name stands, keeping what is known of

@@ -1,8 +1,9 @@
-package proposal
+package proposal_test
 
 import (
 	"context"
 	"errors"
+	"github.com/gabion-io/gabion/controlplane/proposal"
 	"strings"
 	"sync"
 	"testing"
@@ -13,10 +14,10 @@ import (
 )
 
 // propose makes a proposal from one injection on a bench.
-func propose(t *testing.T, b *bench) Proposal {
+func propose(t *testing.T, b *bench) proposal.Proposal {
 	t.Helper()
-	b.desk.o.Budget = 1
-	p, err := b.desk.Propose(context.Background(), ProposeOptions{Events: idsOf(b.live("n1.a", get(injection))), Author: "ada"})
+	b.with(func(o *proposal.Options) { o.Budget = 1 })
+	p, err := b.desk.Propose(context.Background(), proposal.ProposeOptions{Events: idsOf(b.live("n1.a", get(injection))), Author: "ada"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,10 +29,10 @@ func TestBaseChangedMustBeRehearsedAgain(t *testing.T) {
 	b := newBench(t, source.Store, shopPolicy)
 	p := propose(t, b)
 	b.apply(shopPolicy + "  paranoiaLevel: 2\n")
-	if _, err := b.desk.Accept(ctx, p.ID, "grace"); !errors.Is(err, ErrBaseChanged) || !strings.Contains(err.Error(), "rehearse "+p.ID) {
+	if _, err := b.desk.Accept(ctx, p.ID, "grace"); !errors.Is(err, proposal.ErrBaseChanged) || !strings.Contains(err.Error(), "rehearse "+p.ID) {
 		t.Fatalf("error is %v", err)
 	}
-	p, err := b.desk.Rehearse(ctx, p.ID, RehearseOptions{})
+	p, err := b.desk.Rehearse(ctx, p.ID, proposal.RehearseOptions{})
 	if err != nil || !strings.Contains(p.Candidate, "paranoiaLevel: 2") || p.Base.Revision != 2 || p.Rehearsal.Base != p.Base {
 		t.Fatalf("%+v, %v", p, err)
 	}
@@ -46,7 +47,7 @@ func TestBaseChangedMustBeRehearsedAgain(t *testing.T) {
 	if v, err := b.store.VerifyAudit(ctx); err != nil || v.Broken != 0 {
 		t.Errorf("%+v, %v", v, err)
 	}
-	if _, err := b.desk.Rehearse(ctx, p.ID, RehearseOptions{}); !errors.Is(err, ErrDecided) {
+	if _, err := b.desk.Rehearse(ctx, p.ID, proposal.RehearseOptions{}); !errors.Is(err, proposal.ErrDecided) {
 		t.Errorf("rehearsing what is decided: %v", err)
 	}
 }
@@ -55,13 +56,13 @@ func TestBaseDeletedMustBeRehearsedAgain(t *testing.T) {
 	ctx := context.Background()
 	b := newBench(t, source.Store, shopPolicy)
 	p := propose(t, b)
-	if err := b.store.DeleteResource(ctx, p.Base.key(), store.PutOptions{Author: "ada"}); err != nil {
+	if err := b.store.DeleteResource(ctx, store.Key{Kind: p.Base.Kind, Namespace: p.Base.Namespace, Name: p.Base.Name}, store.PutOptions{Author: "ada"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.desk.Accept(ctx, p.ID, "grace"); !errors.Is(err, ErrBaseChanged) {
+	if _, err := b.desk.Accept(ctx, p.ID, "grace"); !errors.Is(err, proposal.ErrBaseChanged) {
 		t.Fatalf("error is %v", err)
 	}
-	p, err := b.desk.Rehearse(ctx, p.ID, RehearseOptions{})
+	p, err := b.desk.Rehearse(ctx, p.ID, proposal.RehearseOptions{})
 	if err != nil || p.Base.Revision != 0 || strings.Contains(p.Candidate, "mode: block") {
 		t.Fatalf("%+v, %v", p, err)
 	}
@@ -75,7 +76,7 @@ func TestFileOwnedIsPatchedByItsOwner(t *testing.T) {
 	b := newBench(t, source.File, shopPolicy)
 	p := propose(t, b)
 	got, err := b.desk.Accept(ctx, p.ID, "grace")
-	if err != nil || got.Written || got.File != "resources.yaml" || !strings.Contains(got.Patch, "+++ b/resources.yaml") || got.Proposal.State != Proposed {
+	if err != nil || got.Written || got.File != "resources.yaml" || !strings.Contains(got.Patch, "+++ b/resources.yaml") || got.Proposal.State != proposal.Proposed {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	if stored, err := b.store.Resources(ctx, ""); err != nil || len(stored) != 0 {
@@ -83,7 +84,7 @@ func TestFileOwnedIsPatchedByItsOwner(t *testing.T) {
 	}
 	b.files[len(b.files)-1] = items(t, source.File, p.Candidate)[0] // the owner edits the file
 	got, err = b.desk.Accept(ctx, p.ID, "grace")
-	if err != nil || got.Written || got.Patch != "" || got.Proposal.State != Accepted {
+	if err != nil || got.Written || got.Patch != "" || got.Proposal.State != proposal.Accepted {
 		t.Fatalf("%+v, %v", got, err)
 	}
 }
@@ -108,7 +109,7 @@ func TestUngovernedRouteGetsAPolicyOfItsOwn(t *testing.T) {
 		t.Errorf("events are %+v", events)
 	}
 	// The next one joins the same policy.
-	p2, err := b.desk.Propose(ctx, ProposeOptions{Events: idsOf(events), Author: "ada"})
+	p2, err := b.desk.Propose(ctx, proposal.ProposeOptions{Events: idsOf(events), Author: "ada"})
 	if err != nil || p2.Base.String() != p.Base.String() || p2.Base.Revision != 1 {
 		t.Errorf("%+v, %v", p2.Base, err)
 	}
@@ -144,14 +145,14 @@ func TestRejectedCannotBeAccepted(t *testing.T) {
 	if _, err := b.desk.Reject(ctx, p.ID, "grace", ""); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.desk.Accept(ctx, p.ID, "grace"); !errors.Is(err, ErrDecided) {
+	if _, err := b.desk.Accept(ctx, p.ID, "grace"); !errors.Is(err, proposal.ErrDecided) {
 		t.Errorf("error is %v", err)
 	}
-	list, err := b.desk.List(ctx, Rejected)
-	if err != nil || len(list) != 1 || list[0].State != Rejected {
+	list, err := b.desk.List(ctx, proposal.Rejected)
+	if err != nil || len(list) != 1 || list[0].State != proposal.Rejected {
 		t.Errorf("%+v, %v", list, err)
 	}
-	if list, err = b.desk.List(ctx, Proposed); err != nil || len(list) != 0 {
+	if list, err = b.desk.List(ctx, proposal.Proposed); err != nil || len(list) != 0 {
 		t.Errorf("%+v, %v", list, err)
 	}
 }
@@ -159,10 +160,10 @@ func TestRejectedCannotBeAccepted(t *testing.T) {
 func TestAskingForTheImpossible(t *testing.T) {
 	ctx := context.Background()
 	b := newBench(t, source.Store, shopPolicy)
-	b.desk.o.Budget = 1
+	b.with(func(o *proposal.Options) { o.Budget = 1 })
 	limit := filters.Event{ID: "limit", Engine: "chain", Decision: filters.Denied, Policy: "WAFPolicy default/shop", Reason: "request body beyond 10 bytes", Time: b.now}
 	allowed := filters.Event{ID: "allowed", Engine: "waf", Decision: filters.Allow, Policy: "WAFPolicy default/shop", Score: 2, Time: b.now}
-	lost := filters.Event{ID: "lost", Engine: "waf", Decision: filters.Denied, Score: 5, Matches: []filters.Match{match(942100, 5, "ARGS:q")}, Time: b.now}
+	lost := filters.Event{ID: "lost", Engine: "waf", Decision: filters.Denied, Score: 5, Matches: []filters.Match{{Rule: 942100, Score: 5, Variable: "ARGS:q", Phase: 2}}, Time: b.now}
 	elsewhere := lost
 	elsewhere.ID, elsewhere.Policy = "elsewhere", "WAFPolicy default/other"
 	if _, err := b.store.AddEvents(ctx, []filters.Event{limit, allowed, lost, elsewhere}); err != nil {
@@ -172,15 +173,15 @@ func TestAskingForTheImpossible(t *testing.T) {
 		events []string
 		want   error
 	}{
-		"no events":      {nil, ErrNotExcludable},
-		"unknown event":  {[]string{"nobody"}, ErrNotFound},
-		"a limit":        {[]string{"limit"}, ErrNotExcludable},
-		"passes already": {[]string{"allowed"}, ErrNotExcludable},
-		"no route":       {[]string{"lost"}, ErrNotExcludable},
-		"two policies":   {[]string{"allowed", "elsewhere"}, ErrNotExcludable},
-		"too many":       {make([]string, maxProposeEvents+1), ErrNotExcludable},
+		"no events":      {nil, proposal.ErrNotExcludable},
+		"unknown event":  {[]string{"nobody"}, proposal.ErrNotFound},
+		"a limit":        {[]string{"limit"}, proposal.ErrNotExcludable},
+		"passes already": {[]string{"allowed"}, proposal.ErrNotExcludable},
+		"no route":       {[]string{"lost"}, proposal.ErrNotExcludable},
+		"two policies":   {[]string{"allowed", "elsewhere"}, proposal.ErrNotExcludable},
+		"too many":       {make([]string, 1001), proposal.ErrNotExcludable},
 	} {
-		if _, err := b.desk.Propose(ctx, ProposeOptions{Events: c.events, Author: "ada"}); !errors.Is(err, c.want) {
+		if _, err := b.desk.Propose(ctx, proposal.ProposeOptions{Events: c.events, Author: "ada"}); !errors.Is(err, c.want) {
 			t.Errorf("%s: error is %v", name, err)
 		}
 	}
@@ -191,12 +192,12 @@ func TestAskingForTheImpossible(t *testing.T) {
 		"refused rule":   shopPolicy + "  rules: ['Include /etc/passwd']\n",
 		"impossible one": shopPolicy + "  exclusions: [{rule: 1, tag: a}]\n",
 	} {
-		if _, err := b.desk.RehearseCandidate(ctx, []byte(candidate), RehearseOptions{}); !errors.Is(err, ErrInvalid) {
+		if _, err := b.desk.RehearseCandidate(ctx, []byte(candidate), proposal.RehearseOptions{}); !errors.Is(err, proposal.ErrInvalid) {
 			t.Errorf("%s: error is %v", name, err)
 		}
 	}
 	for _, id := range []string{"", "nobody"} {
-		if _, err := b.desk.Accept(ctx, id, "ada"); !errors.Is(err, ErrNotFound) {
+		if _, err := b.desk.Accept(ctx, id, "ada"); !errors.Is(err, proposal.ErrNotFound) {
 			t.Errorf("error is %v", err)
 		}
 	}
@@ -204,7 +205,7 @@ func TestAskingForTheImpossible(t *testing.T) {
 
 func TestNotRecordedIsSaid(t *testing.T) {
 	b := newBench(t, source.Store, shopPolicy)
-	b.desk.o.Recordings = nil
+	b.with(func(o *proposal.Options) { o.Recordings = nil })
 	p := propose(t, b)
 	if p.Evidence.Replay.NotRecorded != 1 || len(p.Evidence.Notes) == 0 || !strings.Contains(p.Evidence.Notes[0], "not recorded") {
 		t.Errorf("%+v", p.Evidence)
@@ -216,12 +217,12 @@ func TestNotRecordedIsSaid(t *testing.T) {
 
 func TestSeveralEventsInOneProposal(t *testing.T) {
 	b := newBench(t, source.Store, shopPolicy)
-	b.desk.o.Budget = 1
+	b.with(func(o *proposal.Options) { o.Budget = 1 })
 	events := b.live("n1.a", get(injection), post("/reviews", "application/json", `{"items":[{"text":"1' or '1'='1' -- "},{"text":"x"},{"text":"1' or '1'='1' -- "}]}`))
 	if len(events) != 2 {
 		t.Fatalf("%d events", len(events))
 	}
-	p, err := b.desk.Propose(context.Background(), ProposeOptions{Events: append(idsOf(events), events[0].ID), Author: "ada"})
+	p, err := b.desk.Propose(context.Background(), proposal.ProposeOptions{Events: append(idsOf(events), events[0].ID), Author: "ada"})
 	if err != nil {
 		t.Fatal(err)
 	}

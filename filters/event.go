@@ -49,7 +49,12 @@ type Event struct {
 	Matches     []Match   `json:"matches,omitempty"`     // rules that caused the score, in order of evaluation
 	MoreMatches int       `json:"moreMatches,omitempty"` // matches not listed, beyond MaxMatches
 	Micros      int64     `json:"micros,omitempty"`      // time spent inspecting, µs
+	Logged      []int     `json:"logged,omitempty"`      // with Table.Debug only: every rule that logged, totals included, once each, at most MaxLogged
+	Log         []byte    `json:"log,omitempty"`         // with Table.Debug only: the engine's log lines of those matches, with raw values
 }
+
+// MaxLogged bounds Event.Logged.
+const MaxLogged = 256
 
 // MaxMatches bounds Event.Matches; the rest is counted in MoreMatches.
 const MaxMatches = 32

@@ -17,6 +17,12 @@ type Table struct {
 	Spool    *Spool             `json:"spool,omitempty"`    // nil: no local spool of security events
 	Record   *Record            `json:"record,omitempty"`   // nil: nothing is recorded
 	MemLimit int64              `json:"memLimit,omitempty"` // GOMEMLIMIT in bytes of the process the filter lives in; 0: unchanged
+
+	// Debug gives every inspected exchange an Event, also without a finding, that
+	// names all rules that logged and quotes the engine's log. The quotes leak
+	// what clients send. It is for tests of rules on a machine of one's own: no
+	// resource can set it, and the control plane never does.
+	Debug bool `json:"debug,omitempty"`
 }
 
 // Binding ties a route rule's stable key to the policy in force there.

@@ -326,8 +326,7 @@ func (blocked) AddEvents(context.Context, []filters.Event) (int, error) {
 }
 
 func TestSpoolWaitsForAStoreThatRefuses(t *testing.T) {
-	w := newWorld(t, nil)
-	w.in.o.Sink = blocked{w.store}
+	w := newWorld(t, func(o *Options) { o.Sink = blocked{o.Sink.(*store.Store)} })
 	sp := must(spool.Open(filepath.Join(w.dir, "events"), 1<<20))
 	sp.Append(must(json.Marshal(finding("01KEPT"))))
 	sp.Close()

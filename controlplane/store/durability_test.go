@@ -291,6 +291,35 @@ func TestPruneByAgeAndBytes(t *testing.T) {
 	})
 }
 
+// What pruning frees goes back to the file system.
+func TestPruneShrinksTheFile(t *testing.T) {
+	t.Parallel()
+	ctx, dir, c := t.Context(), t.TempDir(), newClock()
+	s := must(Open(ctx, Options{Dir: dir, Now: c.now}))
+	defer s.Close()
+	for i := range 20 {
+		var xs []exchange.Exchange
+		for j := range 500 {
+			xs = append(xs, exchange.Exchange{ID: fmt.Sprint(i, "/", j), Time: c.now(), Path: strings.Repeat("/a", 200)})
+		}
+		must(s.AddExchanges(ctx, xs))
+	}
+	size := func() int64 {
+		if _, err := s.telemetry.write.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
+			t.Fatal(err)
+		}
+		return must(os.Stat(filepath.Join(dir, "telemetry.db"))).Size()
+	}
+	before := size()
+	c.advance(8 * 24 * time.Hour)
+	if err := s.Prune(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if after := size(); after > before/3 {
+		t.Fatalf("%d bytes before, %d after", before, after)
+	}
+}
+
 func TestMigrationsHaveEqualNames(t *testing.T) {
 	list := func(folder string) (names []string) {
 		fs.WalkDir(migrations, "migrations/"+folder, func(path string, d fs.DirEntry, err error) error {

@@ -44,8 +44,8 @@ func MaskPath(path string) string {
 // MaskSegment masks one path segment or one parameter name.
 func MaskSegment(s string) string {
 	switch {
-	case s == "":
-		return s
+	case s == "", s == MaskNumber, s == MaskUUID, s == MaskToken, s == MaskEmail, s == MaskValue:
+		return s // masking twice is masking once
 	case isNumber(s):
 		return MaskNumber
 	case isUUID(s):

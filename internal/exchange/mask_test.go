@@ -88,6 +88,9 @@ func FuzzMaskPath(f *testing.F) {
 				t.Fatalf("%q", got)
 			}
 		}
+		if again := MaskPath(got); again != got && !strings.HasSuffix(got, "…") {
+			t.Fatalf("%q, then %q", got, again)
+		}
 		ParamNames(path)
 		MaskHost(path)
 	})

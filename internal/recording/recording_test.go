@@ -285,6 +285,9 @@ func TestPanicInSealerIsContained(t *testing.T) {
 		t.Fatal("accepted by a dead sealer")
 	}
 	s.Close()
+	if s.Dropped() != 2 {
+		t.Fatal(s.Dropped())
+	}
 }
 
 func TestKeyFile(t *testing.T) {

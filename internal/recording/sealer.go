@@ -39,6 +39,7 @@ type Sealer struct {
 	mu      sync.Mutex
 	queue   []*Exchange
 	bytes   int64 // of the queue and of what is being sealed
+	sealing int   // exchanges taken from the queue, neither appended nor dropped yet
 	dropped uint64
 	ended   bool
 
@@ -113,8 +114,8 @@ func (s *Sealer) run() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.ended = true
-		s.dropped += uint64(len(s.queue))
-		s.queue = nil
+		s.dropped += uint64(len(s.queue) + s.sealing)
+		s.queue, s.sealing = nil, 0
 	}()
 	for {
 		select {
@@ -144,6 +145,7 @@ func (s *Sealer) sealQueue() {
 		kept := err == nil && s.to.Append(b)
 		s.mu.Lock()
 		s.bytes -= cost
+		s.sealing = 0
 		if !kept {
 			s.dropped += uint64(len(batch))
 		}
@@ -159,6 +161,7 @@ func (s *Sealer) next() (batch []*Exchange, cost int64) {
 		batch = s.queue[:len(batch)+1]
 	}
 	s.queue = s.queue[len(batch):]
+	s.sealing = len(batch)
 	if len(s.queue) == 0 {
 		s.queue = nil
 	}

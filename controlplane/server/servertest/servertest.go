@@ -7,6 +7,7 @@ package servertest
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -25,7 +26,7 @@ import (
 	"github.com/gabion-io/gabion/controlplane/store"
 	"github.com/gabion-io/gabion/controlplane/xds"
 	"github.com/gabion-io/gabion/filters"
-	"github.com/gabion-io/gabion/filters/chain"
+	wafrules "github.com/gabion-io/gabion/waf-rules"
 )
 
 // Plane is a running control plane.
@@ -56,6 +57,7 @@ func Start(t TB, dir string, files ...string) *Plane {
 
 // Changes are what a test wants otherwise; nil fields change nothing.
 type Changes struct {
+	Check   func(filters.Policy) []wafrules.Problem                                  // of every policy; nil: the rules' own lint, without compiling
 	Options func(*server.Options)                                                    // of the API
 	Observe func(*store.Store, *slog.Logger) func(context.Context, *reconcile.State) // told every state
 }
@@ -74,8 +76,12 @@ func StartWith(t TB, dir string, ch Changes, files ...string) *Plane {
 		sources = append(sources, reconcile.Files(watched, ""))
 	}
 	discovery := ads.NewServer(ads.Options{Log: log})
+	check := ch.Check
+	if check == nil {
+		check = lint
+	}
 	ro := reconcile.Options{
-		Sources: sources, Compile: compile.Options{Check: chain.Check}, XDS: xds.Options{},
+		Sources: sources, Compile: compile.Options{Check: check}, XDS: xds.Options{},
 		Publisher: discovery, Log: log, Now: time.Now,
 	}
 	if ch.Observe != nil {
@@ -125,6 +131,19 @@ func must(t TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// lint checks custom rules and exclusions. The filter's own compile belongs to
+// filters/chain, which only compositions may join with the control plane.
+func lint(p filters.Policy) []wafrules.Problem {
+	if len(p.WAF) == 0 {
+		return nil
+	}
+	var s wafrules.Settings
+	if err := json.Unmarshal(p.WAF, &s); err != nil {
+		return []wafrules.Problem{{Message: err.Error(), Fatal: true}}
+	}
+	return wafrules.Lint(s, wafrules.Context{RequestBody: p.RequestBody.Inspect, ResponseBody: p.ResponseBody.Inspect})
 }
 
 // noWorld knows no resource: proposals are tested where they live.

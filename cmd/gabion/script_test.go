@@ -20,6 +20,7 @@ import (
 	"github.com/gabion-io/gabion/controlplane/server"
 	"github.com/gabion-io/gabion/controlplane/server/servertest"
 	"github.com/gabion-io/gabion/filters"
+	"github.com/gabion-io/gabion/filters/chain"
 )
 
 func TestMain(m *testing.M) {
@@ -55,9 +56,10 @@ func startPlane(env *testscript.Env) error {
 		owned = append(owned, dir)
 	}
 	p := servertest.StartWith(scriptTB{env}, state, servertest.Changes{
+		Check: chain.Check,
 		Options: func(o *server.Options) {
 			w := &world{loop: o.Live.(*reconcile.Loop), store: o.Store}
-			o.Proposals = proposal.NewDesk(proposal.Options{Store: o.Store, World: w})
+			o.Proposals = proposal.NewDesk(proposal.Options{Store: o.Store, World: w, Engine: judgeBy, Attacks: knownAttacks})
 		},
 		Observe: recordRevisions,
 	}, owned...)

@@ -128,8 +128,9 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 	// Proposals: evidence and rehearsals on what was recorded.
 	world := &world{loop: loop, store: st}
 	desk := proposal.NewDesk(proposal.Options{
-		Store: st, World: world, Recordings: recording.NewOpener(l.recordings(), recordKey),
-		Lost: lostRecordings(st), Log: log,
+		Store: st, World: world, Engine: judgeBy, Attacks: knownAttacks,
+		Recordings: recording.NewOpener(l.recordings(), recordKey),
+		Lost:       lostRecordings(st), Log: log,
 	})
 
 	// REST: everything above for people and their tools.

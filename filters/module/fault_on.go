@@ -1,4 +1,4 @@
-//go:build gabionfault
+//go:build cgo && gabionfault
 
 package main
 

@@ -1,3 +1,5 @@
+//go:build cgo
+
 // Envoy refuses a module that lacks one of these hooks. We make no calls of our
 // own and watch no watermarks, so most of them are never due, and none has
 // anything to do. Their arguments are left out: the caller owns them.

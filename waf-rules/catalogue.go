@@ -4,14 +4,24 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Catalogue lists the rules of the profile "crs" and the engine's base rules,
-// by id.
+// by id. The rules' own slices are shared: not to be changed.
 func Catalogue() ([]Rule, error) {
+	rules, err := catalogue()
+	return slices.Clone(rules), err
+}
+
+// catalogue reads the rule set once: it is embedded and cannot change.
+var catalogue = sync.OnceValues(readCatalogue)
+
+func readCatalogue() ([]Rule, error) {
 	files, err := CRS()
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 func (x *Exchange) RequestHeaders(h *filters.RequestHead, end bool) filters.Step {
 	return x.guard("request headers", func() filters.Step {
 		x.request = h
+		showFraming(h, end)
 		x.stream = requestStream(h)
 		x.req.finished = end
 		if x.unknown {
@@ -29,6 +30,22 @@ func (x *Exchange) RequestHeaders(h *filters.RequestHead, end bool) filters.Step
 		}
 		return x.planRequest(end)
 	})
+}
+
+// showFraming puts back the Transfer-Encoding that proxies take away before
+// filters run: a body without a length was chunked in HTTP/1.1, and rules tell a
+// POST that says how its body ends from one that does not. In other versions
+// there is nothing to put back.
+func showFraming(h *filters.RequestHead, end bool) {
+	if end || h.Proto != "HTTP/1.1" || requestStream(h) == "CONNECT" || requestStream(h) == "upgrade" {
+		return
+	}
+	for _, f := range h.Headers {
+		if f.Name == "content-length" || f.Name == "transfer-encoding" {
+			return
+		}
+	}
+	h.Headers = append(h.Headers, filters.Header{Name: "transfer-encoding", Value: "chunked"})
 }
 
 // unknownKey judges an exchange whose route's key no binding has.

@@ -181,6 +181,17 @@ func (r *Runtime) drop(t *Table) {
 	t.policies, t.events, t.records = nil, nil, nil
 }
 
+func (r *Runtime) reap(t *Table) {
+	defer func() {
+		if recover() != nil {
+			r.panics.Add(1)
+		}
+	}()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.drop(t)
+}
+
 func (r *Runtime) closeSink(s *sink) {
 	defer func() {
 		if recover() != nil {

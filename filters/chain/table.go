@@ -56,7 +56,12 @@ func (t *Table) done() {
 	if t.users.Add(-1) > 0 {
 		return
 	}
-	t.runtime.mu.Lock()
+	// The lock is held while policies compile. This may be a proxy's worker
+	// thread, which must not wait that long.
+	if !t.runtime.mu.TryLock() {
+		go t.runtime.reap(t)
+		return
+	}
 	defer t.runtime.mu.Unlock()
 	t.runtime.drop(t)
 }

@@ -247,10 +247,9 @@ func scalar(s string) string {
 	return text
 }
 
-// patch is the unified diff from one text of a resource to another.
-func patch(name string, before, after []byte) string {
-	if bytes.Equal(before, after) {
-		return ""
-	}
-	return string(diff.Diff("a/"+name, before, "b/"+name, after))
+// patch is the unified diff from one text of a resource to another, as patch(1)
+// takes it; equal texts give "".
+func patch(oldName string, before []byte, newName string, after []byte) string {
+	_, text, _ := bytes.Cut(diff.Diff(oldName, before, newName, after), []byte("\n")) // the first line is no part of the format
+	return string(text)
 }

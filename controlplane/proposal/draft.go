@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/gabion-io/gabion/controlplane/store"
@@ -368,16 +367,13 @@ func (w *draft) opens(ctx context.Context, e filters.Event, o ProposeOptions) Op
 func clientsOf(events []filters.Event) map[string]bool {
 	out := map[string]bool{}
 	for _, e := range events {
-		if e.Client != "" {
-			out[clientOf(e.Client)] = true
+		if who := clientOf(e); who != "" {
+			out[who] = true
 		}
 	}
 	return out
 }
 
-// clientOf is whom a client's hash stands for. Ingest hashes the network prefix
-// and the address apart, "prefix.address", so that a network counts as one.
-func clientOf(client string) string {
-	network, _, _ := strings.Cut(client, ".")
-	return network
-}
+// clientOf is whom an event counts for: the client's network, because addresses
+// of one network are cheap.
+func clientOf(e filters.Event) string { return cmp.Or(e.ClientNet, e.Client) }

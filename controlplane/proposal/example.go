@@ -2,9 +2,8 @@ package proposal
 
 import (
 	"fmt"
-	"regexp"
-	"strings"
 
+	"github.com/gabion-io/gabion/internal/exchange"
 	"github.com/gabion-io/gabion/internal/recording"
 )
 
@@ -16,7 +15,7 @@ func exampleOf(x *recording.Exchange, before, after verdict) Example {
 	}
 	return Example{
 		ID: x.ID, Time: x.Time, Route: routeOf(x), Method: x.Request.Method,
-		Host: bareHost(x.Request.Authority), Path: maskPath(x.Request.Path),
+		Host: bareHost(exchange.MaskHost(x.Request.Authority)), Path: exchange.MaskPath(x.Request.Path),
 		Rules: rulesOf(strict), Before: before.score, After: after.score,
 	}
 }
@@ -39,18 +38,3 @@ func routeOf(x *recording.Exchange) string {
 	}
 	return x.Route
 }
-
-// maskPath keeps of a path what is surely no value: segments that are words.
-func maskPath(target string) string {
-	path, _, _ := strings.Cut(target, "?")
-	segments := strings.Split(path, "/")
-	for i, s := range segments {
-		if s != "" && !word.MatchString(s) {
-			segments[i] = "{}"
-		}
-	}
-	return strings.Join(segments, "/")
-}
-
-// word: letters in few parts, with at most a version or a file's ending.
-var word = regexp.MustCompile(`^\.?[A-Za-z]{1,24}([-_.][A-Za-z]{1,24}){0,3}[0-9]{0,2}$`)

@@ -86,7 +86,7 @@ func (d *Desk) make(ctx context.Context, events []filters.Event, o ProposeOption
 		return Proposal{}, err
 	}
 	p.Exclusions, p.Candidate = w.exclusions, string(w.candidate)
-	p.Patch = patch(home.fileName(), home.text, w.candidate)
+	p.Patch = home.patch(w.candidate)
 	p.Title = title(p.Exclusions)
 	p.Evidence = w.evidence(ctx, events, o)
 	return p, nil
@@ -99,11 +99,13 @@ type home struct {
 	targets []v1alpha1.TargetRef
 }
 
-func (h home) fileName() string {
+// patch is the way from the resource as it stands to the candidate.
+func (h home) patch(candidate []byte) string {
 	if h.base.File != "" {
-		return strings.TrimPrefix(h.base.File, "/")
+		return patch(h.base.File, h.text, h.base.File, candidate)
 	}
-	return strings.ToLower(h.base.Kind) + "-" + h.base.Namespace + "-" + h.base.Name + ".yaml"
+	name := strings.ToLower(h.base.Kind) + "-" + h.base.Namespace + "-" + h.base.Name + ".yaml"
+	return patch("before/"+name, h.text, "after/"+name, candidate)
 }
 
 // with is the resource with exclusions added.

@@ -58,7 +58,7 @@ func (d *Desk) rebase(ctx context.Context, p Proposal) (Proposal, error) {
 		return p, fmt.Errorf("write proposal %s on %s of today: %w", p.ID, base, err)
 	}
 	p.Base, p.Candidate = base, string(candidate)
-	p.Patch = patch(h.fileName(), text, candidate)
+	p.Patch = h.patch(candidate)
 	return p, nil
 }
 

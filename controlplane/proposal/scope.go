@@ -3,6 +3,7 @@ package proposal
 import (
 	"cmp"
 	"net"
+	"net/netip"
 	"net/url"
 	"path"
 	"regexp"
@@ -29,15 +30,23 @@ func (s scope) compare(o scope) int {
 // its path. A path segment that was masked at the door is not known, nor would
 // it come again: from there on the path is a prefix.
 func scopeOf(e filters.Event) scope {
-	return scope{method: e.Method, host: bareHost(e.Host), path: pathPattern(e.Path)}
+	at := scope{method: e.Method, host: bareHost(e.Host), path: pathPattern(e.Path)}
+	if at.method == "OTHER" { // ingest's word for a method nobody registered
+		at.method = ""
+	}
+	if masked(at.host) {
+		at.host = ""
+	}
+	return at
 }
 
+// bareHost is the host without its port, as exclusions name it.
 func bareHost(host string) string {
 	if h, _, err := net.SplitHostPort(host); err == nil {
-		if strings.Contains(h, ":") {
-			h = "[" + h + "]"
-		}
 		host = h
+	}
+	if a, err := netip.ParseAddr(host); err == nil && a.Is6() {
+		return "[" + a.String() + "]"
 	}
 	return strings.ToLower(host)
 }
@@ -67,7 +76,7 @@ func decodedPath(raw string) string {
 
 // masked tells a placeholder that ingest left where a value was.
 func masked(segment string) bool {
-	return strings.ContainsAny(segment, "{}")
+	return strings.ContainsAny(segment, "{}…")
 }
 
 // exclusions writes what was chosen as exclusions: the narrowest that hold all

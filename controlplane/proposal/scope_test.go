@@ -63,6 +63,10 @@ func TestNarrowestExclusions(t *testing.T) {
 			[]filters.Event{at(event("a", q), "GET", "h", "/accounts/{id}/orders")},
 			[]wafrules.Exclusion{{Rule: 942100, Target: "ARGS:q", Method: "GET", Host: "h", Path: "/accounts/*"}},
 		},
+		"a method and a host ingest did not keep": {
+			[]filters.Event{at(event("a", q), "OTHER", "{value}", "/a")},
+			[]wafrules.Exclusion{{Rule: 942100, Target: "ARGS:q", Path: "/a"}},
+		},
 		"places in an array are any place": {
 			[]filters.Event{event("a", match(942100, 5, "ARGS_POST:json.items.0.name")), event("b", match(942100, 5, "ARGS_POST:json.items.12.name"))},
 			[]wafrules.Exclusion{{Rule: 942100, Target: `ARGS_POST:/^json\.items\.[0-9]+\.name$/`, Method: "GET", Host: "shop.example.com", Path: "/search"}},
@@ -108,6 +112,14 @@ func TestNarrowestExclusions(t *testing.T) {
 			if err := x.Validate(); err != nil {
 				t.Errorf("%s: %+v: %v", name, x, err)
 			}
+		}
+	}
+}
+
+func TestBareHost(t *testing.T) {
+	for in, want := range map[string]string{"A.example:80": "a.example", "[::1]:80": "[::1]", "::1": "[::1]", "127.0.0.1:8080": "127.0.0.1", "": "", "[::1]": "[::1]"} {
+		if got := bareHost(in); got != want {
+			t.Errorf("bareHost(%q) is %q", in, got)
 		}
 	}
 }

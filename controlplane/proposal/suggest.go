@@ -134,7 +134,7 @@ func candidates(events []filters.Event, r SuggestRules, limit func(filters.Event
 			continue
 		}
 		key := groupKey(e)
-		if who := key + "\x00" + clientOf(e.Client); taken[who] < eventsPerClient {
+		if who := key + "\x00" + clientOf(e); taken[who] < eventsPerClient {
 			taken[who]++
 			groups[key] = append(groups[key], e)
 		}
@@ -184,7 +184,7 @@ func countable(e filters.Event, t thresholds) bool {
 func (r SuggestRules) enough(events []filters.Event) bool {
 	first := map[string]time.Time{}
 	for _, e := range events {
-		who := clientOf(e.Client)
+		who := clientOf(e)
 		if t, spoke := first[who]; !spoke || e.Time.Before(t) {
 			first[who] = e.Time
 		}

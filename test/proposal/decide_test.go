@@ -76,7 +76,7 @@ func TestFileOwnedIsPatchedByItsOwner(t *testing.T) {
 	b := newBench(t, source.File, shopPolicy)
 	p := propose(t, b)
 	got, err := b.desk.Accept(ctx, p.ID, "grace")
-	if err != nil || got.Written || got.File != "resources.yaml" || !strings.Contains(got.Patch, "+++ b/resources.yaml") || got.Proposal.State != proposal.Proposed {
+	if err != nil || got.Written || got.File != "resources.yaml" || !strings.Contains(got.Patch, "+++ resources.yaml") || got.Proposal.State != proposal.Proposed {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	if stored, err := b.store.Resources(ctx, ""); err != nil || len(stored) != 0 {
@@ -94,7 +94,7 @@ func TestUngovernedRouteGetsAPolicyOfItsOwn(t *testing.T) {
 	flags := strings.Replace(shopPolicy, "name: shop", "name: waf", 1)
 	b := newBench(t, source.Flags, flags)
 	p := propose(t, b)
-	if p.Base.String() != "WAFPolicy default/shop-exclusions" || p.Base.Revision != 0 || !strings.Contains(p.Candidate, "kind: HTTPRoute") || !strings.HasPrefix(p.Patch, "diff") {
+	if p.Base.String() != "WAFPolicy default/shop-exclusions" || p.Base.Revision != 0 || !strings.Contains(p.Candidate, "kind: HTTPRoute") || !strings.HasPrefix(p.Patch, "--- before/") {
 		t.Fatalf("%+v\n%s", p.Base, p.Candidate)
 	}
 	if p.Evidence.Replay.Passed != 1 {

@@ -24,7 +24,7 @@ const detectPolicy = "apiVersion: gabion.io/v1alpha1\nkind: WAFPolicy\nmetadata:
 func TestRehearseSaysWhatWouldChange(t *testing.T) {
 	ctx := context.Background()
 	b := newBench(t, source.Store, detectPolicy)
-	b.live("n1.a", get(injection), get("/about"), get("/secret-value-4711?token=hunter2"), post("/reviews", "application/json", `{"text":"<script>alert(1)</script>"}`))
+	b.live("n1.a", get(injection), get("/about"), get("/secret-value/4711?token=hunter2"), post("/reviews", "application/json", `{"text":"<script>alert(1)</script>"}`))
 	for name, c := range map[string]struct {
 		candidate string
 		want      func(proposal.Rehearsal) bool

@@ -77,7 +77,7 @@ func TestSuggestionsCannotBeManufactured(t *testing.T) {
 		"one attacker with ten thousand requests": {[]visit{{client: "evil.1", times: 10_000, harmless: 20_000}}, 0},
 		"one attacker, for days": {
 			append(crowd(0, 0, nil), visit{client: "evil.1", harmless: 50}, visit{client: "evil.1", at: day}, visit{client: "evil.1", at: 2 * day}, visit{client: "evil.1", at: 3 * day}), 0},
-		"one network with many addresses": {crowd(50, 2*day, func(v *visit) { v.client = "evilnet." + v.client }), 0},
+		"one network with many addresses": {crowd(50, 2*day, func(v *visit) { v.change = func(e *filters.Event) { e.ClientNet = "192.0.2.0/24" } }), 0},
 		"ten clients within a minute":     {crowd(10, time.Minute, nil), 0},
 		"a minute's crowd, and one of them again two days later": {
 			append(crowd(10, time.Minute, nil), visit{client: "net1.host", at: 2 * day, harmless: 5}), 0},

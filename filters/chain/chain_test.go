@@ -3,6 +3,7 @@ package chain
 import (
 	"encoding/json"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -81,5 +82,23 @@ func TestBenignHasNoEvent(t *testing.T) {
 	v := testJudge(t, filters.ModeBlock, nil).Decide(Message{Request: get("/api?q=hello"), Response: &filters.ResponseHead{Status: 204}})
 	if v.Decision != filters.Allow || v.Status != 204 || v.Event != nil {
 		t.Errorf("%+v %+v", v, v.Event)
+	}
+}
+
+// A chunked POST says how its body ends, though proxies take the header away.
+func TestChunkedBodyIsFramed(t *testing.T) {
+	j := testJudge(t, filters.ModeDetect, nil)
+	post := get("/orders", "content-type", "application/x-www-form-urlencoded")
+	post.Method = "POST"
+	before := len(post.Headers)
+	if v := j.Decide(Message{Request: post, RequestBody: []byte("item=7")}); slices.Contains(v.Rules, 920180) {
+		t.Errorf("a chunked body matches %v", v.Rules)
+	}
+	if len(post.Headers) != before {
+		t.Error("the head was changed")
+	}
+	post.Proto = "HTTP/1.0"
+	if v := j.Decide(Message{Request: post, RequestBody: []byte("item=7")}); !slices.Contains(v.Rules, 920180) {
+		t.Errorf("a body of unknown end in HTTP/1.0 matches %v only", v.Rules)
 	}
 }

@@ -1,6 +1,8 @@
 package chain
 
 import (
+	"slices"
+
 	"github.com/gabion-io/gabion/filters"
 )
 
@@ -8,8 +10,8 @@ import (
 // With Hold the transport keeps the head and shows the body. The chain keeps h.
 func (x *Exchange) RequestHeaders(h *filters.RequestHead, end bool) filters.Step {
 	return x.guard("request headers", func() filters.Step {
+		h = showFraming(h, end)
 		x.request = h
-		showFraming(h, end)
 		x.stream = requestStream(h)
 		x.req.finished = end
 		if x.unknown {
@@ -35,17 +37,22 @@ func (x *Exchange) RequestHeaders(h *filters.RequestHead, end bool) filters.Step
 // showFraming puts back the Transfer-Encoding that proxies take away before
 // filters run: a body without a length was chunked in HTTP/1.1, and rules tell a
 // POST that says how its body ends from one that does not. In other versions
-// there is nothing to put back.
-func showFraming(h *filters.RequestHead, end bool) {
-	if end || h.Proto != "HTTP/1.1" || requestStream(h) == "CONNECT" || requestStream(h) == "upgrade" {
-		return
+// there is nothing to put back. h is not changed.
+func showFraming(h *filters.RequestHead, end bool) *filters.RequestHead {
+	if end || h.Proto != "HTTP/1.1" {
+		return h
+	}
+	if stream := requestStream(h); stream == "CONNECT" || stream == "upgrade" {
+		return h
 	}
 	for _, f := range h.Headers {
 		if f.Name == "content-length" || f.Name == "transfer-encoding" {
-			return
+			return h
 		}
 	}
-	h.Headers = append(h.Headers, filters.Header{Name: "transfer-encoding", Value: "chunked"})
+	framed := *h
+	framed.Headers = append(slices.Clip(h.Headers), filters.Header{Name: "transfer-encoding", Value: "chunked"})
+	return &framed
 }
 
 // unknownKey judges an exchange whose route's key no binding has.

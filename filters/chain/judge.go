@@ -125,5 +125,15 @@ func (j *Judge) DecideRaw(raw []byte) Verdict {
 		}
 		return v
 	}
-	return j.Decide(Message{Request: &req.Head, RequestBody: req.Body})
+	return j.Decide(Message{Request: rawHead(req), RequestBody: req.Body})
+}
+
+// rawHead is the head of a raw request as a transport would show it.
+func rawHead(r *rawhttp.Request) *filters.RequestHead {
+	h := &filters.RequestHead{Method: r.Method, Scheme: "http", Authority: r.Authority, Path: r.Path, Proto: r.Proto,
+		Headers: make([]filters.Header, 0, len(r.Headers))}
+	for _, f := range r.Headers {
+		h.Headers = append(h.Headers, filters.Header(f))
+	}
+	return h
 }

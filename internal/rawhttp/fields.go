@@ -3,13 +3,11 @@ package rawhttp
 import (
 	"bytes"
 	"strings"
-
-	"github.com/gabion-io/gabion/filters"
 )
 
 // parseFields reads header lines up to the empty one. Names come in lower case.
-func parseFields(rest []byte, size int) ([]filters.Header, []byte, *Malformed) {
-	var out []filters.Header
+func parseFields(rest []byte, size int) ([]Header, []byte, *Malformed) {
+	var out []Header
 	for {
 		line, after, ok := bytes.Cut(rest, []byte("\n"))
 		if size += len(line) + 1; size > maxHeadBytes {
@@ -40,7 +38,7 @@ func parseFields(rest []byte, size int) ([]filters.Header, []byte, *Malformed) {
 		case len(out) == maxHeaders:
 			return nil, nil, malformed(431, "more than %d headers", maxHeaders)
 		}
-		out = append(out, filters.Header{Name: strings.ToLower(string(name)), Value: string(value)})
+		out = append(out, Header{Name: strings.ToLower(string(name)), Value: string(value)})
 	}
 	for i := range out {
 		v := strings.ReplaceAll(out[i].Value, "\r", "")
@@ -66,7 +64,7 @@ func isToken(name []byte) bool {
 
 // place fills the head from the header lines, as the connection manager leaves
 // it: target and host told apart, hop-by-hop headers gone.
-func (r *Request) place(fields []filters.Header) *Malformed {
+func (r *Request) place(fields []Header) *Malformed {
 	host, hasHost := join(fields, "host")
 	if m := r.target(host, hasHost); m != nil {
 		return m
@@ -87,11 +85,11 @@ func (r *Request) place(fields []filters.Header) *Malformed {
 		}
 		if joined(f.Name) {
 			if v, first := joinFrom(fields, i); first {
-				r.Head.Headers = append(r.Head.Headers, filters.Header{Name: f.Name, Value: v})
+				r.Headers = append(r.Headers, Header{Name: f.Name, Value: v})
 			}
 			continue
 		}
-		r.Head.Headers = append(r.Head.Headers, f)
+		r.Headers = append(r.Headers, f)
 	}
 	return nil
 }
@@ -122,7 +120,7 @@ func joined(name string) bool {
 }
 
 // join gives all values of a header in one.
-func join(fields []filters.Header, name string) (string, bool) {
+func join(fields []Header, name string) (string, bool) {
 	var values []string
 	for _, f := range fields {
 		if f.Name == name {
@@ -133,7 +131,7 @@ func join(fields []filters.Header, name string) (string, bool) {
 }
 
 // joinFrom joins the values of the header at i, if it is the first of its name.
-func joinFrom(fields []filters.Header, i int) (string, bool) {
+func joinFrom(fields []Header, i int) (string, bool) {
 	for _, f := range fields[:i] {
 		if f.Name == fields[i].Name {
 			return "", false

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"strconv"
 	"strings"
-
-	"github.com/gabion-io/gabion/filters"
 )
 
 // framing says where the body ends.
@@ -15,7 +13,7 @@ type framing struct {
 }
 
 // readFraming is where smuggling would begin: every doubt is a refusal.
-func readFraming(fields []filters.Header, method string) (framing, *Malformed) {
+func readFraming(fields []Header, method string) (framing, *Malformed) {
 	var f framing
 	var lengths, codings []string
 	for _, h := range fields {

@@ -7,15 +7,13 @@
 // Left out: headers Envoy adds itself (x-forwarded-for, x-request-id), and the
 // listener's choice about underscores in header names.
 //
-// Leaf package: it imports filters (for the head) and the standard library.
+// Leaf package: it imports the standard library only.
 package rawhttp
 
 import (
 	"bytes"
 	"fmt"
 	"strings"
-
-	"github.com/gabion-io/gabion/filters"
 )
 
 // Limits of gabion's listener defaults, which are Envoy's.
@@ -38,9 +36,16 @@ func malformed(status int, format string, args ...any) *Malformed {
 
 // Request is what Envoy's filters would see.
 type Request struct {
-	Head filters.RequestHead
-	Body []byte
+	Method    string
+	Authority string
+	Path      string // target with query, normalised; "" for CONNECT
+	Proto     string // "HTTP/1.0" or "HTTP/1.1"
+	Headers   []Header
+	Body      []byte
 }
+
+// Header is one header field, name in lower case.
+type Header struct{ Name, Value string }
 
 // Parse reads one request; what follows it is not looked at (it would be the
 // next request on the connection). The error is a *Malformed.
@@ -69,7 +74,7 @@ func parse(raw []byte) (*Request, *Malformed) {
 	if m != nil {
 		return nil, m
 	}
-	r := &Request{Head: filters.RequestHead{Method: first.method, Scheme: "http", Path: first.target, Proto: first.proto()}}
+	r := &Request{Method: first.method, Path: first.target, Proto: first.proto()}
 	framing, m := readFraming(fields, first.method)
 	if m != nil {
 		return nil, m

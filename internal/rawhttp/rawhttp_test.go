@@ -138,10 +138,10 @@ func show(raw []byte) string {
 		return fmt.Sprint(err.(*Malformed).Status)
 	}
 	var headers []string
-	for _, f := range r.Head.Headers {
+	for _, f := range r.Headers {
 		headers = append(headers, f.Name+": "+f.Value)
 	}
-	text := fmt.Sprintf("%s %s %s [%s]", r.Head.Method, r.Head.Authority, r.Head.Path, r.Body)
+	text := fmt.Sprintf("%s %s %s [%s]", r.Method, r.Authority, r.Path, r.Body)
 	if len(headers) > 0 {
 		text += " " + strings.Join(headers, "|")
 	}
@@ -181,10 +181,10 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		if !strings.HasPrefix(r.Head.Path, "/") && r.Head.Method != "CONNECT" {
-			t.Fatalf("path %q", r.Head.Path)
+		if !strings.HasPrefix(r.Path, "/") && r.Method != "CONNECT" {
+			t.Fatalf("path %q", r.Path)
 		}
-		if again, m := normalise(r.Head.Path); m == nil && strings.Contains(again, "/../") && !strings.Contains(again, "?") {
+		if again, m := normalise(r.Path); m == nil && strings.Contains(again, "/../") && !strings.Contains(again, "?") {
 			t.Fatalf("path %q still climbs", again)
 		}
 	})

@@ -8,7 +8,7 @@ import (
 // target splits the request target into authority and path and normalises the
 // path as the connection manager does.
 func (r *Request) target(host string, hasHost bool) *Malformed {
-	h := &r.Head
+	h := r
 	t := h.Path
 	scheme, rest, absolute := strings.Cut(t, "://")
 	switch {

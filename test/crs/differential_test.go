@@ -15,18 +15,28 @@ import (
 	"github.com/gabion-io/gabion/waf-rules/regression"
 )
 
+// request is one of the suite's as a filter is shown it.
+type request struct {
+	Head filters.RequestHead
+	Body []byte
+}
+
 // requests are the suite's requests that a proxy would let through to a filter.
-func requests(t *testing.T) map[string]*rawhttp.Request {
+func requests(t *testing.T) map[string]*request {
 	t.Helper()
 	cases, err := regression.Load()
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := map[string]*rawhttp.Request{}
+	out := map[string]*request{}
 	for i := range cases {
 		for n, s := range cases[i].Stages {
 			if r, err := rawhttp.Parse(s.Request.Bytes()); err == nil {
-				out[fmt.Sprintf("%s/%d", cases[i].ID, n)] = r
+				h := filters.RequestHead{Method: r.Method, Scheme: "http", Authority: r.Authority, Path: r.Path, Proto: r.Proto}
+				for _, f := range r.Headers {
+					h.Headers = append(h.Headers, filters.Header(f))
+				}
+				out[fmt.Sprintf("%s/%d", cases[i].ID, n)] = &request{h, r.Body}
 			}
 		}
 	}
@@ -48,7 +58,7 @@ func judge(t *testing.T, mode filters.Mode, s wafrules.Settings) *chain.Judge {
 }
 
 // parallel runs f for every request on two goroutines, in a fixed share.
-func parallel(all map[string]*rawhttp.Request, keep func(i int) bool, f func(id string, r *rawhttp.Request)) {
+func parallel(all map[string]*request, keep func(i int) bool, f func(id string, r *request)) {
 	ids := make([]string, 0, len(all))
 	for id := range all {
 		ids = append(ids, id)
@@ -84,7 +94,7 @@ func TestDetectForetellsBlock(t *testing.T) {
 	var mu sync.Mutex
 	denied := 0
 	all := requests(t)
-	parallel(all, func(i int) bool { return i/2%every == 0 }, func(id string, r *rawhttp.Request) {
+	parallel(all, func(i int) bool { return i/2%every == 0 }, func(id string, r *request) {
 		m := chain.Message{Request: &r.Head, RequestBody: r.Body, Response: &filters.ResponseHead{Status: 200}}
 		d, b := detect.Decide(m), block.Decide(m)
 		if b.Decision == filters.Denied {
@@ -115,7 +125,7 @@ func TestExclusionsRoundTrip(t *testing.T) {
 	if os.Getenv("GABION_FULL") != "" {
 		every = 15
 	}
-	parallel(requests(t), func(i int) bool { return i/2%every == 0 }, func(id string, r *rawhttp.Request) {
+	parallel(requests(t), func(i int) bool { return i/2%every == 0 }, func(id string, r *request) {
 		m := chain.Message{Request: &r.Head, RequestBody: r.Body}
 		v := before.Decide(m)
 		if v.Event == nil {

@@ -94,7 +94,27 @@ func (a *app) change(ctx context.Context, r request, w writeFlags) error {
 	} else {
 		a.report(result, w)
 	}
-	return a.fileOwned(result, w)
+	if err := a.fileOwned(result, w); err != nil {
+		return err
+	}
+	return a.rollout(result.Rollout)
+}
+
+// rollout says what the proxies made of a change. A refusal is an error, although
+// the change is stored: it is not in force.
+func (a *app) rollout(r *server.Rollout) error {
+	switch {
+	case r == nil:
+	case r.Refused > 0:
+		return withHint(fmt.Errorf("stored, but %d of %d proxies refused it and keep what they had", r.Refused, r.Proxies),
+			"'gabion status' says why; 'gabion rollback' takes it back")
+	case a.output == "json":
+	case r.Waiting > 0:
+		fmt.Fprintf(a.out, "stored; %d of %d proxies have not answered yet: 'gabion status' shows when they have\n", r.Waiting, r.Proxies)
+	case r.Proxies > 0:
+		fmt.Fprintf(a.out, "in force on %s\n", plural(r.Proxies, "proxy", "proxies"))
+	}
+	return nil
 }
 
 func (a *app) report(result server.ApplyResult, w writeFlags) {

@@ -18,15 +18,17 @@ func (l layout) file(parts ...string) string {
 	return filepath.Join(append([]string{l.dir}, parts...)...)
 }
 
-func (l layout) adminToken() string    { return l.file("admin.token") }
-func (l layout) serverURL() string     { return l.file("server.url") }
-func (l layout) keys() string          { return l.file("keys") }
-func (l layout) eventSpool() string    { return l.file("spool", "events") }
-func (l layout) recordSpool() string   { return l.file("spool", "recordings") }
-func (l layout) recordings() string    { return l.file("recordings") }
-func (l layout) filterState() string   { return l.file("filter") }
-func (l layout) bootstrap() string     { return l.file("run", "envoy.json") }
-func (l layout) flagResources() string { return l.file("run", "flags.yaml") }
+func (l layout) adminToken() string     { return l.file("admin.token") }
+func (l layout) serverURL() string      { return l.file("server.url") }
+func (l layout) keys() string           { return l.file("keys") }
+func (l layout) eventSpool() string     { return l.file("spool", "events") }
+func (l layout) recordSpool() string    { return l.file("spool", "recordings") }
+func (l layout) recordings() string     { return l.file("recordings") }
+func (l layout) filterState() string    { return l.file("filter") }
+func (l layout) bootstrap() string      { return l.file("run", "envoy.json") }
+func (l layout) proxyLimits() string    { return l.file("run", "proxy.json") }
+func (l layout) memoryPressure() string { return l.file("run", "memory.pressure") }
+func (l layout) flagResources() string  { return l.file("run", "flags.yaml") }
 
 // sockets is the directory of the Unix sockets. A socket's path is limited to
 // 107 bytes, so a deep state directory keeps its sockets in the system's

@@ -326,9 +326,9 @@ func (a *app) showProposal(p proposal.Proposal) {
 	}
 	e := p.Evidence
 	fmt.Fprintf(a.out, "\n  Evidence, supplied by %s\n", e.Supplied)
-	fmt.Fprintf(a.out, "    covers   %d events of %d clients\n", e.Covered, e.Clients)
+	fmt.Fprintf(a.out, "    covers   %s of %s\n", plural(e.Covered, "event", "events"), plural(e.Clients, "client", "clients"))
 	fmt.Fprintf(a.out, "    replayed %d of them: %d would pass, %d still denied, %d were not recorded\n", e.Replay.Recorded, e.Replay.Passed, len(e.Replay.StillDenied), e.Replay.NotRecorded)
-	fmt.Fprintf(a.out, "    others   %d of %d other events would pass as well (%d clients)\n", e.Others.WouldPass, e.Others.Checked, e.Others.Clients)
+	fmt.Fprintf(a.out, "    others   %d of %s would pass as well (%s)\n", e.Others.WouldPass, plural(e.Others.Checked, "other event", "other events"), plural(e.Others.Clients, "client", "clients"))
 	fmt.Fprintf(a.out, "    opens    %s\n", opensText(e.Opens))
 	for _, n := range e.Notes {
 		fmt.Fprintf(a.out, "    note     %s\n", printable(n))

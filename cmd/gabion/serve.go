@@ -92,9 +92,11 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 		return err
 	}
 
+	archive := &recording.Archive{Dir: l.recordings()}
+
 	// Proxies: what they are served, and what they refuse.
 	var loop *reconcile.Loop
-	discovery := ads.NewServer(ads.Options{Log: log, OnNack: func(ads.Nack) { loop.Nudge() }})
+	discovery := ads.NewServer(ads.Options{Log: log, Metrics: registry, OnNack: func(ads.Nack) { loop.Nudge() }})
 	loop = reconcile.New(reconcile.Options{
 		Sources: sources,
 		Compile: compile.Options{
@@ -105,13 +107,12 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 		},
 		XDS:       xds.Options{Transport: xds.Transport(o.transport), FilterSocket: l.filterSocket(), ALS: xds.ALSCluster},
 		Publisher: discovery,
-		Observe:   recordRevisions(st, log),
+		Observe:   observe(recordRevisions(st, log), writeProxyLimits(l, log), limitRecordings(archive)),
 		Log:       log,
 		Now:       time.Now,
 	})
 
 	// Telemetry: access logs and the filter's spools.
-	archive := &recording.Archive{Dir: l.recordings()}
 	clientKey, err := st.InstallationKey(ctx, "client")
 	if err != nil {
 		return err
@@ -197,11 +198,13 @@ func serveGRPC(ctx context.Context, socket string, discovery *ads.Server, door *
 	if err != nil {
 		return err
 	}
-	g := grpc.NewServer(grpc.MaxRecvMsgSize(16 << 20))
+	g := grpc.NewServer(ads.ServerOptions()...)
 	discovery.Register(g)
 	door.Register(g)
-	stopped := context.AfterFunc(ctx, g.Stop) // streams never end by themselves
-	defer stopped()
+	defer context.AfterFunc(ctx, func() {
+		discovery.Close() // streams do not end by themselves
+		g.Stop()
+	})()
 	if err := g.Serve(ln); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("serve proxies on %s: %w", socket, err)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"sort"
@@ -86,7 +87,7 @@ func (a *app) showProxies(s server.Status) error {
 		types := p.Types
 		sort.Slice(types, func(i, j int) bool { return types[i].TypeURL < types[j].TypeURL })
 		for i, ty := range types {
-			row := []string{p.Node, p.Cluster, state, ago(s.Now, p.Since), typeName(ty.TypeURL), cut(ty.Sent, 12), ackText(ty), short(ty.Lag)}
+			row := []string{p.Node, p.Cluster, state, ago(s.Now, p.Since), typeName(ty.TypeURL), cut(cmp.Or(ty.Acked, ty.Want), 12), ackText(ty), short(ty.Lag)}
 			if i > 0 {
 				row[0], row[1], row[2], row[3] = " ", " ", " ", " "
 			}
@@ -105,10 +106,10 @@ func ackText(t ads.TypeStatus) string {
 	switch {
 	case t.Nacked != "":
 		return "NACK"
-	case t.Sent != "" && t.Acked == t.Sent:
-		return "ACK"
-	case t.Sent == "":
+	case t.Want == "" && t.Acked == "":
 		return ""
+	case t.Want == "", t.Acked == t.Want:
+		return "ACK"
 	}
 	return "waiting"
 }

@@ -117,6 +117,14 @@ func bytesText(n int64) string {
 	return fmt.Sprintf("%.1f %ciB", f, "KMGT"[i])
 }
 
+// plural: "1 proxy", "2 proxies".
+func plural[N int | uint64](n N, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
 // writeJSON prints v indented; writeYAML the same as YAML.
 func writeJSON(out io.Writer, v any) error {
 	e := json.NewEncoder(out)

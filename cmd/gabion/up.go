@@ -107,25 +107,20 @@ func runUp(ctx context.Context, a *app, o upOptions) error {
 	}
 	defer stopDemo()
 
-	// What the flags say, as resources; and what Envoy must know to ask for the rest.
+	// What the flags say, as resources.
 	if err := writeUpFiles(l, o, upstream); err != nil {
 		return err
 	}
 
 	group := supervise.NewGroup(supervise.Options{Log: log, Output: a.err})
 	defer stopGroup(group, a.err)
-	stages, err := upStages(o, l, envoy.Path, moduleDir)
-	if err != nil {
+	if err := startStages(ctx, group, o, l, envoy.Path, moduleDir); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
 		return err
 	}
-	for _, stage := range stages {
-		if err := group.Start(ctx, stage...); err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			return err
-		}
-	}
+	go followMemory(ctx, group, l, log)
 	go o.followCertificate(ctx, l, upstream, log)
 	events := "gabion waf events"
 	if l.dir != stateDir("", a.env) { // the other commands would look elsewhere
@@ -141,27 +136,37 @@ func runUp(ctx context.Context, a *app, o upOptions) error {
 	}
 }
 
-// upStages are the children, in start order; they are stopped in reverse.
-func upStages(o upOptions, l layout, envoyPath, moduleDir string) ([][]supervise.Spec, error) {
+// startStages starts the children in the order of the flow of configuration;
+// they are stopped in reverse.
+func startStages(ctx context.Context, g *supervise.Group, o upOptions, l layout, envoyPath, moduleDir string) error {
 	self, err := os.Executable()
 	if err != nil {
-		return nil, fmt.Errorf("find the gabion executable: %w", err)
+		return fmt.Errorf("find the gabion executable: %w", err)
 	}
 	serve := []string{"serve", "--state", l.dir, "--admin", o.admin, "--transport", o.transport, "--resources", l.flagResources()}
 	for _, f := range o.files {
 		serve = append(serve, "-f", f)
 	}
-	stages := [][]supervise.Spec{{{
+	err = g.Start(ctx, supervise.Spec{
 		Name: "serve", Command: self, Args: serve,
 		Ready: readyURL("http://" + o.admin + "/readyz"), ReadyWithin: 60 * time.Second,
-	}}}
+	})
+	if err != nil {
+		return err
+	}
 	if o.transport == string(xds.ExtProc) {
-		stages = append(stages, []supervise.Spec{{
+		err := g.Start(ctx, supervise.Spec{
 			Name: "filter", Command: self, Args: []string{"filter", "--state", l.dir},
 			Ready: readySocket(l.filterSocket()),
-		}})
+		})
+		if err != nil {
+			return err
+		}
 	}
-	return append(stages, []supervise.Spec{envoySpec(o, l, envoyPath, moduleDir)}), nil
+	if err := writeBootstrap(l); err != nil {
+		return err
+	}
+	return g.Start(ctx, envoySpec(o, l, envoyPath, moduleDir))
 }
 
 func stopGroup(g *supervise.Group, errOut io.Writer) {
@@ -240,9 +245,20 @@ func writeUpFiles(l layout, o upOptions, upstream string) error {
 	if err := replaceFile(l.flagResources(), text); err != nil {
 		return err
 	}
+	return replaceFile(l.memoryPressure(), []byte("0"))
+}
+
+// writeBootstrap writes what Envoy must know before it can ask. The control
+// plane runs by now and has said what the resources want of the process.
+func writeBootstrap(l layout) error {
+	limits, err := readProxyLimits(l)
+	if err != nil {
+		return err
+	}
 	bootstrap, err := xds.Bootstrap(xds.BootstrapOptions{
 		NodeID: "up-" + hostname(), Cluster: "gabion",
 		ADSSocket: l.adsSocket(), ALSSocket: l.adsSocket(), AdminSocket: l.envoySocket(),
+		Connections: limits.MaxConnections, MemoryPressureFile: l.memoryPressure(),
 	})
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
 	"github.com/gabion-io/gabion/controlplane/compile"
@@ -18,6 +19,7 @@ import (
 	"github.com/gabion-io/gabion/controlplane/source"
 	"github.com/gabion-io/gabion/controlplane/store"
 	"github.com/gabion-io/gabion/filters"
+	"github.com/gabion-io/gabion/internal/recording"
 )
 
 // world shows the reconciler to proposals, in their words (proposal.World).
@@ -110,6 +112,29 @@ func refused(conditions []v1alpha1.Condition, key v1alpha1.Key) error {
 		}
 	}
 	return nil
+}
+
+// observe tells each of several observers of a new state, in order.
+func observe(revisions func(context.Context, *reconcile.State), others ...func(*reconcile.State)) func(context.Context, *reconcile.State) {
+	return func(ctx context.Context, s *reconcile.State) {
+		revisions(ctx, s)
+		for _, o := range others {
+			o(s)
+		}
+	}
+}
+
+// limitRecordings bounds the archive as the Recordings in force allow together.
+func limitRecordings(archive *recording.Archive) func(*reconcile.State) {
+	return func(s *reconcile.State) {
+		var bytes int64
+		var age time.Duration
+		for _, r := range s.Compiled.IR.Recording {
+			bytes += r.MaxBytes
+			age = max(age, r.MaxAge)
+		}
+		archive.SetLimits(bytes, age)
+	}
 }
 
 // recordRevisions keeps every revision of resources that files own, so that

@@ -34,33 +34,14 @@ func (f gabionFilter) entry(l *ir.Listener) *hcm.HttpFilter {
 	return &hcm.HttpFilter{
 		Name: TableName(l.Name), // Envoy asks ECDS for the filter's name, and routes override by it
 		ConfigType: &hcm.HttpFilter_ConfigDiscovery{ConfigDiscovery: &core.ExtensionConfigSource{
-			ConfigSource:  fromADS(),
-			DefaultConfig: f.fallback(l),
+			ConfigSource: fromADS(),
+			// No default: it would be part of the listener, and a policy that
+			// changes the failure mode would then drain the listener. Without any
+			// table Envoy answers 500.
 			// Both, so that a fleet changes its transport without draining a listener.
 			TypeUrls: []string{packed(&moduleFilter.DynamicModuleFilter{}).TypeUrl, packed(&extproc.ExternalProcessor{}).TypeUrl},
 		}},
 	}
-}
-
-// fallback is in force when Envoy has no table that the filter accepts: every
-// key is then unknown, and the table says what that means. Envoy alone would
-// answer 500.
-func (f gabionFilter) fallback(l *ir.Listener) *anypb.Any {
-	var in filters.Table
-	if err := json.Unmarshal(l.FilterTable, &in); err != nil {
-		in = filters.Table{}
-	}
-	b, err := json.Marshal(filters.Table{
-		Listener: l.Name,
-		Bindings: map[string]filters.Binding{},
-		Policies: map[string]filters.Policy{},
-		Unknown:  unknownKey(l.FilterTable),
-		Spool:    in.Spool,
-	})
-	if err != nil { // plain data
-		panic(err)
-	}
-	return f.config(TableName(l.Name), b)
 }
 
 // config is the filter's configuration in Envoy for one table.

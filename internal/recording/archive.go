@@ -54,6 +54,13 @@ func (a *Archive) maxAge() time.Duration { return cmp.Or(a.MaxAge, 7*24*time.Hou
 // segmentBytes is when the next segment is begun: pruning removes whole ones.
 func (a *Archive) segmentBytes() int64 { return max(1, min(a.maxBytes()/16, 8<<20)) }
 
+// SetLimits changes the bounds of a living archive; zero means the default.
+func (a *Archive) SetLimits(bytes int64, age time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.MaxBytes, a.MaxAge = bytes, age
+}
+
 // Append keeps one sealed batch; one it holds already is ignored.
 func (a *Archive) Append(batch []byte) error {
 	a.mu.Lock()

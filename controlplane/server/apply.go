@@ -77,7 +77,7 @@ func (a *api) write(ctx context.Context, docs []document, o writeOptions) (*body
 	if err := a.put(ctx, changed, o, &result); err != nil {
 		return nil, err
 	}
-	result.Version = a.settle(ctx)
+	result.Version, result.Rollout = a.settle(ctx)
 	return &bodyOf[ApplyResult]{result}, nil
 }
 

@@ -59,4 +59,5 @@ type ApplyResult struct {
 	Written bool      `json:"written" doc:"false: a dry run, nothing to do, or a file owns one of the names"`
 	Items   []Applied `json:"items"`
 	Version string    `json:"version,omitempty" doc:"of the snapshot that holds the change"`
+	Rollout *Rollout  `json:"rollout,omitempty" doc:"what the proxies made of it"`
 }

@@ -190,17 +190,18 @@ func (a *api) remove(ctx context.Context, k v1alpha1.Key, dryRun bool, revision 
 		return nil, err
 	}
 	result.Written = true
-	result.Version = a.settle(ctx)
+	result.Version, result.Rollout = a.settle(ctx)
 	return &bodyOf[ApplyResult]{result}, nil
 }
 
-// settle waits for a change to be served. The change is durable already, so a
-// failure here is not the caller's: it shows as a condition and in status.
-func (a *api) settle(ctx context.Context) string {
+// settle waits for a change to be served and for the proxies' answers. The change
+// is durable already, so a failure here is not the caller's: it shows as a
+// condition and in status.
+func (a *api) settle(ctx context.Context) (string, *Rollout) {
 	state, err := a.Live.Settle(ctx)
 	if err != nil {
 		a.Log.Warn("change is stored but not yet served", "error", err)
-		return ""
+		return "", nil
 	}
-	return snapshotVersion(state.Snapshot)
+	return snapshotVersion(state.Snapshot), a.rolledOut(ctx)
 }

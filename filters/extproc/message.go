@@ -47,6 +47,16 @@ func requestHead(h *procv3.HttpHeaders, attributes map[string]*structpb.Struct, 
 	return out
 }
 
+func contentLength(h *filters.RequestHead) int64 {
+	for _, f := range h.Headers {
+		if f.Name == "content-length" {
+			n, _ := strconv.ParseInt(f.Value, 10, 64)
+			return n
+		}
+	}
+	return 0
+}
+
 func responseHead(h *procv3.HttpHeaders) *filters.ResponseHead {
 	out := &filters.ResponseHead{}
 	for _, f := range h.GetHeaders().GetHeaders() {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -72,6 +73,14 @@ type server struct {
 	procv3.UnimplementedExternalProcessorServer
 	tables *tables
 	log    *slog.Logger
+	told   sync.Once
+}
+
+// cut says, once, that Envoy holds less than is to be inspected.
+func (s *server) cut(shown int, length int64) {
+	s.told.Do(func() {
+		s.log.Warn("Envoy shows less of a body than is to be inspected: raise request_body_buffer_limit of its routes", "shown", shown, "length", length)
+	})
 }
 
 // Process runs one exchange. An error makes Envoy answer by its own
@@ -83,7 +92,7 @@ func (s *server) Process(stream procv3.ExternalProcessor_ProcessServer) error {
 	if err != nil {
 		return status.Error(codes.Unavailable, err.Error())
 	}
-	x := &session{exchange: exchange, table: table, key: key}
+	x := &session{exchange: exchange, table: table, key: key, cut: s.cut}
 	defer s.guard("complete", func() { exchange.Complete() })
 	for {
 		req, err := stream.Recv()

@@ -19,6 +19,8 @@ type session struct {
 	table    *filters.Table
 	key      string
 	finding  []byte // last told
+	length   int64  // content-length of the request; 0: not told
+	cut      func(shown int, length int64)
 }
 
 // answer gives the answer to one message; nil for one we know nothing of.
@@ -32,6 +34,9 @@ func (x *session) answer(req *procv3.ProcessingRequest) *procv3.ProcessingRespon
 		if step.Do == filters.Hold && !b.GetEndOfStream() {
 			// Envoy holds no more than it has shown: it is at its buffer limit, or
 			// trailers follow. Either way the verdict is due.
+			if shown := len(b.GetBody()); int64(shown) < x.length {
+				x.cut(shown, x.length)
+			}
 			step = x.exchange.RequestBody(nil, true)
 		}
 		return x.tell(step, &procv3.ProcessingResponse{Response: &procv3.ProcessingResponse_RequestBody{RequestBody: &procv3.BodyResponse{}}})
@@ -55,7 +60,9 @@ func (x *session) answer(req *procv3.ProcessingRequest) *procv3.ProcessingRespon
 }
 
 func (x *session) requestHeaders(req *procv3.ProcessingRequest, h *procv3.HttpHeaders) *procv3.ProcessingResponse {
-	step := x.exchange.RequestHeaders(requestHead(h, req.GetAttributes(), time.Now()), h.GetEndOfStream())
+	head := requestHead(h, req.GetAttributes(), time.Now())
+	x.length = contentLength(head)
+	step := x.exchange.RequestHeaders(head, h.GetEndOfStream())
 	wants := x.exchange.Wants()
 	m := &mode.ProcessingMode{
 		RequestHeaderMode:   mode.ProcessingMode_SEND,

@@ -70,7 +70,7 @@ func FuzzMessages(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		x := &session{exchange: e, table: table, key: "k"}
+		x := &session{exchange: e, table: table, key: "k", cut: func(int, int64) {}}
 		for _, kind := range order {
 			if r := x.answer(message(kind, body)); r == nil && kind%7 != 6 {
 				t.Errorf("no answer to message %d", kind)

@@ -21,6 +21,19 @@ type request struct {
 	Body []byte
 }
 
+// parseRaw reads a request as Envoy would show it.
+func parseRaw(raw []byte) (*request, error) {
+	r, err := rawhttp.Parse(raw)
+	if err != nil {
+		return nil, err
+	}
+	h := filters.RequestHead{Method: r.Method, Scheme: "http", Authority: r.Authority, Path: r.Path, Proto: r.Proto}
+	for _, f := range r.Headers {
+		h.Headers = append(h.Headers, filters.Header(f))
+	}
+	return &request{h, r.Body}, nil
+}
+
 // requests are the suite's requests that a proxy would let through to a filter.
 func requests(t *testing.T) map[string]*request {
 	t.Helper()
@@ -31,12 +44,8 @@ func requests(t *testing.T) map[string]*request {
 	out := map[string]*request{}
 	for i := range cases {
 		for n, s := range cases[i].Stages {
-			if r, err := rawhttp.Parse(s.Request.Bytes()); err == nil {
-				h := filters.RequestHead{Method: r.Method, Scheme: "http", Authority: r.Authority, Path: r.Path, Proto: r.Proto}
-				for _, f := range r.Headers {
-					h.Headers = append(h.Headers, filters.Header(f))
-				}
-				out[fmt.Sprintf("%s/%d", cases[i].ID, n)] = &request{h, r.Body}
+			if r, err := parseRaw(s.Request.Bytes()); err == nil {
+				out[fmt.Sprintf("%s/%d", cases[i].ID, n)] = r
 			}
 		}
 	}

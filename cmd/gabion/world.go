@@ -28,9 +28,9 @@ type world struct {
 	store *store.Store
 }
 
-// Resource returns a resource as it stands, whoever owns it. One of the flags of
-// `gabion up` is not the store's: it has revision 0 there, and writing it makes
-// the store its owner.
+// Resource returns a resource as it stands, whoever owns it. One that stands for
+// flags of `gabion up` has no revision; a proposal leaves it alone and makes a
+// resource of its own.
 func (w *world) Resource(_ context.Context, k store.Key) (proposal.Resource, error) {
 	s := w.loop.State()
 	if s == nil {
@@ -46,6 +46,8 @@ func (w *world) Resource(_ context.Context, k store.Key) (proposal.Resource, err
 		r.Origin, r.File = store.OriginFile, item.File
 	case source.Store:
 		r.Origin, r.Revision = store.OriginStore, item.Revision
+	default:
+		r.Origin = store.Origin(item.Origin)
 	}
 	return r, nil
 }
@@ -104,10 +106,12 @@ func withCandidate(set source.Set, manifest []byte) (source.Set, v1alpha1.Key, e
 	return source.NewSet(items, nil), key, nil
 }
 
-// refused is an error when a resource has a condition that keeps it from acting.
+// refused is an error when a resource has a condition that keeps it from acting:
+// it is not accepted, or the filter does not take what it became.
 func refused(conditions []v1alpha1.Condition, key v1alpha1.Key) error {
 	for _, c := range conditions {
-		if c.Key() == key && c.Type == v1alpha1.Accepted && c.Bad() {
+		keeps := c.Type == v1alpha1.Accepted || c.Type == v1alpha1.Programmed && (c.Reason == compile.ReasonInvalid || c.Reason == compile.ReasonLastGoodKept)
+		if c.Key() == key && c.Bad() && keeps {
 			return fmt.Errorf("%s: %s", strings.TrimSpace(key.String()+" "+c.Path), c.Message)
 		}
 	}

@@ -29,7 +29,7 @@ func (c *compiler) backends(k v1alpha1.Key, path string, refs []gatewayv1.HTTPBa
 		weight := uint32(1)
 		if ref.Weight != nil {
 			if *ref.Weight < 0 || *ref.Weight > 1_000_000 {
-				c.rep.bad(k, v1alpha1.Accepted, reasonInvalid, at+".weight", "%d is out of range: 0 to 1000000; taken as 0", *ref.Weight)
+				c.rep.bad(k, v1alpha1.Accepted, ReasonInvalid, at+".weight", "%d is out of range: 0 to 1000000; taken as 0", *ref.Weight)
 				continue
 			}
 			weight = uint32(*ref.Weight)
@@ -139,7 +139,7 @@ func (c *compiler) cluster(k v1alpha1.Key, path string, service *corev1.Service,
 	cluster := &ir.Cluster{Name: name, Resource: refOf(target), Protocol: protocol, TLS: upstream}
 	if service.Spec.Type == corev1.ServiceTypeExternalName {
 		if service.Spec.ExternalName == "" {
-			c.rep.bad(target, v1alpha1.Accepted, reasonInvalid, "spec.externalName", "is missing: name the host")
+			c.rep.bad(target, v1alpha1.Accepted, ReasonInvalid, "spec.externalName", "is missing: name the host")
 			return "", false
 		}
 		cluster.DNS, cluster.DNSPort = service.Spec.ExternalName, uint32(port.Port)
@@ -206,7 +206,7 @@ func (c *compiler) sliceEndpoints(s *discoveryv1.EndpointSlice, port uint32, fou
 		for n, address := range e.Addresses {
 			ip, err := netip.ParseAddr(address)
 			if err != nil {
-				c.rep.bad(v1alpha1.KeyOf(s), v1alpha1.Accepted, reasonInvalid, fmt.Sprintf("endpoints[%d].addresses[%d]", i, n), "%q is no IP address: left out", address)
+				c.rep.bad(v1alpha1.KeyOf(s), v1alpha1.Accepted, ReasonInvalid, fmt.Sprintf("endpoints[%d].addresses[%d]", i, n), "%q is no IP address: left out", address)
 				continue
 			}
 			found[ir.Endpoint{Address: ip.String(), Port: port, Healthy: ready}] = true

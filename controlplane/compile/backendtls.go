@@ -62,7 +62,7 @@ func (c *compiler) validation(p *gatewayv1.BackendTLSPolicy) (*ir.UpstreamTLS, b
 	v := p.Spec.Validation
 	out := &ir.UpstreamTLS{SNI: string(v.Hostname)}
 	if v.Hostname == "" {
-		c.rep.bad(k, v1alpha1.Accepted, reasonInvalid, "spec.validation.hostname", "is missing: name the host in the backend's certificate")
+		c.rep.bad(k, v1alpha1.Accepted, ReasonInvalid, "spec.validation.hostname", "is missing: name the host in the backend's certificate")
 		return nil, false
 	}
 	for _, s := range v.SubjectAltNames {
@@ -78,7 +78,7 @@ func (c *compiler) validation(p *gatewayv1.BackendTLSPolicy) (*ir.UpstreamTLS, b
 	}
 	switch {
 	case v.WellKnownCACertificates != nil && len(v.CACertificateRefs) > 0:
-		c.rep.bad(k, v1alpha1.Accepted, reasonInvalid, "spec.validation", "caCertificateRefs and wellKnownCACertificates exclude each other: remove one")
+		c.rep.bad(k, v1alpha1.Accepted, ReasonInvalid, "spec.validation", "caCertificateRefs and wellKnownCACertificates exclude each other: remove one")
 		return nil, false
 	case v.WellKnownCACertificates != nil:
 		if *v.WellKnownCACertificates != gatewayv1.WellKnownCACertificatesSystem {
@@ -88,7 +88,7 @@ func (c *compiler) validation(p *gatewayv1.BackendTLSPolicy) (*ir.UpstreamTLS, b
 		out.System = true
 		return out, true
 	case len(v.CACertificateRefs) == 0:
-		c.rep.bad(k, v1alpha1.Accepted, reasonInvalid, "spec.validation", "names no CA: write caCertificateRefs or wellKnownCACertificates: System")
+		c.rep.bad(k, v1alpha1.Accepted, ReasonInvalid, "spec.validation", "names no CA: write caCertificateRefs or wellKnownCACertificates: System")
 		return nil, false
 	}
 	for i, ref := range v.CACertificateRefs {

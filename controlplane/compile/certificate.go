@@ -58,7 +58,7 @@ func (c *compiler) certificate(k v1alpha1.Key, ref gatewayv1.SecretObjectReferen
 	}
 	pair, err := tls.X509KeyPair(secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey])
 	if err != nil {
-		c.rep.bad(target, v1alpha1.Accepted, reasonInvalid, "data", "tls.crt and tls.key are no key pair in PEM: %v", err)
+		c.rep.bad(target, v1alpha1.Accepted, ReasonInvalid, "data", "tls.crt and tls.key are no key pair in PEM: %v", err)
 		c.rep.bad(k, v1alpha1.ResolvedRefs, "InvalidCertificateRef", path, "%s holds no usable key pair", target)
 		return "", false
 	}

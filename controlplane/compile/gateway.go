@@ -61,7 +61,7 @@ func (c *compiler) gateways() {
 
 func (c *compiler) gateway(k v1alpha1.Key, g *gatewayv1.Gateway) {
 	if len(g.Spec.Listeners) == 0 {
-		c.rep.bad(k, v1alpha1.Accepted, reasonInvalid, "spec.listeners", "is empty: name at least one listener")
+		c.rep.bad(k, v1alpha1.Accepted, ReasonInvalid, "spec.listeners", "is empty: name at least one listener")
 	}
 	c.unsupportedGateway(k, g)
 	addresses := c.addresses(k, g)
@@ -69,7 +69,7 @@ func (c *compiler) gateway(k v1alpha1.Key, g *gatewayv1.Gateway) {
 	for i, spec := range g.Spec.Listeners {
 		path := fmt.Sprintf("spec.listeners[%d]", i)
 		if names[spec.Name] || spec.Name == "" {
-			c.rep.bad(k, v1alpha1.Accepted, reasonInvalid, path+".name", "%q is missing or taken by another listener: give each its own name", spec.Name)
+			c.rep.bad(k, v1alpha1.Accepted, ReasonInvalid, path+".name", "%q is missing or taken by another listener: give each its own name", spec.Name)
 			continue
 		}
 		names[spec.Name] = true
@@ -115,7 +115,7 @@ func (c *compiler) addresses(k v1alpha1.Key, g *gatewayv1.Gateway) []string {
 		}
 		ip, err := netip.ParseAddr(a.Value)
 		if err != nil {
-			c.rep.bad(k, v1alpha1.Programmed, reasonInvalid, path+".value", "%q is no IP address", a.Value)
+			c.rep.bad(k, v1alpha1.Programmed, ReasonInvalid, path+".value", "%q is no IP address", a.Value)
 			continue
 		}
 		if !slices.Contains(out, ip.String()) {
@@ -134,17 +134,17 @@ func (c *compiler) listener(k v1alpha1.Key, g *gatewayv1.Gateway, spec gatewayv1
 		l.hostname = hostOrAny(string(*spec.Hostname))
 	}
 	if !validHost(l.hostname) {
-		c.rep.bad(k, v1alpha1.Programmed, reasonInvalid, path+".hostname", "%q is no host: write shop.example.com or *.example.com", l.hostname)
+		c.rep.bad(k, v1alpha1.Programmed, ReasonInvalid, path+".hostname", "%q is no host: write shop.example.com or *.example.com", l.hostname)
 		return nil, false
 	}
 	if spec.Port < 1 || spec.Port > 65535 {
-		c.rep.bad(k, v1alpha1.Programmed, reasonInvalid, path+".port", "%d is no port: 1 to 65535", spec.Port)
+		c.rep.bad(k, v1alpha1.Programmed, ReasonInvalid, path+".port", "%d is no port: 1 to 65535", spec.Port)
 		return nil, false
 	}
 	switch spec.Protocol {
 	case gatewayv1.HTTPProtocolType:
 		if spec.TLS != nil {
-			c.rep.bad(k, v1alpha1.Programmed, reasonInvalid, path+".tls", "has no meaning with protocol HTTP: write protocol HTTPS, or remove it")
+			c.rep.bad(k, v1alpha1.Programmed, ReasonInvalid, path+".tls", "has no meaning with protocol HTTP: write protocol HTTPS, or remove it")
 			return nil, false
 		}
 		return l, true

@@ -59,7 +59,7 @@ func (c *compiler) grpcMatches(k v1alpha1.Key, path string, in []gatewayv1.GRPCR
 		at := fmt.Sprintf("%s.matches[%d]", path, i)
 		match, problem := grpcMatch(m)
 		if problem != "" {
-			c.rep.bad(k, v1alpha1.Accepted, reasonInvalid, at, "%s; the match is left out", problem)
+			c.rep.bad(k, v1alpha1.Accepted, ReasonInvalid, at, "%s; the match is left out", problem)
 			continue
 		}
 		out = append(out, match)

@@ -50,7 +50,7 @@ func (c *compiler) duration(k v1alpha1.Key, path string, d *gatewayv1.Duration) 
 	}
 	v, err := time.ParseDuration(string(*d))
 	if err != nil || v < 0 {
-		c.rep.bad(k, v1alpha1.Accepted, reasonInvalid, path, "%q is no duration: write it like 10s or 1m30s; the default holds", *d)
+		c.rep.bad(k, v1alpha1.Accepted, ReasonInvalid, path, "%q is no duration: write it like 10s or 1m30s; the default holds", *d)
 		return nil
 	}
 	return &v
@@ -63,7 +63,7 @@ func (c *compiler) timeouts(k v1alpha1.Key, path string, t *gatewayv1.HTTPRouteT
 	out.Timeout = c.duration(k, path+".timeouts.request", t.Request)
 	out.BackendTimeout = c.duration(k, path+".timeouts.backendRequest", t.BackendRequest)
 	if out.Timeout != nil && out.BackendTimeout != nil && *out.Timeout != 0 && *out.BackendTimeout > *out.Timeout {
-		c.rep.bad(k, v1alpha1.Accepted, reasonInvalid, path+".timeouts.backendRequest", "%s is longer than the request's %s and can never be reached", *out.BackendTimeout, *out.Timeout)
+		c.rep.bad(k, v1alpha1.Accepted, ReasonInvalid, path+".timeouts.backendRequest", "%s is longer than the request's %s and can never be reached", *out.BackendTimeout, *out.Timeout)
 		out.BackendTimeout = nil
 	}
 }
@@ -75,14 +75,14 @@ func (c *compiler) retry(k v1alpha1.Key, path string, r *gatewayv1.HTTPRouteRetr
 	retry := &ir.Retry{Attempts: 1}
 	for i, code := range r.Codes {
 		if code < 400 || code > 599 {
-			c.rep.bad(k, v1alpha1.Accepted, reasonInvalid, fmt.Sprintf("%s.retry.codes[%d]", path, i), "%d is no status to retry on: 400 to 599", code)
+			c.rep.bad(k, v1alpha1.Accepted, ReasonInvalid, fmt.Sprintf("%s.retry.codes[%d]", path, i), "%d is no status to retry on: 400 to 599", code)
 			continue
 		}
 		retry.On = append(retry.On, uint32(code))
 	}
 	if r.Attempts != nil {
 		if *r.Attempts < 0 || *r.Attempts > 100 {
-			c.rep.bad(k, v1alpha1.Accepted, reasonInvalid, path+".retry.attempts", "%d is out of range: 0 to 100; nothing is retried", *r.Attempts)
+			c.rep.bad(k, v1alpha1.Accepted, ReasonInvalid, path+".retry.attempts", "%d is out of range: 0 to 100; nothing is retried", *r.Attempts)
 			return
 		}
 		retry.Attempts = uint32(*r.Attempts)

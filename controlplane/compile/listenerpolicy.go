@@ -74,8 +74,8 @@ func (c *compiler) terminate(l *gatewayListener) (*ir.TLS, bool) {
 	}
 	winner := l.options.winners["tls.clientCertificate"]
 	if spec.TLS.ClientCA == nil {
-		c.rep.bad(winner, v1alpha1.Programmed, reasonInvalid, "spec.tls.clientCA", "is missing: name the CA of client certificates; listener %s is not served", l.name())
-		c.rep.bad(l.key(), v1alpha1.Programmed, reasonInvalid, l.path, "is not served: %s asks for client certificates and names no CA", winner)
+		c.rep.bad(winner, v1alpha1.Programmed, ReasonInvalid, "spec.tls.clientCA", "is missing: name the CA of client certificates; listener %s is not served", l.name())
+		c.rep.bad(l.key(), v1alpha1.Programmed, ReasonInvalid, l.path, "is not served: %s asks for client certificates and names no CA", winner)
 		return nil, false
 	}
 	winner = l.options.winners["tls.clientCA"]
@@ -83,7 +83,7 @@ func (c *compiler) terminate(l *gatewayListener) (*ir.TLS, bool) {
 	name, err := c.authority(ca)
 	if err != nil {
 		c.rep.bad(winner, v1alpha1.ResolvedRefs, "InvalidCACertificateRef", "spec.tls.clientCA", "%v; listener %s is not served", err, l.name())
-		c.rep.bad(l.key(), v1alpha1.Programmed, reasonInvalid, l.path, "is not served: the CA that %s names for client certificates cannot be used", winner)
+		c.rep.bad(l.key(), v1alpha1.Programmed, ReasonInvalid, l.path, "is not served: the CA that %s names for client certificates cannot be used", winner)
 		return nil, false
 	}
 	out.ClientCA, out.RequireClientCert = name, *spec.TLS.ClientCertificate == "require"

@@ -24,7 +24,7 @@ func (c *compiler) httpMatches(k v1alpha1.Key, path string, in []gatewayv1.HTTPR
 		match, at, problem := httpMatch(m)
 		if problem != "" {
 			at = strings.TrimSuffix(fmt.Sprintf("%s.matches[%d].%s", path, i, at), ".")
-			c.rep.bad(k, v1alpha1.Accepted, reasonInvalid, at, "%s; the match is left out", problem)
+			c.rep.bad(k, v1alpha1.Accepted, ReasonInvalid, at, "%s; the match is left out", problem)
 			continue
 		}
 		out = append(out, match)

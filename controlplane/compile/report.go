@@ -10,18 +10,18 @@ import (
 
 // Reasons beside those of the Gateway API.
 const (
-	reasonUnsupported = "Unsupported"
-	reasonInvalid     = "Invalid"
-	reasonNoEffect    = "NoEffect"
-	reasonLocked      = "Locked"
-	reasonEqualRank   = "EqualRank"
-	reasonExpired     = "Expired"
-	reasonLastGood    = "LastGoodKept"
-	reasonTarget      = "TargetNotFound"
-	reasonRefDenied   = "RefNotPermitted"
-	reasonBackend     = "BackendNotFound"
-	reasonInvalidKind = "InvalidKind"
-	reasonNoEndpoints = "NoEndpoints"
+	reasonUnsupported  = "Unsupported"
+	ReasonInvalid      = "Invalid"
+	reasonNoEffect     = "NoEffect"
+	reasonLocked       = "Locked"
+	reasonEqualRank    = "EqualRank"
+	reasonExpired      = "Expired"
+	ReasonLastGoodKept = "LastGoodKept"
+	reasonTarget       = "TargetNotFound"
+	reasonRefDenied    = "RefNotPermitted"
+	reasonBackend      = "BackendNotFound"
+	reasonInvalidKind  = "InvalidKind"
+	reasonNoEndpoints  = "NoEndpoints"
 )
 
 // report collects conditions. The first of several that say the same about one

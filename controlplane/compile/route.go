@@ -48,7 +48,7 @@ func (c *compiler) routes() {
 			out.rules = append(out.rules, c.httpRule(k, spec, i))
 		}
 		if len(r.Spec.Rules) == 0 {
-			c.rep.bad(k, v1alpha1.Accepted, reasonInvalid, "spec.rules", "is empty: write at least one rule")
+			c.rep.bad(k, v1alpha1.Accepted, ReasonInvalid, "spec.rules", "is empty: write at least one rule")
 		}
 		c.attach(out, r.Spec.CommonRouteSpec)
 	}
@@ -73,7 +73,7 @@ func (c *compiler) hostPatterns(k v1alpha1.Key, hostnames []gatewayv1.Hostname) 
 		if host := hostOrAny(string(h)); host != anyHost && validHost(host) {
 			out = append(out, host)
 		} else {
-			c.rep.bad(k, v1alpha1.Accepted, reasonInvalid, fmt.Sprintf("spec.hostnames[%d]", i), "%q is no host: write shop.example.com or *.example.com", h)
+			c.rep.bad(k, v1alpha1.Accepted, ReasonInvalid, fmt.Sprintf("spec.hostnames[%d]", i), "%q is no host: write shop.example.com or *.example.com", h)
 		}
 	}
 	slices.Sort(out)
@@ -88,12 +88,12 @@ func (c *compiler) ruleName(k v1alpha1.Key, name *gatewayv1.SectionName, i int) 
 	}
 	path := fmt.Sprintf("spec.rules[%d].name", i)
 	if _, err := strconv.Atoi(string(*name)); err == nil {
-		c.rep.bad(k, v1alpha1.Accepted, reasonInvalid, path, "%q is a number, which names a rule by its place: use a word", *name)
+		c.rep.bad(k, v1alpha1.Accepted, ReasonInvalid, path, "%q is a number, which names a rule by its place: use a word", *name)
 		return strconv.Itoa(i)
 	}
 	taken := [2]string{k.String(), string(*name)}
 	if c.ruleNames[taken] {
-		c.rep.bad(k, v1alpha1.Accepted, reasonInvalid, path, "%q is the name of an earlier rule: give each its own", *name)
+		c.rep.bad(k, v1alpha1.Accepted, ReasonInvalid, path, "%q is the name of an earlier rule: give each its own", *name)
 		return strconv.Itoa(i)
 	}
 	c.ruleNames[taken] = true
@@ -195,7 +195,7 @@ func (c *compiler) allows(l *gatewayListener, k v1alpha1.Key) bool {
 	case gatewayv1.NamespacesFromSelector:
 		s, err := metav1.LabelSelectorAsSelector(selector)
 		if err != nil {
-			c.rep.bad(l.key(), v1alpha1.Programmed, reasonInvalid, l.path+".allowedRoutes.namespaces.selector", "cannot be used: %v", err)
+			c.rep.bad(l.key(), v1alpha1.Programmed, ReasonInvalid, l.path+".allowedRoutes.namespaces.selector", "cannot be used: %v", err)
 			return false
 		}
 		return s.Matches(labels.Set(c.ix.namespaceLabels(k.Namespace)))

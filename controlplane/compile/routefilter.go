@@ -174,13 +174,13 @@ func rewrite(f *gatewayv1.HTTPURLRewriteFilter, out *rule) (problem string) {
 // still flows.
 func (c *compiler) mirror(k v1alpha1.Key, path string, f *gatewayv1.HTTPRequestMirrorFilter, out *rule) {
 	if f == nil {
-		c.rep.bad(k, v1alpha1.Accepted, reasonInvalid, path, "requestMirror is missing")
+		c.rep.bad(k, v1alpha1.Accepted, ReasonInvalid, path, "requestMirror is missing")
 		return
 	}
 	m := ir.Mirror{Percent: 100}
 	switch {
 	case f.Percent != nil && f.Fraction != nil:
-		c.rep.bad(k, v1alpha1.Accepted, reasonInvalid, path, "percent and fraction exclude each other: nothing is mirrored")
+		c.rep.bad(k, v1alpha1.Accepted, ReasonInvalid, path, "percent and fraction exclude each other: nothing is mirrored")
 		return
 	case f.Percent != nil:
 		m.Percent = float64(*f.Percent)
@@ -190,13 +190,13 @@ func (c *compiler) mirror(k v1alpha1.Key, path string, f *gatewayv1.HTTPRequestM
 			denominator = *f.Fraction.Denominator
 		}
 		if denominator <= 0 {
-			c.rep.bad(k, v1alpha1.Accepted, reasonInvalid, path+".requestMirror.fraction", "the denominator must be above 0: nothing is mirrored")
+			c.rep.bad(k, v1alpha1.Accepted, ReasonInvalid, path+".requestMirror.fraction", "the denominator must be above 0: nothing is mirrored")
 			return
 		}
 		m.Percent = 100 * float64(f.Fraction.Numerator) / float64(denominator)
 	}
 	if m.Percent < 0 || m.Percent > 100 {
-		c.rep.bad(k, v1alpha1.Accepted, reasonInvalid, path+".requestMirror", "%v %% is out of range: nothing is mirrored", m.Percent)
+		c.rep.bad(k, v1alpha1.Accepted, ReasonInvalid, path+".requestMirror", "%v %% is out of range: nothing is mirrored", m.Percent)
 		return
 	}
 	cluster, _, ok := c.backend(k, path+".requestMirror.backendRef", f.BackendRef, out.action.Streaming)

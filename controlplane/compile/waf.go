@@ -197,9 +197,9 @@ func (c *compiler) tell(m mergedWAF, s settings, found []wafrules.Problem, outco
 			c.idleParts.add(s, p.Path, k, path, message)
 			continue
 		}
-		reason := reasonInvalid
+		reason := ReasonInvalid
 		if outcome == keepsLastGood {
-			reason = reasonLastGood
+			reason = ReasonLastGoodKept
 		}
 		c.rep.bad(k, v1alpha1.Programmed, reason, path, "%s", message+outcome)
 	}

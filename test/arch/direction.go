@@ -56,6 +56,8 @@ func mayNot(from, to string) string {
 		return "nobody imports " + toTop
 	case toTop == "internal":
 		return "" // leaves: for everyone
+	case fromTop == "internal" && to == "filters":
+		return "" // the words for an HTTP message (docs/decisions/0006)
 	case fromTop == "internal":
 		return "internal holds leaves, it knows no area"
 	case fromTop == toTop && !fromPart:

@@ -2,4 +2,4 @@
 # The build tags of everything that is shipped, and of the tests: what is tested
 # is what is built.
 # shellcheck disable=SC2034 # read by the scripts that source this file
-tags=coraza.disabled_operators.inspectFile
+tags=no_fs_access,coraza.disabled_operators.inspectFile,coraza.disabled_operators.rbl,coraza.disabled_operators.validateSchema

@@ -100,7 +100,7 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 	loop = reconcile.New(reconcile.Options{
 		Sources: sources,
 		Compile: compile.Options{
-			Check:     chain.Check,
+			Check:     chain.NewChecker().Check,
 			Spool:     &filters.Spool{Dir: l.eventSpool(), MaxBytes: eventSpoolBytes},
 			RecordKey: recording.PublicKey(recordKey),
 			RecordDir: l.recordSpool(),

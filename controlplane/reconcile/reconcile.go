@@ -40,7 +40,7 @@ type Publisher interface {
 // Options wire a Loop.
 type Options struct {
 	Sources   []Source
-	Compile   compile.Options // Now, Good and Check's memory are the loop's
+	Compile   compile.Options // Now and Good are the loop's
 	XDS       xds.Options
 	Publisher Publisher
 	// Observe is told every new state, before anything waits for it; nil: none.
@@ -61,7 +61,6 @@ type State struct {
 // Loop is the reconciler. Use New, then Run.
 type Loop struct {
 	o     Options
-	check *checkMemory
 	state atomic.Pointer[State]
 	nudge chan struct{}
 
@@ -74,10 +73,7 @@ type Loop struct {
 
 // New makes a loop; nothing happens before Run.
 func New(o Options) *Loop {
-	l := &Loop{o: o, nudge: make(chan struct{}, 1), finished: make(chan struct{})}
-	l.check = newCheckMemory(o.Compile.Check)
-	l.o.Compile.Check = l.check.check
-	return l
+	return &Loop{o: o, nudge: make(chan struct{}, 1), finished: make(chan struct{})}
 }
 
 // State is the latest result; nil before the first round.

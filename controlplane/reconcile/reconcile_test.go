@@ -17,8 +17,6 @@ import (
 	"github.com/gabion-io/gabion/controlplane/ir"
 	"github.com/gabion-io/gabion/controlplane/source"
 	"github.com/gabion-io/gabion/controlplane/xds"
-	"github.com/gabion-io/gabion/filters"
-	wafrules "github.com/gabion-io/gabion/waf-rules"
 )
 
 const gateway = `
@@ -210,21 +208,4 @@ func TestNackBecomesACondition(t *testing.T) {
 			t.Errorf("conditions (-want +got):\n%s", diff)
 		}
 	})
-}
-
-func TestCheckIsAskedOncePerContent(t *testing.T) {
-	asked := 0
-	m := newCheckMemory(func(filters.Policy) []wafrules.Problem { asked++; return nil })
-	for range 3 {
-		m.check(filters.Policy{Mode: filters.ModeBlock})
-	}
-	for i := range 2 * checkMemorySize {
-		m.check(filters.Policy{Mode: filters.ModeDetect, Block: filters.BlockResponse{Status: 400 + i}})
-	}
-	if want := 1 + 2*checkMemorySize; asked != want {
-		t.Errorf("asked %d times, want %d", asked, want)
-	}
-	if n := len(m.recent) + len(m.old); n > 2*checkMemorySize {
-		t.Errorf("remembers %d answers", n)
-	}
 }

@@ -84,7 +84,7 @@ func (r *Request) place(fields []Header) *Malformed {
 			continue
 		}
 		if joined(f.Name) {
-			if v, first := joinFrom(fields, i); first {
+			if v, first := joinFrom(fields, i); first && (f.Name != "referer" || validReferer(v)) {
 				r.Headers = append(r.Headers, Header{Name: f.Name, Value: v})
 			}
 			continue

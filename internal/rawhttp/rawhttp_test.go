@@ -128,6 +128,18 @@ func cases() []testCase {
 	} {
 		list = append(list, testCase{"path " + in, get(in), path(out)})
 	}
+	for _, kept := range []string{"", "https://a.example", "HTTP://A.example/x?y", "ftp://a/", "h-1://a/", "a.example/x", "/x", "?", "*", "/x:y", "a@b",
+		"https://a/#", "https://a?x", "https://a/x%zz", "https://a/\"q\"<x>`{|}^\\", "https://[::1]:80/", "https://-/", "https://a:0/", "/x%zz", "/~!$&'()*+,;=@",
+		"https://a:65535", "https://1.2.3.4/", "https://a../", "https://a:080/", "https://[1.2.3.4]/", "https://a/##"} {
+		list = append(list, testCase{"referer kept " + kept, with("Referer: " + kept), path("/x") + " referer: " + kept})
+	}
+	for _, removed := range []string{"https://a/?q#frag", "https://a#x", "https://a/b c", "https://a/\xc3\xa4", "https://a/\tb", "https://a:65536/", "https://a:x/", "https://a:/",
+		"https://u@a/", "https://a_b/", "https://a%20/", "https://[::1/", "https://[v1.x]/", "https:///x", "https://", "https:", "http:/a", "mailto:x", "about:blank", "https://a:", "HTTPS://",
+		"a:80", "1h://a/", "cat /etc/passwd", "#x", "/x#y", "<x>", "a\"b", "a`b", "a|b", "a\\b", "[a]", "a{b}", "a^b", "https://[::1%25eth0]/",
+		"https://[::ffff:1.2.3.4]x/", "https://é/"} {
+		list = append(list, testCase{"referer removed " + removed, with("Referer: " + removed), path("/x")})
+	}
+	list = append(list, testCase{"two referers", with("Referer: /x\r\nReferer: /y"), path("/x") + " referer: /x,/y"})
 	return append(list, testCase{"path %00", get("/%00"), "400"}, testCase{"query %00", get("/?%00"), path("/?%00")})
 }
 

@@ -22,11 +22,6 @@ type hintedError struct {
 func (e hintedError) Error() string { return e.err.Error() }
 func (e hintedError) Unwrap() error { return e.err }
 
-// quietError ends with a code and prints nothing: everything was said already.
-type quietError struct{ code int }
-
-func (e quietError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
-
 func isUsage(err error) bool {
 	var u usageError
 	return errors.As(err, &u)

@@ -49,12 +49,8 @@ func execute(ctx context.Context, args []string, in io.Reader, out, errOut io.Wr
 
 // exit reports an error once, with what to do next, and chooses the exit code.
 func (a *app) exit(err error) int {
-	var quiet quietError
-	switch {
-	case err == nil:
+	if err == nil {
 		return exitOK
-	case errors.As(err, &quiet):
-		return quiet.code
 	}
 	fmt.Fprintln(a.err, "gabion: "+err.Error())
 	var hint hintedError

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 
-
 	"github.com/gabion-io/gabion/controlplane/xds"
 )
 

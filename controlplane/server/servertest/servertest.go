@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/gabion-io/gabion/controlplane/ads"
-	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
 	"github.com/gabion-io/gabion/controlplane/compile"
 	"github.com/gabion-io/gabion/controlplane/proposal"
 	"github.com/gabion-io/gabion/controlplane/reconcile"
@@ -217,8 +216,3 @@ spec:
     name: shop
   mode: detect
 `
-
-// KeyOfPolicy names Policy.
-func KeyOfPolicy() v1alpha1.Key {
-	return v1alpha1.Key{Kind: v1alpha1.KindWAFPolicy, Namespace: "default", Name: "shop"}
-}

@@ -11,6 +11,8 @@ import (
 	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
 	"github.com/gabion-io/gabion/controlplane/ir"
 )
 
@@ -24,6 +26,10 @@ func (t *translation) forward(r *ir.Route, m *routev3.Route) string {
 		Timeout:     duration(0),
 		RetryPolicy: retry(r),
 	}
+	// Nothing of a body is kept for a retry: requests with one are not retried.
+	// Envoy would keep it in the buffer that the filters of the stream share, and
+	// one of them that let a first part pass and then waits would send it twice.
+	m.RequestBodyBufferLimit = wrapperspb.UInt64(0)
 	if r.Timeout != nil && !r.Streaming {
 		action.Timeout = duration(*r.Timeout)
 	}

@@ -142,27 +142,46 @@ func extProc(table string, unknown filters.FailureMode) *extproc.ExternalProcess
 const bufferSlack = 1 << 20
 
 // bufferLimit is the listener's own, or what the filter beside Envoy must be
-// able to hold of a body if that is more, rounded up so that small changes of a
-// policy replace no listener. (Inside Envoy the filter sets it by itself.)
+// able to hold of a response if that is more. (Inside Envoy the filter sets it by
+// itself.)
 func (f gabionFilter) bufferLimit(l *ir.Listener) uint32 {
+	held := f.held(l, func(p filters.Policy) filters.BodyInspection { return p.ResponseBody })
+	return max(uint32(held), l.Options.BufferLimit)
+}
+
+// requestBufferLimit is what Envoy must be able to hold of a request on any route
+// of the listener for the filter beside it; nil leaves Envoy's own. A route's limit
+// also lifts that of an HTTP/2 stream's window.
+func (f gabionFilter) requestBufferLimit(l *ir.Listener) *wrapperspb.UInt64Value {
+	held := f.held(l, func(p filters.Policy) filters.BodyInspection { return p.RequestBody })
+	if held == 0 {
+		return nil
+	}
+	return wrapperspb.UInt64(held)
+}
+
+// held is the longest inspected body of any policy with room to spare, rounded
+// up so that small changes of a policy change nothing here; 0 when none is held.
+func (f gabionFilter) held(l *ir.Listener, body func(filters.Policy) filters.BodyInspection) uint64 {
 	if f.options.Transport != ExtProc || l.FilterTable == nil {
-		return l.Options.BufferLimit
+		return 0
 	}
 	var table filters.Table
 	if err := json.Unmarshal(l.FilterTable, &table); err != nil {
-		return l.Options.BufferLimit
+		return 0
 	}
 	need := int64(0)
 	for _, p := range table.Policies {
-		for _, b := range []filters.BodyInspection{p.RequestBody, p.ResponseBody} {
-			if b.Inspect {
-				need = max(need, b.Limit, b.StructuredLimit)
-			}
+		if b := body(p); b.Inspect {
+			need = max(need, b.Limit, b.StructuredLimit)
 		}
 	}
-	limit := uint32(bufferSlack)
-	for int64(limit) < need+bufferSlack && limit < 1<<30 {
+	if need == 0 {
+		return 0
+	}
+	limit := int64(bufferSlack)
+	for limit < need+bufferSlack && limit < 1<<30 {
 		limit *= 2
 	}
-	return max(limit, l.Options.BufferLimit)
+	return uint64(limit)
 }

@@ -81,7 +81,10 @@ func (t *translation) route(l *ir.Listener, r *ir.Route) (*routev3.Route, string
 	if problem != "" {
 		return nil, problem
 	}
-	m := &routev3.Route{Name: r.Name, Match: match, TypedPerFilterConfig: t.overrides(l, r)}
+	m := &routev3.Route{
+		Name: r.Name, Match: match, TypedPerFilterConfig: t.overrides(l, r),
+		RequestBodyBufferLimit: gabionFilter{t.options}.requestBufferLimit(l),
+	}
 	problem = t.follow(r, m)
 	if problem == "" {
 		problem = invalid(m)

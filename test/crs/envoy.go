@@ -18,8 +18,8 @@ import (
 	"github.com/gabion-io/gabion/filters"
 )
 
-// Envoy is a real Envoy with the filter as a dynamic module, a listener for
-// each policy, and the suite's upstream behind it.
+// Envoy is a real Envoy with the filter, a listener for each policy, and the
+// suite's upstream behind it.
 type Envoy struct {
 	cmd     *exec.Cmd
 	gone    chan struct{}
@@ -33,6 +33,7 @@ type Envoy struct {
 type EnvoyOptions struct {
 	Binary    string                    // of Envoy
 	ModuleDir string                    // holds libgabion.so
+	ExtProc   string                    // Unix socket of a filter with the table; "": the module
 	Dir       string                    // for its files, empty
 	Policies  map[string]filters.Policy // by listener name
 }

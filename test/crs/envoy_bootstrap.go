@@ -3,6 +3,7 @@ package crs
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"path/filepath"
 	"slices"
@@ -17,39 +18,51 @@ type list = []any
 // as open as Envoy can be made, so that the rules and not Envoy see the odd
 // requests. A listener of the product is stricter; nothing here is a default.
 func bootstrap(o EnvoyOptions, upstream string) ([]byte, error) {
-	table := filters.Table{Listener: "crs", Bindings: map[string]filters.Binding{}, Policies: map[string]filters.Policy{},
-		Unknown: filters.FailClosed, Debug: true}
-	var names []string
-	for name, p := range o.Policies {
-		id := filters.PolicyID(p)
-		table.Policies[id] = p
-		table.Bindings[name] = filters.Binding{Policy: id, Route: name}
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	content, err := json.Marshal(table)
+	table, err := suiteTable(o.Policies)
 	if err != nil {
-		return nil, fmt.Errorf("encode table: %w", err)
+		return nil, err
+	}
+	f := transport{
+		filter: moduleFilter(string(table)), route: moduleRoute,
+	}
+	if o.ExtProc != "" {
+		f = transport{filter: extProcFilter(), route: extProcRoute, clusters: list{filterCluster(o.ExtProc)}}
 	}
 	var ls list
-	for _, name := range names {
-		ls = append(ls, listener(name, o.Dir, string(content)))
+	for _, name := range slices.Sorted(maps.Keys(o.Policies)) {
+		ls = append(ls, listener(name, o.Dir, f))
 	}
 	host, port, err := net.SplitHostPort(upstream)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("split upstream address: %w", err)
 	}
 	return json.MarshalIndent(object{
 		"node":  object{"id": "crs", "cluster": "crs"},
 		"admin": object{"address": object{"pipe": object{"path": filepath.Join(o.Dir, "admin.sock")}}},
 		"static_resources": object{
 			"listeners": ls,
-			"clusters":  list{cluster(host, port)},
+			"clusters":  append(list{cluster(host, port)}, f.clusters...),
 		},
 	}, "", " ")
 }
 
-func listener(name, dir, table string) object {
+// suiteTable is the filter's configuration: a key for each policy.
+func suiteTable(policies map[string]filters.Policy) ([]byte, error) {
+	table := filters.Table{Listener: "crs", Bindings: map[string]filters.Binding{}, Policies: map[string]filters.Policy{},
+		Unknown: filters.FailClosed, Debug: true}
+	for name, p := range policies {
+		id := filters.PolicyID(p)
+		table.Policies[id] = p
+		table.Bindings[name] = filters.Binding{Policy: id, Route: name}
+	}
+	b, err := json.Marshal(table)
+	if err != nil {
+		return nil, fmt.Errorf("encode table: %w", err)
+	}
+	return b, nil
+}
+
+func listener(name, dir string, f transport) object {
 	return object{
 		"name":                              name,
 		"address":                           object{"socket_address": object{"address": "127.0.0.1", "port_value": 0}},
@@ -79,12 +92,9 @@ func listener(name, dir, table string) object {
 			"request_timeout": "2s",
 
 			"access_log":   list{fileLog(accessLogPath(dir))},
-			"route_config": routes(name),
+			"route_config": routes(f.route(name)),
 			"http_filters": list{
-				object{"name": "gabion", "typed_config": object{
-					"@type":                 "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter",
-					"dynamic_module_config": module(), "filter_name": "gabion", "filter_config": text(table),
-				}},
+				f.filter,
 				object{"name": "router", "typed_config": object{
 					"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
 					// No x-envoy headers in what the response rules see.
@@ -97,27 +107,20 @@ func listener(name, dir, table string) object {
 
 // routes send everything to the upstream: a regular expression also takes the
 // target "*", which no prefix does, and only a match of its own takes CONNECT.
-func routes(key string) object {
+func routes(filter object) object {
 	to := func(match object) object {
 		return object{
-			"match": match,
-			"route": object{"cluster": "upstream", "timeout": "20s"},
-			"typed_per_filter_config": object{"gabion": object{
-				"@type":                 "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilterPerRoute",
-				"dynamic_module_config": module(), "filter_name": "gabion", "filter_config": text(key),
-			}},
+			"match":                   match,
+			"route":                   object{"cluster": "upstream", "timeout": "20s"},
+			"typed_per_filter_config": object{"gabion": filter},
+			// Bytes Envoy may hold of a body for ext_proc; the module asks for what it needs.
+			"request_body_buffer_limit": 4 << 20,
 		}
 	}
 	return object{"virtual_hosts": list{object{"name": "all", "domains": list{"*"}, "routes": list{
 		to(object{"connect_matcher": object{}}),
 		to(object{"safe_regex": object{"regex": "(?s).*"}}),
 	}}}}
-}
-
-func module() object { return object{"name": "gabion", "do_not_close": true} }
-
-func text(s string) object {
-	return object{"@type": "type.googleapis.com/google.protobuf.StringValue", "value": s}
 }
 
 func fileLog(path string) object {

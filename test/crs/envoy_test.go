@@ -2,22 +2,25 @@ package crs
 
 import (
 	"context"
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/gabion-io/gabion/filters"
 	"github.com/gabion-io/gabion/filters/chain"
+	"github.com/gabion-io/gabion/filters/extproc"
 	"github.com/gabion-io/gabion/internal/envoybin"
 	"github.com/gabion-io/gabion/waf-rules/regression"
 )
 
 // startSuite runs Envoy with a listener "detect" as upstream runs the suite and
 // a listener "block" as a product would: paranoia level 1, blocking.
-func startSuite(t *testing.T) *Envoy {
+func startSuite(t *testing.T, byExtProc bool) *Envoy {
 	t.Helper()
 	b, err := envoybin.Find(context.Background(), "")
 	if err != nil {
@@ -34,8 +37,13 @@ func startSuite(t *testing.T) *Envoy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := StartEnvoy(EnvoyOptions{Binary: b.Path, ModuleDir: moduleDir(t), Dir: t.TempDir(),
-		Policies: map[string]filters.Policy{"detect": detect, "block": block}})
+	o := EnvoyOptions{Binary: b.Path, Dir: t.TempDir(), Policies: map[string]filters.Policy{"detect": detect, "block": block}}
+	if byExtProc {
+		o.ExtProc = startFilter(t, o.Policies)
+	} else {
+		o.ModuleDir = moduleDir(t)
+	}
+	e, err := StartEnvoy(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,6 +54,41 @@ func startSuite(t *testing.T) *Envoy {
 		}
 	})
 	return e
+}
+
+// startFilter runs the filter beside Envoy, with its tables from disk.
+func startFilter(t *testing.T, policies map[string]filters.Policy) (socket string) {
+	t.Helper()
+	dir := t.TempDir()
+	table, err := suiteTable(policies)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, err := json.Marshal(object{"format": 1, "tables": list{object{"name": extProcTable, "version": "1", "table": string(table)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "tables.json"), kept, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	socket = filepath.Join(dir, "filter.sock")
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- extproc.Run(ctx, extproc.Options{Listen: socket, State: dir, Node: "crs"}) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("filter: %v", err)
+		}
+	})
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if _, err := os.Stat(socket); err == nil {
+			return socket
+		}
+		if time.Now().After(end) {
+			t.Fatal("the filter does not listen")
+		}
+	}
 }
 
 func moduleDir(t *testing.T) string {
@@ -72,11 +115,8 @@ func TestEnvoy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := startSuite(t)
-	natively := map[string]*chain.Judge{
-		"detect": judge(t, filters.ModeDetect, Settings(4)),
-		"block":  judge(t, filters.ModeBlock, Settings(1)),
-	}
+	e := startSuite(t, false)
+	natively := judges(t)
 	excuses, first := EnvoyExcuses(), firstLevel(t)
 	results, blocked := make([]Result, len(cases)), make([]tally, len(cases))
 	inParallel(len(cases), func(i int) {
@@ -88,12 +128,8 @@ func TestEnvoy(t *testing.T) {
 			results[i] = x.apply(results[i], detect.Seen)
 		}
 		blocked[i] = attack(c, block, first)
-		for name, d := range map[string]*Through{"detect": detect, "block": block} {
-			for _, s := range d.Seen {
-				if diff := differs(natively[name], s); diff != "" && !excused {
-					t.Errorf("%s, %s: %s", c.ID, name, diff)
-				}
-			}
+		if !excused {
+			agree(t, c, natively, detect, block)
 		}
 	})
 	for id := range excuses {
@@ -112,6 +148,55 @@ func TestEnvoy(t *testing.T) {
 	}
 	if !e.Alive() {
 		t.Error("Envoy ended")
+	}
+}
+
+// TestEnvoyExtProc holds the other transport to the same verdicts.
+func TestEnvoyExtProc(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the whole suite takes a minute: run without -short")
+	}
+	cases, err := regression.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := startSuite(t, true)
+	natively, excuses, first := judges(t), EnvoyExcuses(), firstLevel(t)
+	inParallel(len(cases), func(i int) {
+		c := &cases[i]
+		if _, excused := excuses[c.ID]; excused {
+			return
+		}
+		detect, block := e.Through("detect"), e.Through("block")
+		for _, s := range c.Stages {
+			if _, err := detect.Do(&s.Request); err != nil {
+				t.Errorf("%s: %v", c.ID, err)
+			}
+		}
+		attack(c, block, first)
+		agree(t, c, natively, detect, block)
+	})
+	if !e.Alive() {
+		t.Error("Envoy ended")
+	}
+}
+
+// judges are the engine without Envoy, by listener.
+func judges(t *testing.T) map[string]*chain.Judge {
+	return map[string]*chain.Judge{
+		"detect": judge(t, filters.ModeDetect, Settings(4)),
+		"block":  judge(t, filters.ModeBlock, Settings(1)),
+	}
+}
+
+// agree holds what was seen through listeners against the engine without Envoy.
+func agree(t *testing.T, c *regression.Case, natively map[string]*chain.Judge, through ...*Through) {
+	for _, d := range through {
+		for _, s := range d.Seen {
+			if diff := differs(natively[d.listener], s); diff != "" {
+				t.Errorf("%s, %s: %s", c.ID, d.listener, diff)
+			}
+		}
 	}
 }
 

@@ -29,11 +29,12 @@ import (
 	"github.com/gabion-io/gabion/filters"
 	"github.com/gabion-io/gabion/filters/chain"
 	"github.com/gabion-io/gabion/internal/recording"
+	"github.com/gabion-io/gabion/internal/unixsocket"
 )
 
 type serveOptions struct {
 	admin, transport, resources string
-	files                       []string
+	files, hosts                []string
 }
 
 // newServe is the control plane alone. `gabion up` runs it as a child; it gets
@@ -49,6 +50,7 @@ func newServe(a *app) *cobra.Command {
 	}
 	f := c.Flags()
 	f.StringVar(&o.admin, "admin", "127.0.0.1:9090", "address of the REST API")
+	f.StringArrayVar(&o.hosts, "admin-host", nil, "name under which the REST API is reached, beside loopback; may be repeated")
 	f.StringVar(&a.state, "state", "", "state directory")
 	f.StringVar(&o.transport, "transport", string(xds.Module), "how the filter is reached: module or extproc")
 	f.StringVar(&o.resources, "resources", "", "file of resources that stand for flags; anything else overrides them")
@@ -137,7 +139,7 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 	// REST: everything above for people and their tools.
 	handler := server.New(ctx, server.Options{
 		Store: st, Live: loop, Proxies: discovery, Proposals: desk,
-		Registry: registry, Log: log, Version: version(),
+		Registry: registry, Log: log, Version: version(), Hosts: o.hosts,
 	})
 
 	g, ctx := errgroup.WithContext(ctx)
@@ -194,7 +196,7 @@ func openSources(ctx context.Context, o serveOptions, st *store.Store, log *slog
 // serveGRPC serves discovery and takes access logs on one Unix socket, which
 // only this user may open.
 func serveGRPC(ctx context.Context, socket string, discovery *ads.Server, door *ingest.Ingest) error {
-	ln, err := listenUnix(socket)
+	ln, err := unixsocket.Listen(socket)
 	if err != nil {
 		return err
 	}

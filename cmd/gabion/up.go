@@ -27,7 +27,7 @@ import (
 type upOptions struct {
 	listen, upstream, admin, transport, envoy string
 	tlsCert, tlsKey                           string
-	files                                     []string
+	files, hosts                              []string
 	concurrency                               int
 	print                                     bool
 }
@@ -55,6 +55,7 @@ Envoy and ends every process.`,
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8080", "address Envoy listens on")
 	f.StringVar(&o.upstream, "upstream", "", "URL of the application behind Envoy (default: the demo application)")
 	f.StringVar(&o.admin, "admin", "127.0.0.1:9090", "address of the control plane's REST API")
+	f.StringArrayVar(&o.hosts, "admin-host", nil, "name under which the REST API is reached, beside loopback; may be repeated")
 	f.StringVar(&a.state, "state", "", "state directory (default $GABION_STATE, then ~/.local/state/gabion)")
 	f.StringArrayVarP(&o.files, "file", "f", nil, "file or directory of resources, watched; may be repeated")
 	f.StringVar(&o.transport, "transport", string(xds.Module), "how the filter is reached: module (inside Envoy) or extproc (a process beside it)")
@@ -145,7 +146,15 @@ func startStages(ctx context.Context, g *supervise.Group, o upOptions, l layout,
 	}
 	serve := []string{"serve", "--state", l.dir, "--admin", o.admin, "--transport", o.transport, "--resources", l.flagResources()}
 	for _, f := range o.files {
-		serve = append(serve, "-f", f)
+		// Absolute, because other commands print and edit it from where they are.
+		abs, err := filepath.Abs(f)
+		if err != nil {
+			return fmt.Errorf("find %s: %w", f, err)
+		}
+		serve = append(serve, "-f", abs)
+	}
+	for _, h := range o.hosts {
+		serve = append(serve, "--admin-host", h)
 	}
 	err = g.Start(ctx, supervise.Spec{
 		Name: "serve", Command: self, Args: serve,

@@ -14,6 +14,7 @@ import (
 	"github.com/gabion-io/gabion/controlplane/ads"
 	"github.com/gabion-io/gabion/controlplane/ir"
 	"github.com/gabion-io/gabion/controlplane/xds"
+	"github.com/gabion-io/gabion/internal/unixsocket"
 )
 
 // logSink is an access log service that keeps what arrives.
@@ -45,7 +46,7 @@ func (s logSink) StreamAccessLogs(stream als.AccessLogService_StreamAccessLogsSe
 
 func startSink(t *testing.T, socket string) logSink {
 	t.Helper()
-	l, err := ads.ListenUnix(socket)
+	l, err := unixsocket.Listen(socket)
 	if err != nil {
 		t.Fatal(err)
 	}

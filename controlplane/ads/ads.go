@@ -24,6 +24,7 @@ import (
 
 	"github.com/gabion-io/gabion/controlplane/ir"
 	"github.com/gabion-io/gabion/controlplane/xds"
+	"github.com/gabion-io/gabion/internal/unixsocket"
 )
 
 // Options configure a Server. The zero value works.
@@ -126,7 +127,7 @@ const graceful = 2 * time.Second
 
 // Serve listens on a Unix socket until the context ends, then closes the streams.
 func (s *Server) Serve(ctx context.Context, socket string) error {
-	l, err := ListenUnix(socket)
+	l, err := unixsocket.Listen(socket)
 	if err != nil {
 		return err
 	}

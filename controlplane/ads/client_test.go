@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -281,43 +280,5 @@ func TestRoutesAloneAreServed(t *testing.T) {
 	c.send(&discovery.DeltaDiscoveryRequest{TypeUrl: xds.RouteType, ResourceNamesSubscribe: []string{"default/web/http"}})
 	if got := names(c.receive()); !slices.Equal(got, []string{"default/web/http"}) {
 		t.Errorf("got %v", got)
-	}
-}
-
-func TestSocketIsOursAlone(t *testing.T) {
-	t.Parallel()
-	dir := tempDir(t)
-	path := filepath.Join(dir, "ads.sock")
-	l, err := ads.ListenUnix(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if mode := info.Mode().Perm(); mode != 0o600 {
-		t.Errorf("mode %o, want 600", mode)
-	}
-	if _, err := ads.ListenUnix(path); err == nil || !strings.Contains(err.Error(), "another process answers") {
-		t.Errorf("a live socket was taken over: %v", err)
-	}
-	l.(interface{ SetUnlinkOnClose(bool) }).SetUnlinkOnClose(false)
-	l.Close() // as a killed process would: the file stays
-	l, err = ads.ListenUnix(path)
-	if err != nil {
-		t.Fatalf("a stale socket stood in the way: %v", err)
-	}
-	l.Close()
-
-	file := filepath.Join(dir, "precious")
-	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := ads.ListenUnix(file); err == nil {
-		t.Error("a file was taken for a stale socket")
-	}
-	if b, _ := os.ReadFile(file); string(b) != "x" {
-		t.Error("the file is gone")
 	}
 }

@@ -194,25 +194,6 @@ func TestStartFromDisk(t *testing.T) {
 	}
 }
 
-// A socket that is served is not taken over; one that was left behind is.
-func TestListen(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "filter.sock")
-	l, err := listen(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := listen(path); err == nil {
-		t.Error("took a socket that is served")
-	}
-	l.(*net.UnixListener).SetUnlinkOnClose(false)
-	_ = l.Close()
-	l, err = listen(path)
-	if err != nil {
-		t.Fatalf("a socket left behind: %v", err)
-	}
-	_ = l.Close()
-}
-
 func TestUnknownTable(t *testing.T) {
 	if _, _, err := newTables(chain.NewRuntime(chain.Options{})).begin("nowhere", "k"); !errors.Is(err, errNoTable) {
 		t.Error(err)

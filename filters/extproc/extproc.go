@@ -43,6 +43,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/gabion-io/gabion/filters/chain"
+	"github.com/gabion-io/gabion/internal/unixsocket"
 )
 
 // Options are what Run needs. All paths are files or directories of this host.
@@ -66,17 +67,24 @@ func Run(ctx context.Context, o Options) error {
 	if err := startFromDisk(tables, disk, o.Log); err != nil {
 		return err
 	}
-	listener, err := listen(o.Listen)
-	if err != nil {
-		return err
-	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return serve(ctx, listener, tables, o.Log) })
 	if o.XDS != "" {
 		c := client{socket: o.XDS, node: o.Node, tables: tables, disk: disk, log: o.Log}
 		group.Go(func() error { return c.run(ctx) })
 	}
-	err = group.Wait()
+	group.Go(func() error {
+		// Before the first table every exchange would be refused as unknown:
+		// until there is one, Envoy's own failure mode speaks.
+		if !tables.await(ctx) {
+			return nil
+		}
+		listener, err := unixsocket.Listen(o.Listen)
+		if err != nil {
+			return err
+		}
+		return serve(ctx, listener, tables, o.Log)
+	})
+	err := group.Wait()
 	tables.release()
 	return errors.Join(err, runtime.Close())
 }

@@ -1,6 +1,7 @@
 package extproc
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,6 +25,9 @@ type tables struct {
 
 	mu   sync.RWMutex
 	live map[string]loaded
+
+	first sync.Once
+	some  chan struct{} // closed when the first table is loaded
 }
 
 type loaded struct {
@@ -31,7 +35,19 @@ type loaded struct {
 	table *chain.Table
 }
 
-func newTables(r *chain.Runtime) *tables { return &tables{runtime: r, live: map[string]loaded{}} }
+func newTables(r *chain.Runtime) *tables {
+	return &tables{runtime: r, live: map[string]loaded{}, some: make(chan struct{})}
+}
+
+// await waits for the first table; false when ctx ended before.
+func (t *tables) await(ctx context.Context) bool {
+	select {
+	case <-t.some:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
 
 // set compiles a table and puts it in the place of the old one; on error the
 // old one stays.
@@ -53,6 +69,7 @@ func (t *tables) set(s shipped) error {
 	t.mu.Lock()
 	t.live[s.Name] = loaded{s, table}
 	t.mu.Unlock()
+	t.first.Do(func() { close(t.some) })
 	if had {
 		old.table.Release()
 	}

@@ -1,4 +1,7 @@
-package ads
+// Package unixsocket listens on Unix sockets the way every process of gabion
+// does: for its own user only, over what a crash left behind, never over a living
+// process or a file. It is a leaf.
+package unixsocket
 
 import (
 	"errors"
@@ -9,10 +12,10 @@ import (
 	"time"
 )
 
-// ListenUnix listens on a Unix socket that only its owner can reach (mode 0600).
+// Listen listens on a Unix socket that only its owner can reach (mode 0600).
 // A socket that a dead process left is removed; one that answers is an error, and
 // so is a path that holds anything else.
-func ListenUnix(path string) (net.Listener, error) {
+func Listen(path string) (net.Listener, error) {
 	if err := clearStale(path); err != nil {
 		return nil, err
 	}

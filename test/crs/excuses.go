@@ -55,7 +55,7 @@ func EnvoyExcuses() map[string]Excuse {
 	add(Excuse{Why: "Envoy's HTTP/1 parser refuses bytes above 0x7e in a request target", Refused: "http1.codec_error"},
 		"934120-23 934120-24 934120-25 934120-26 934120-39")
 	// Rewritten.
-	add(Excuse{Why: "Envoy removes a Referer that is no URL by its own parser (spaces, a fragment with $, no scheme)", Field: "referer"},
+	add(Excuse{Why: "Envoy removes a Referer that is no URL (spaces, quotes), or one with a fragment", Field: "referer"},
 		`932161-7 932161-9 932161-10 932161-11 932161-12 932207-1 932207-2 932207-7 932237-4 932237-12
 		 932239-6 932239-7 932239-19 932239-27 932239-29 932390-9 941101-1 941110-4 941120-49 941120-50 942280-3`)
 	add(Excuse{Why: "Envoy removes Connection: it ends at each hop", Field: "connection"},

@@ -29,7 +29,10 @@ func (t *translation) forward(r *ir.Route, m *routev3.Route) string {
 	// Nothing of a body is kept for a retry: requests with one are not retried.
 	// Envoy would keep it in the buffer that the filters of the stream share, and
 	// one of them that let a first part pass and then waits would send it twice.
-	m.RequestBodyBufferLimit = wrapperspb.UInt64(0)
+	// ext_proc has a buffer of its own, and needs the room the route gives it.
+	if m.RequestBodyBufferLimit == nil {
+		m.RequestBodyBufferLimit = wrapperspb.UInt64(0)
+	}
 	if r.Timeout != nil && !r.Streaming {
 		action.Timeout = duration(*r.Timeout)
 	}

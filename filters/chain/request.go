@@ -104,6 +104,18 @@ func (x *Exchange) RequestBody(chunk []byte, end bool) filters.Step {
 	})
 }
 
+// RequestCut says that the body goes on but nothing more of it will be shown:
+// the proxy could hold no more. It is judged as a body beyond its limit.
+func (x *Exchange) RequestCut() filters.Step {
+	return x.guard("request body", func() filters.Step {
+		if !x.req.inspect {
+			return filters.Step{}
+		}
+		x.req.limit = int64(len(x.req.inspected()))
+		return x.requestTooLong()
+	})
+}
+
 func (x *Exchange) requestTooLong() filters.Step {
 	text := beyondText("request", x.req.limit)
 	x.note(text)

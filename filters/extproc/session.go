@@ -36,8 +36,10 @@ func (x *session) answer(req *procv3.ProcessingRequest) *procv3.ProcessingRespon
 			// trailers follow. Either way the verdict is due.
 			if shown := len(b.GetBody()); int64(shown) < x.length {
 				x.cut(shown, x.length)
+				step = x.exchange.RequestCut()
+			} else {
+				step = x.exchange.RequestBody(nil, true)
 			}
-			step = x.exchange.RequestBody(nil, true)
 		}
 		return x.tell(step, &procv3.ProcessingResponse{Response: &procv3.ProcessingResponse_RequestBody{RequestBody: &procv3.BodyResponse{}}})
 	case *procv3.ProcessingRequest_RequestTrailers:

@@ -23,6 +23,7 @@ import (
 	"github.com/gabion-io/gabion/controlplane/ads"
 	"github.com/gabion-io/gabion/controlplane/ir"
 	"github.com/gabion-io/gabion/controlplane/xds"
+	"github.com/gabion-io/gabion/internal/envoybin/envoybintest"
 )
 
 // One test against the real Envoy:
@@ -41,33 +42,6 @@ func eventually(t testing.TB, what string, check func() error) {
 		}
 	}
 	t.Fatalf("waited in vain until %s: %v", what, last)
-}
-
-// envoyBinary finds Envoy: GABION_ENVOY, .tools/envoy/envoy up the tree, PATH.
-func envoyBinary(t testing.TB) string {
-	t.Helper()
-	if path := os.Getenv("GABION_ENVOY"); path != "" {
-		return path
-	}
-	dir, err := os.Getwd()
-	for err == nil {
-		path := filepath.Join(dir, ".tools", "envoy", "envoy")
-		if _, err := os.Stat(path); err == nil {
-			return path
-		}
-		if filepath.Dir(dir) == dir {
-			break
-		}
-		dir = filepath.Dir(dir)
-	}
-	if path, err := exec.LookPath("envoy"); err == nil {
-		return path
-	}
-	if os.Getenv("GABION_REQUIRE") != "" {
-		t.Fatal("no Envoy: set GABION_ENVOY or run `make setup`")
-	}
-	t.Skip("no Envoy: set GABION_ENVOY, or put it at .tools/envoy/envoy or on the PATH")
-	return ""
 }
 
 // plane is a control plane that can be stopped and started.
@@ -139,7 +113,7 @@ func (l *logBuffer) String() string {
 
 func startEnvoy(t testing.TB, dir string, o xds.BootstrapOptions) *envoy {
 	t.Helper()
-	binary := envoyBinary(t)
+	binary := envoybintest.Need(t)
 	if o.NodeID == "" {
 		o.NodeID = "proxy-1"
 	}
@@ -272,7 +246,7 @@ type world struct {
 
 func newWorld(t testing.TB, mutate ...func(*xds.BootstrapOptions)) *world {
 	t.Helper()
-	envoyBinary(t)
+	envoybintest.Need(t)
 	dir := tempDir(t)
 	w := &world{t: t, dir: dir}
 	w.plane = startPlane(t, filepath.Join(dir, "ads.sock"), ads.Options{Linger: 2 * time.Second})

@@ -19,6 +19,7 @@ import (
 
 	"github.com/gabion-io/gabion/controlplane/source/flags"
 	"github.com/gabion-io/gabion/controlplane/xds"
+	"github.com/gabion-io/gabion/internal/atomicfile"
 	"github.com/gabion-io/gabion/internal/demo"
 	"github.com/gabion-io/gabion/internal/envoybin"
 	"github.com/gabion-io/gabion/internal/supervise"
@@ -251,10 +252,10 @@ func writeUpFiles(l layout, o upOptions, upstream string) error {
 	if err != nil {
 		return err
 	}
-	if err := replaceFile(l.flagResources(), text); err != nil {
+	if err := atomicfile.Write(l.flagResources(), text, 0o600); err != nil {
 		return err
 	}
-	return replaceFile(l.memoryPressure(), []byte("0"))
+	return atomicfile.Write(l.memoryPressure(), []byte("0"), 0o600)
 }
 
 // writeBootstrap writes what Envoy must know before it can ask. The control
@@ -272,7 +273,7 @@ func writeBootstrap(l layout) error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(l.bootstrap(), bootstrap)
+	return atomicfile.Write(l.bootstrap(), bootstrap, 0o600)
 }
 
 // followCertificate rewrites the flags' resources when the certificate files
@@ -293,7 +294,7 @@ func (o upOptions) followCertificate(ctx context.Context, l layout, upstream str
 		if err != nil || bytes.Equal(text, last) {
 			continue
 		}
-		if err := replaceFile(l.flagResources(), text); err != nil {
+		if err := atomicfile.Write(l.flagResources(), text, 0o600); err != nil {
 			log.Error("the renewed certificate could not be taken over", "error", err)
 			continue
 		}
@@ -308,24 +309,6 @@ func hostname() string {
 		return "localhost"
 	}
 	return host
-}
-
-// replaceFile writes a file whole or not at all.
-func replaceFile(path string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path))
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	_, err = f.Write(content)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return nil
 }
 
 func (o upOptions) check() error {

@@ -43,7 +43,7 @@ type Options struct {
 	Compile   compile.Options // Now and Good are the loop's
 	XDS       xds.Options
 	Publisher Publisher
-	// Observe is told every new state, before anything waits for it; nil: none.
+	// Observe is told every new state before State gives it out; nil: none.
 	Observe func(context.Context, *State)
 	Log     *slog.Logger
 	Now     func() time.Time
@@ -191,10 +191,10 @@ func (l *Loop) round(ctx context.Context) error {
 		return err
 	}
 	now.Conditions = sortConditions(now.Conditions, nackConditions(l.o.Publisher.Nacks()))
-	l.state.Store(now)
 	if l.o.Observe != nil {
 		l.o.Observe(ctx, now)
 	}
+	l.state.Store(now)
 	return nil
 }
 

@@ -303,7 +303,7 @@ func testUpload(t *testing.T, r roads) {
 	bodies := map[string][]byte{
 		"application/json": []byte(`{"note":"` + numbered.String() + `"}`),
 		"multipart/form-data; boundary=b": []byte("--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\nContent-Type: text/plain\r\n\r\n" +
-			numbered.String() + "\r\n--b--\r\n"),
+			numbered.String()[:300_000] + "\r\n--b--\r\n"),
 	}
 	if r.mode == "detect" {
 		bodies["application/octet-stream"] = numbered.Bytes()
@@ -311,9 +311,7 @@ func testUpload(t *testing.T, r roads) {
 	}
 	for kind, body := range bodies {
 		for _, http2 := range []bool{false, true} {
-			for range 2 {
-				wantDigest(t, r.client(false, http2), r.plain, bytes.NewReader(body), body, kind)
-			}
+			wantDigest(t, r.client(false, http2), r.plain, bytes.NewReader(body), body, kind)
 		}
 	}
 }

@@ -99,7 +99,7 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 
 	// Proxies: what they are served, and what they refuse.
 	var loop *reconcile.Loop
-	discovery := ads.NewServer(ads.Options{Log: log, Metrics: registry, OnNack: func(ads.Nack) { loop.Nudge() }})
+	discovery := ads.NewServer(ads.Options{Log: log, Metrics: registry, OnNack: func(ads.Nack) { loop.Nudge() }, OnMend: func() { loop.Nudge() }})
 	loop = reconcile.New(reconcile.Options{
 		Sources: sources,
 		Compile: compile.Options{

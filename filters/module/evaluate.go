@@ -49,7 +49,13 @@ func (s *stream) evaluate(d direction, chunks [][]byte, end bool) verdict {
 	s.away, s.working = true, true // no goroutine yet: needs no lock
 	call := s.envoy.caller()
 	var step filters.Step
+	slots := s.config.module.slots
 	spawn(s.config.module.log, "evaluate", func() {
+		slots <- struct{}{}
+		defer func() { <-slots }()
+		if s.gone() {
+			return
+		}
 		fault("goroutine")
 		step = s.show(d, own, end)
 	}, func(failed bool) {
@@ -57,6 +63,14 @@ func (s *stream) evaluate(d direction, chunks [][]byte, end bool) verdict {
 		call()
 	})
 	return pause
+}
+
+// gone says that nobody waits for a verdict any more: the client left before it
+// was this body's turn, and block mode had kept the body from the upstream.
+func (s *stream) gone() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.complete && s.policy.Mode == filters.ModeBlock
 }
 
 // comeBack leaves the outcome for the worker, or, when the stream has ended in

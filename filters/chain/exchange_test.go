@@ -217,6 +217,21 @@ func TestReply(t *testing.T) {
 	}
 }
 
+// A gRPC client must not read a denial as success.
+func TestReplyToGRPC(t *testing.T) {
+	x := table(t, NewRuntime(Options{NewID: func() string { return "ID" }}), testPolicy(t, filters.ModeBlock, nil), nil).Begin("k")
+	defer x.Complete()
+	r := x.RequestHeaders(get(sqli, "content-type", "application/grpc+proto"), true).Reply
+	if header(r.Headers, "grpc-status") != "7" || string(r.Body) != "The request was not forwarded. Event ID." {
+		t.Errorf("%v %s", r.Headers, r.Body)
+	}
+	for status, want := range map[int]string{400: "3", 403: "7", 413: "8", 200: "7", 503: "14"} {
+		if got := grpcStatus(status); got != want {
+			t.Errorf("status %d: %s, want %s", status, got, want)
+		}
+	}
+}
+
 func TestUnknownKey(t *testing.T) {
 	for _, mode := range []filters.FailureMode{filters.FailOpen, filters.FailClosed} {
 		r := NewRuntime(Options{})

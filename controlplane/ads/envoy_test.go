@@ -285,32 +285,34 @@ func (w *world) serve(in *ir.IR) *xds.Snapshot {
 func (w *world) settled() {
 	w.t.Helper()
 	eventually(w.t, "the proxy has accepted the snapshot", func() error {
-		for _, p := range w.plane.Status() {
-			for _, typ := range p.Types {
-				if typ.Error != "" {
-					w.t.Fatalf("refused %s: %s", typ.TypeURL, typ.Error)
-				}
-			}
-			if !slices.ContainsFunc(p.Types, func(s ads.TypeStatus) bool { return s.TypeURL == xds.ListenerType }) {
-				return errors.New("no listeners asked for yet")
-			}
-			for _, typ := range p.Types {
-				if typ.Want == "" || typ.Want != typ.Acked {
-					return fmt.Errorf("%s is at %q, want %q", typ.TypeURL, typ.Acked, typ.Want)
-				}
-			}
-			if ready, err := w.envoy.ask("/ready"); err != nil || !strings.Contains(ready, "LIVE") {
-				return fmt.Errorf("not live: %q, %v", ready, err)
-			}
-			warming, err := w.envoy.stat("listener_manager.total_listeners_warming")
-			if err != nil || warming > 0 {
-				return fmt.Errorf("%d listeners warming (%v)", warming, err)
-			}
-			if n, err := w.envoy.stat("cluster_manager.warming_clusters"); err != nil || n > 0 {
-				return fmt.Errorf("%d clusters warming (%v)", n, err)
-			}
-			return nil
+		proxies := w.plane.Status()
+		if len(proxies) == 0 {
+			return errors.New("no proxy yet")
 		}
-		return errors.New("no proxy yet")
+		p := proxies[0]
+		for _, typ := range p.Types {
+			if typ.Error != "" {
+				w.t.Fatalf("refused %s: %s", typ.TypeURL, typ.Error)
+			}
+		}
+		if !slices.ContainsFunc(p.Types, func(s ads.TypeStatus) bool { return s.TypeURL == xds.ListenerType }) {
+			return errors.New("no listeners asked for yet")
+		}
+		for _, typ := range p.Types {
+			if typ.Want == "" || typ.Want != typ.Acked {
+				return fmt.Errorf("%s is at %q, want %q", typ.TypeURL, typ.Acked, typ.Want)
+			}
+		}
+		if ready, err := w.envoy.ask("/ready"); err != nil || !strings.Contains(ready, "LIVE") {
+			return fmt.Errorf("not live: %q, %v", ready, err)
+		}
+		warming, err := w.envoy.stat("listener_manager.total_listeners_warming")
+		if err != nil || warming > 0 {
+			return fmt.Errorf("%d listeners warming (%v)", warming, err)
+		}
+		if n, err := w.envoy.stat("cluster_manager.warming_clusters"); err != nil || n > 0 {
+			return fmt.Errorf("%d clusters warming (%v)", n, err)
+		}
+		return nil
 	})
 }

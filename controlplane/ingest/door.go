@@ -80,6 +80,7 @@ func final(c *data.AccessLogCommon) bool {
 		data.AccessLogType_UpstreamPeriodic:
 		return false
 	case data.AccessLogType_NotSet:
+		//lint:ignore SA1019 all that an Envoy says that does not give the type
 		return !c.GetIntermediateLogEntry()
 	}
 	return true

@@ -18,6 +18,7 @@ func TestPanics(t *testing.T) {
 	for _, where := range []string{"hook", "goroutine"} {
 		t.Run(where, func(t *testing.T) {
 			t.Setenv("GABION_BIN", dir)
+			t.Setenv("GABION_MODULE_DIR", dir) // goes before what lies beside the binary
 			t.Setenv("GABION_TEST_PANIC", where)
 			u := startUp(t)
 			envoys := u.children("envoy.json")

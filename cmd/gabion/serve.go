@@ -62,7 +62,7 @@ func newServe(a *app) *cobra.Command {
 // runServe is the composition root of the control plane, in the order of the
 // flow of data: state, resources, proxies, telemetry, proposals, REST.
 func runServe(ctx context.Context, a *app, o serveOptions) error {
-	log := slog.New(slog.NewTextHandler(a.err, nil))
+	log := newLog(a.err, logLevel(a.env, slog.LevelInfo))
 	l, err := openLayout(stateDir(a.state, a.env))
 	if err != nil {
 		return err

@@ -30,7 +30,7 @@ type upOptions struct {
 	tlsCert, tlsKey                           string
 	files, hosts                              []string
 	concurrency                               int
-	print                                     bool
+	print, verbose                            bool
 }
 
 func newUp(a *app) *cobra.Command {
@@ -64,6 +64,7 @@ Envoy and ends every process.`,
 	f.StringVar(&o.tlsCert, "tls-cert", "", "PEM certificate: listen with TLS")
 	f.StringVar(&o.tlsKey, "tls-key", "", "PEM key of --tls-cert")
 	f.StringVar(&o.envoy, "envoy", "", "Envoy binary, 1.40.x (default: found)")
+	f.BoolVar(&o.verbose, "verbose", false, "log every change of state, not only what somebody should look at ($GABION_LOG: debug, info, warn, error)")
 	f.BoolVar(&o.print, "print", false, "print the resources these flags stand for, and exit")
 	return c
 }
@@ -100,7 +101,12 @@ func runUp(ctx context.Context, a *app, o upOptions) error {
 	if err := o.portsFree(); err != nil {
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(a.err, nil))
+	// A terminal is for what somebody should look at; the banner says the rest.
+	level := logLevel(a.env, slog.LevelWarn)
+	if o.verbose {
+		level = min(level, slog.LevelInfo)
+	}
+	log := newLog(a.err, level)
 
 	// The application behind Envoy, when none is given.
 	upstream, stopDemo, err := startUpstream(ctx, o, log)
@@ -116,7 +122,7 @@ func runUp(ctx context.Context, a *app, o upOptions) error {
 
 	group := supervise.NewGroup(supervise.Options{Log: log, Output: a.err})
 	defer stopGroup(group, a.err)
-	if err := startStages(ctx, group, o, l, envoy.Path, moduleDir); err != nil {
+	if err := startStages(ctx, group, o, l, envoy.Path, moduleDir, level); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -124,7 +130,7 @@ func runUp(ctx context.Context, a *app, o upOptions) error {
 	}
 	go followMemory(ctx, group, l, log)
 	go o.followCertificate(ctx, l, upstream, log)
-	events := "gabion waf events"
+	events := a.self + " waf events"
 	if l.dir != stateDir("", a.env) { // the other commands would look elsewhere
 		events += " --state " + l.dir
 	}
@@ -140,7 +146,7 @@ func runUp(ctx context.Context, a *app, o upOptions) error {
 
 // startStages starts the children in the order of the flow of configuration;
 // they are stopped in reverse.
-func startStages(ctx context.Context, g *supervise.Group, o upOptions, l layout, envoyPath, moduleDir string) error {
+func startStages(ctx context.Context, g *supervise.Group, o upOptions, l layout, envoyPath, moduleDir string, level slog.Level) error {
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find the gabion executable: %w", err)
@@ -158,7 +164,7 @@ func startStages(ctx context.Context, g *supervise.Group, o upOptions, l layout,
 		serve = append(serve, "--admin-host", h)
 	}
 	err = g.Start(ctx, supervise.Spec{
-		Name: "serve", Command: self, Args: serve,
+		Name: "serve", Command: self, Args: serve, Env: []string{"GABION_LOG=" + level.String()},
 		Ready: readyURL("http://" + o.admin + "/readyz"), ReadyWithin: 60 * time.Second,
 	})
 	if err != nil {
@@ -166,7 +172,7 @@ func startStages(ctx context.Context, g *supervise.Group, o upOptions, l layout,
 	}
 	if o.transport == string(xds.ExtProc) {
 		err := g.Start(ctx, supervise.Spec{
-			Name: "filter", Command: self, Args: []string{"filter", "--state", l.dir},
+			Name: "filter", Command: self, Args: []string{"filter", "--state", l.dir}, Env: []string{"GABION_LOG=" + level.String()},
 			Ready: readySocket(l.filterSocket()),
 		})
 		if err != nil {

@@ -52,6 +52,8 @@ func (m memoryRecords) Append(r *Recorded) bool {
 
 func (m memoryRecords) Close() error { m.mu.Lock(); defer m.mu.Unlock(); m.closed++; return nil }
 
+func http2(h *filters.RequestHead) *filters.RequestHead { h.Proto = "HTTP/2"; return h }
+
 func TestHoldsOnlyWhatMayBeHeld(t *testing.T) {
 	inspectAll := func(p *filters.Policy, s *wafrules.Settings) {
 		s.Inbound = 100
@@ -75,7 +77,9 @@ func TestHoldsOnlyWhatMayBeHeld(t *testing.T) {
 	}{
 		{"form and page", post("a=b"), response(200, "content-type", "text/html; charset=utf-8"), [2]filters.Do{filters.Hold, filters.Hold}},
 		{"other response", post("a=b"), response(200, "content-type", "image/png"), [2]filters.Do{filters.Hold, filters.Continue}},
-		{"gRPC", get("/", "content-type", "application/grpc+proto"), response(200, "content-type", "application/grpc"), [2]filters.Do{}},
+		{"gRPC", http2(get("/", "content-type", "application/grpc+proto")), response(200, "content-type", "application/grpc"), [2]filters.Do{}},
+		{"gRPC by name only", get("/", "content-type", "application/grpc"), response(200, "content-type", "image/png"), [2]filters.Do{filters.Hold, filters.Continue}},
+		{"gRPC-Web", http2(get("/", "content-type", "application/grpc-web+proto")), response(200, "content-type", "application/grpc"), [2]filters.Do{filters.Hold, filters.Continue}},
 		{"WebSocket", get("/", "connection", "keep-alive, Upgrade", "upgrade", "websocket"), response(101), [2]filters.Do{}},
 		{"events", post("a=b"), response(200, "content-type", "text/event-stream"), [2]filters.Do{filters.Hold, filters.Continue}},
 		{"compressed", post("a=b"), response(200, "content-type", "text/html", "content-encoding", "gzip"), [2]filters.Do{filters.Hold, filters.Continue}},

@@ -110,10 +110,14 @@ func commandOf(t *testing.T, gabion string, known map[string]bool, words []strin
 	for n := min(len(words), 3); n > 0; n-- {
 		path := strings.Join(words[:n], " ")
 		ok, seen := known[path]
-		if !seen {
+		if !seen || n < len(words) {
 			out, err := exec.CommandContext(t.Context(), gabion, append(slices.Clone(words[:n]), "--help")...).Output()
 			ok = err == nil && strings.Contains(string(out), "\n  gabion "+path)
-			known[path] = ok
+			// A word that a group does not know is a command that does not exist.
+			if n < len(words) && strings.Contains(string(out), "gabion "+path+" [command]") {
+				ok = false
+			}
+			known[path] = ok || known[path]
 		}
 		if ok {
 			return path

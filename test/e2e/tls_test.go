@@ -130,6 +130,17 @@ spec:
 	if a := u.get("/mirror"); strings.Contains(a.body, "/mirror") {
 		t.Errorf("the backend answered: %d %q", a.status, a.body)
 	}
+	token, err := os.ReadFile(filepath.Join(u.state, "admin.token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.eventually("the reason is kept with the exchange", func() error {
+		resp, body := u.call(t, http.MethodGet, "/api/v1/exchanges", strings.TrimSpace(string(token)), nil)
+		if !strings.Contains(string(body), "CERTIFICATE_VERIFY_FAILED") {
+			return fmt.Errorf("status %d: %s", resp.StatusCode, tail(string(body), 500))
+		}
+		return nil
+	})
 	u.apply(policy(ca))
 	u.eventually("the verified upstream answers", func() error { return u.wantStatus("/mirror", 200) })
 }

@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 	"sync"
 
@@ -44,10 +45,11 @@ type Compiler struct {
 	engines map[string]*Engine
 	files   fs.FS
 	rules   map[int]ruleFacts // of CRS and the base rules
+	fast    *fast
 }
 
 // NewCompiler gives a compiler without engines.
-func NewCompiler() *Compiler { return &Compiler{engines: map[string]*Engine{}} }
+func NewCompiler() *Compiler { return &Compiler{engines: map[string]*Engine{}, fast: newFast()} }
 
 // Engine is a compiled rule set. Safe for concurrent use.
 type Engine struct {
@@ -55,8 +57,9 @@ type Engine struct {
 	waf      coraza.WAF
 	rules    map[int]ruleFacts // of CRS and the base rules, shared
 	custom   map[int]ruleFacts
-	logging  bool // custom rules of phase 5 exist
-	closing  bool // phase 4 can matter without a response body
+	logging  bool  // custom rules of phase 5 exist
+	closing  bool  // phase 4 can matter without a response body
+	slow     error // why no rules are skipped
 	compiler *Compiler
 	key      string
 	users    int // guarded by compiler.mu
@@ -108,6 +111,7 @@ func (c *Compiler) load() error {
 		return nil
 	}
 	registerAllow()
+	registerFast()
 	files, err := wafrules.CRS()
 	if err != nil {
 		return err
@@ -125,6 +129,9 @@ func (e *Engine) compile(files fs.FS) error {
 	if err != nil {
 		return err
 	}
+	// After the engine's own configuration and before every rule.
+	parts = slices.Insert(parts, 1, wafrules.Part{Text: skipDirectives()})
+	files = ruleFiles{FS: files, alphabet: !e.config.Settings.Fast.NoAlphabet}
 	conf := coraza.NewWAFConfig().WithRootFS(files)
 	for _, p := range parts {
 		conf = conf.WithDirectives(p.Text)
@@ -144,6 +151,9 @@ func (e *Engine) compile(files fs.FS) error {
 	for _, r := range rules {
 		e.logging = e.logging || r.Phase == 5
 		e.closing = e.closing || r.Phase == 4
+	}
+	if !e.config.Settings.Fast.NoSkip {
+		e.slow = e.compiler.fast.plan(e)
 	}
 	return nil
 }

@@ -51,6 +51,11 @@ type Compiler struct {
 // NewCompiler gives a compiler without engines.
 func NewCompiler() *Compiler { return &Compiler{engines: map[string]*Engine{}, fast: newFast()} }
 
+// NewStockCompiler gives a compiler of engines without anything that makes them
+// fast, to compare with. They are the rule engine's own down to its operators
+// only if no other compiler has compiled in this process before.
+func NewStockCompiler() *Compiler { return &Compiler{engines: map[string]*Engine{}} }
+
 // Engine is a compiled rule set. Safe for concurrent use.
 type Engine struct {
 	config   Config
@@ -111,7 +116,9 @@ func (c *Compiler) load() error {
 		return nil
 	}
 	registerAllow()
-	registerFast()
+	if c.fast != nil {
+		registerFast()
+	}
 	files, err := wafrules.CRS()
 	if err != nil {
 		return err
@@ -129,9 +136,11 @@ func (e *Engine) compile(files fs.FS) error {
 	if err != nil {
 		return err
 	}
-	// After the engine's own configuration and before every rule.
-	parts = slices.Insert(parts, 1, wafrules.Part{Text: skipDirectives()})
-	files = ruleFiles{FS: files, alphabet: !e.config.Settings.Fast.NoAlphabet}
+	if e.compiler.fast != nil {
+		// After the engine's own configuration and before every rule.
+		parts = slices.Insert(parts, 1, wafrules.Part{Text: skipDirectives()})
+		files = ruleFiles{FS: files, alphabet: !e.config.Settings.Fast.NoAlphabet}
+	}
 	conf := coraza.NewWAFConfig().WithRootFS(files)
 	for _, p := range parts {
 		conf = conf.WithDirectives(p.Text)
@@ -152,7 +161,7 @@ func (e *Engine) compile(files fs.FS) error {
 		e.logging = e.logging || r.Phase == 5
 		e.closing = e.closing || r.Phase == 4
 	}
-	if !e.config.Settings.Fast.NoSkip {
+	if e.compiler.fast != nil && !e.config.Settings.Fast.NoSkip {
 		e.slow = e.compiler.fast.plan(e)
 	}
 	return nil

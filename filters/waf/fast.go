@@ -84,6 +84,9 @@ type Stats struct {
 
 // Stats gives the counters since the compiler was made.
 func (c *Compiler) Stats() Stats {
+	if c.fast == nil {
+		return Stats{}
+	}
 	s := &c.fast.stats
 	values, bytes := c.fast.verdicts.size()
 	list, _ := c.fast.predicates.snapshot()

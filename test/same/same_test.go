@@ -1,4 +1,4 @@
-package waf
+package same
 
 import (
 	"fmt"
@@ -7,11 +7,10 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/corazawaf/coraza/v3"
-	"github.com/corazawaf/coraza/v3/types"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gabion-io/gabion/filters"
+	"github.com/gabion-io/gabion/filters/waf"
 	"github.com/gabion-io/gabion/internal/rawhttp"
 	wafrules "github.com/gabion-io/gabion/waf-rules"
 	"github.com/gabion-io/gabion/waf-rules/regression"
@@ -20,49 +19,22 @@ import (
 // stock are engines compiled before anything of ours took the place of the
 // engine's own parts, by paranoia level; 0 is level 1 with exclusions and
 // custom rules.
-var stock [5]*Engine
+var stock [5]*waf.Engine
 
 func TestMain(m *testing.M) {
-	registerAllow() // both sides need it: the engine's own does nothing in detection
+	c := waf.NewStockCompiler()
 	for i := range stock {
-		stock[i] = compileStock(sameConfig(i))
+		e, err := c.Compile(config(i))
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		stock[i] = e
 	}
 	os.Exit(m.Run())
 }
 
-func compileStock(config Config) *Engine {
-	files, err := wafrules.CRS()
-	if err != nil {
-		panic(err)
-	}
-	catalogue, err := wafrules.Catalogue()
-	if err != nil {
-		panic(err)
-	}
-	parts, err := wafrules.Directives(config.Settings, config.Limits, config.Detect)
-	if err != nil {
-		panic(err)
-	}
-	conf := coraza.NewWAFConfig().WithRootFS(files)
-	for _, p := range parts {
-		conf = conf.WithDirectives(p.Text)
-	}
-	w, err := coraza.NewWAF(conf)
-	if err != nil {
-		panic(err)
-	}
-	return &Engine{config: config, waf: w, rules: factsOf(catalogue), custom: customFacts(config.Settings), logging: true, closing: true}
-}
-
-func customFacts(s wafrules.Settings) map[int]ruleFacts {
-	text := ""
-	for _, r := range s.Rules {
-		text += r + "\n"
-	}
-	return factsOf(wafrules.RuleText("custom", text))
-}
-
-func sameConfig(i int) Config {
+func config(i int) waf.Config {
 	s := wafrules.Defaults()
 	s.ParanoiaLevel = max(i, 1)
 	s.Rules = []string{`SecAction "id:99990,phase:1,pass,nolog,t:none,` +
@@ -86,7 +58,7 @@ func sameConfig(i int) Config {
 			`SecRule &ARGS "@gt 3" "id:1009,phase:2,pass,log,msg:'many',chain"`+"\n"+`SecRule ARGS "@rx [0-9]" "t:none,setvar:tx.digits=+1"`,
 		)
 	}
-	return Config{Settings: s, Limits: wafrules.Limits{RequestBody: 1 << 20, ResponseBody: 1 << 20}, Detect: true}
+	return waf.Config{Settings: s, Limits: wafrules.Limits{RequestBody: 1 << 20, ResponseBody: 1 << 20}, Detect: true}
 }
 
 type message struct {
@@ -128,13 +100,13 @@ func parseMessage(raw []byte) (message, bool) {
 
 // outcome is all that a transaction can be asked for.
 type outcome struct {
-	Denial          *Denial
+	Denial          *waf.Denial
 	Score, OutScore int
 	Matched         bool
 	Matches         []string // sorted: the engine visits arguments in random order
 }
 
-func run(e *Engine, m message) (outcome, error) {
+func run(e *waf.Engine, m message) (outcome, error) {
 	t := e.Begin("x")
 	defer t.Close()
 	t.RequestHeaders(&m.head)
@@ -146,27 +118,13 @@ func run(e *Engine, m message) (outcome, error) {
 		return outcome{}, err
 	}
 	t.Logging()
-	o := outcome{Denial: t.Denial(), Score: t.Score(), OutScore: t.OutScore(), Matched: t.Matched()}
-	for _, r := range t.tx.MatchedRules() {
-		o.Matches = append(o.Matches, describe(r)...)
-	}
+	o := outcome{Denial: t.Denial(), Score: t.Score(), OutScore: t.OutScore(), Matched: t.Matched(), Matches: t.Hits()}
 	slices.Sort(o.Matches)
 	return o, nil
 }
 
-func describe(r types.MatchedRule) (out []string) {
-	id := r.Rule().ID()
-	if id > skipRuleID && id <= skipRuleID+2 {
-		return nil
-	}
-	for _, d := range r.MatchedDatas() {
-		out = append(out, fmt.Sprintf("%d %d %s %q %q", id, d.ChainLevel(), d.Variable().Name(), d.Key(), d.Value()))
-	}
-	return out
-}
-
 // compareAll runs messages on both engines, eight at a time.
-func compareAll(t *testing.T, slow, fast *Engine, messages []message) (attacks int) {
+func compareAll(t *testing.T, slow, fast *waf.Engine, messages []message) (attacks int) {
 	t.Helper()
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -183,7 +141,7 @@ func compareAll(t *testing.T, slow, fast *Engine, messages []message) (attacks i
 					t.Error(err)
 					return
 				}
-				if diff := cmp.Diff(want, got); diff != "" {
+				if diff := cmp.Diff(want, got); diff != "" && !stockToo(slow, messages[i], got) {
 					t.Errorf("%s: stock (-), fast (+)\n%s", messages[i].id, diff)
 				}
 				mu.Lock()
@@ -196,6 +154,17 @@ func compareAll(t *testing.T, slow, fast *Engine, messages []message) (attacks i
 	}
 	wg.Wait()
 	return attacks
+}
+
+// stockToo says that the stock engine comes to this outcome as well: it visits
+// the parts of a message in random order, and a few rules number what they find.
+func stockToo(slow *waf.Engine, m message, got outcome) bool {
+	for range 200 {
+		if want, err := run(slow, m); err == nil && cmp.Equal(want, got) {
+			return true
+		}
+	}
+	return false
 }
 
 // TestFastIsTheSame: on the rule set's own tests, at every paranoia level, cold
@@ -215,8 +184,8 @@ func TestFastIsTheSame(t *testing.T) {
 			messages = append(messages, all[n])
 		}
 		t.Run(fmt.Sprintf("%d", i), func(t *testing.T) {
-			c := NewCompiler()
-			fast, err := c.Compile(sameConfig(i))
+			c := waf.NewCompiler()
+			fast, err := c.Compile(config(i))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -224,7 +193,6 @@ func TestFastIsTheSame(t *testing.T) {
 			if fast.Slow() != nil {
 				t.Fatal(fast.Slow())
 			}
-			fast.closing, fast.logging = true, true
 			attacks := compareAll(t, slow, fast, messages)
 			compareAll(t, slow, fast, messages[:len(messages)/4]) // warm
 			s := c.Stats()

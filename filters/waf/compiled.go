@@ -18,11 +18,12 @@ type compiledRule struct {
 	phase           int
 	raw             []string // of all links
 	tags            []string
+	mark            string // of a SecMarker
 	targets         []compiledTarget
 	operator        plugintypes.Operator // nil: an action, matches always
 	function, data  string
 	negated         bool
-	capture         bool
+	capture, logs   bool
 	multi           bool
 	transformations []plugintypes.Transformation
 	prefixes        []int // the engine's number for the transformations up to each
@@ -60,8 +61,8 @@ func compiledRules(tx types.Transaction) (rules []compiledRule, err error) {
 func readRule(v reflect.Value) compiledRule {
 	meta := v.Addr().Interface().(types.RuleMetadata)
 	r := compiledRule{
-		id: meta.ID(), phase: int(meta.Phase()), tags: meta.Tags(), raw: []string{meta.Raw()},
-		capture: v.FieldByName("Capture").Bool(), multi: v.FieldByName("MultiMatch").Bool(),
+		id: meta.ID(), phase: int(meta.Phase()), tags: meta.Tags(), mark: meta.SecMark(), raw: []string{meta.Raw()},
+		capture: v.FieldByName("Capture").Bool(), logs: v.FieldByName("Log").Bool(), multi: v.FieldByName("MultiMatch").Bool(),
 		prefixes: field[[]int](v, "transformationPrefixIDs"),
 	}
 	for next := v.FieldByName("Chain"); !next.IsNil(); next = next.Elem().FieldByName("Chain") {

@@ -110,7 +110,7 @@ func (t *Transaction) Hits() []string {
 	var out []string
 	for _, m := range t.tx.MatchedRules() {
 		id := m.Rule().ID()
-		if id > skipRuleID && id <= skipRuleID+2 {
+		if id > skipRuleID && id <= skipRuleID+skipPhases {
 			continue
 		}
 		for _, d := range m.MatchedDatas() {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/corazawaf/coraza/v3/experimental/plugins"
@@ -40,10 +41,10 @@ func (f *fast) plan(e *Engine) error {
 	if err != nil {
 		return err
 	}
-	var actions [3]*skip
+	var actions [skipPhases + 1]*skip
 	for i := range rules {
 		for _, a := range rules[i].actions {
-			if s, ok := a.action.(*skip); ok && rules[i].id > skipRuleID && rules[i].id <= skipRuleID+2 {
+			if s, ok := a.action.(*skip); ok && rules[i].id > skipRuleID && rules[i].id <= skipRuleID+skipPhases {
 				actions[rules[i].id-skipRuleID] = s
 			}
 		}
@@ -55,9 +56,14 @@ func (f *fast) plan(e *Engine) error {
 		if action == nil {
 			continue
 		}
-		p := newSkipPlan(rules, phase, e.config.Settings.ParanoiaLevel, f.predicates)
+		settings := e.config.Settings
+		var dead map[int]bool
+		if !settings.Fast.NoLevels && !readsLastMatch(rules) {
+			dead = levelRules(rules, phase, settings.ParanoiaLevel)
+		}
+		p := newSkipPlan(rules, phase, settings.ParanoiaLevel, f.predicates, dead)
 		p.stats = &f.stats
-		if !e.config.Settings.Fast.NoMemory {
+		if !settings.Fast.NoMemory {
 			p.remember = f.verdicts
 		}
 		action.plan.Store(p)
@@ -72,6 +78,14 @@ func usesRuleVariable(r *compiledRule) bool {
 }
 
 var ruleVariable = regexp.MustCompile(`(?i)%\{rule\.|^\s*SecRule\s+\S*\bRULE\b`)
+
+// readsLastMatch finds rules that look at what another rule matched.
+func readsLastMatch(rules []compiledRule) bool {
+	return slices.ContainsFunc(rules, func(r compiledRule) bool {
+		return strings.Contains(strings.ToLower(r.data), "%{matched_var") ||
+			slices.ContainsFunc(r.targets, func(t compiledTarget) bool { return strings.HasPrefix(t.variable.Name(), "MATCHED_VAR") })
+	})
+}
 
 // Stats counts what being fast saved, over all engines of the compiler.
 type Stats struct {

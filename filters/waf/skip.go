@@ -25,6 +25,7 @@ type skip struct{ plan atomic.Pointer[skipPlan] }
 const (
 	skipName   = "gabionskip"
 	skipRuleID = 200_080 // + phase
+	skipPhases = 4
 )
 
 func newSkip() plugintypes.Action { return &skip{} }
@@ -43,8 +44,11 @@ func (s *skip) Evaluate(_ plugintypes.RuleMetadata, tx plugintypes.TransactionSt
 
 // skipDirectives put the action where every rule of the phase comes after it.
 func skipDirectives() string {
-	return fmt.Sprintf("SecAction \"id:%d,phase:1,pass,nolog,%s\"\nSecAction \"id:%d,phase:2,pass,nolog,%s\"\n",
-		skipRuleID+1, skipName, skipRuleID+2, skipName)
+	var b strings.Builder
+	for phase := 1; phase <= skipPhases; phase++ {
+		fmt.Fprintf(&b, "SecAction \"id:%d,phase:%d,pass,nolog,%s\"\n", skipRuleID+phase, phase, skipName)
+	}
+	return b.String()
 }
 
 // skipPlan is one phase of one engine: what to ask about which values, and which
@@ -71,8 +75,13 @@ type skipTarget struct {
 
 type skipSlot struct {
 	id   int
-	rule int32 // index into skipPlan.rules, -1: never skipped
+	rule int32 // index into skipPlan.rules, or one of the following
 }
+
+const (
+	neverSkipped  = -1
+	alwaysSkipped = -2
+)
 
 type skipStats struct{ values, known, asked, considered, skipped atomic.Uint64 }
 
@@ -179,7 +188,7 @@ func (p *skipPlan) remove(tx ruleRemover, keep []bool) {
 	from, to, skipped := 0, 0, 0
 	tx.RemoveRuleByIDRange(skipMark, skipMark)
 	for _, slot := range p.order {
-		if slot.rule >= 0 && !keep[slot.rule] {
+		if slot.rule == alwaysSkipped || slot.rule >= 0 && !keep[slot.rule] {
 			if from == 0 {
 				from = slot.id
 			}
@@ -221,7 +230,7 @@ func endSkip(tx any) {
 }
 
 // newSkipPlan finds what can be skipped in a phase.
-func newSkipPlan(rules []compiledRule, phase, paranoia int, table *predicates) *skipPlan {
+func newSkipPlan(rules []compiledRule, phase, paranoia int, table *predicates, dead map[int]bool) *skipPlan {
 	p := &skipPlan{}
 	guarded := guardedRules(rules)
 	index := map[string]int{}
@@ -232,8 +241,10 @@ func newSkipPlan(rules []compiledRule, phase, paranoia int, table *predicates) *
 		if r.phase != phase && r.phase != 0 || r.id == 0 {
 			continue
 		}
-		slot := skipSlot{id: r.id, rule: -1}
-		if r.phase == phase && !guarded[r.id] && r.level() <= paranoia && r.looksAtRequest() {
+		slot := skipSlot{id: r.id, rule: neverSkipped}
+		if dead[r.id] {
+			slot.rule = alwaysSkipped
+		} else if phase <= 2 && r.phase == phase && !guarded[r.id] && r.level() <= paranoia && r.looksAtRequest() {
 			if predicate, ok := table.add(r); ok {
 				slot.rule = int32(len(p.rules))
 				p.rules = append(p.rules, r.id)

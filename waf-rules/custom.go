@@ -18,7 +18,7 @@ func directiveAllowed(name string) bool {
 	switch name {
 	case "secrule", "secaction", "secmarker",
 		"secruleupdatetargetbyid", "secruleupdatetargetbytag", "secruleupdateactionbyid",
-		"secruleremovebyid", "secruleremovebytag", "secruleremovebymsg":
+		"secruleremovebyid", "secruleremovebytag":
 		return true
 	}
 	return false
@@ -140,8 +140,11 @@ func CheckCustom(snippet string) []Problem {
 
 func directiveRefusal(d directive) string {
 	name, _, _ := strings.Cut(d.text, " ")
-	if d.name == "include" {
+	switch d.name {
+	case "include":
 		return "Include is not allowed: write the rules here"
+	case "secruleremovebymsg": // the engine panics when any rule before it has no message
+		return "SecRuleRemoveByMsg is not allowed: name the rules with SecRuleRemoveById or SecRuleRemoveByTag"
 	}
 	return fmt.Sprintf("directive %q is not allowed: custom rules are SecRule, SecAction, SecMarker, SecRuleUpdate* and SecRuleRemove*", clip(name, 64))
 }

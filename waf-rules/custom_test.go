@@ -28,6 +28,7 @@ func TestCustomRefused(t *testing.T) {
 		{"remote rules", "SecRemoteRules k http://x", "1:1"},
 		{"ignore errors", "SecIgnoreRuleCompilationErrors On", "1:1"},
 		{"component", `SecComponentSignature "x"`, "1:1"},
+		{"remove by message", `SecRuleRemoveByMsg "x"`, "1:1"},
 		{"tab after name", "SecRule\tARGS \"@rx x\" \"id:1\"", "1:1"},
 		{"second line", op("@rx x") + "\n" + "SecDebugLog x", "2:1"},
 		{"inspectFile", op("@inspectFile /bin/sh"), "1:15"},

@@ -45,7 +45,6 @@ type linter struct {
 	context  Context
 	rules    map[int]Rule // of the profile, the base and the author
 	tags     map[string][]int
-	messages map[string]bool
 	known    map[string]bool // markers that exist
 	marks    []markUse       // custom markers and jumps
 	at       string
@@ -64,7 +63,7 @@ func newLinter(s Settings, c Context) (*linter, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &linter{settings: s, context: c, rules: map[int]Rule{}, tags: map[string][]int{}, messages: map[string]bool{}, known: map[string]bool{}}
+	l := &linter{settings: s, context: c, rules: map[int]Rule{}, tags: map[string][]int{}, known: map[string]bool{}}
 	for _, r := range catalogue {
 		l.add(r)
 	}
@@ -85,7 +84,6 @@ func newLinter(s Settings, c Context) (*linter, error) {
 
 func (l *linter) add(r Rule) {
 	l.rules[r.ID] = r
-	l.messages[r.Message] = true
 	for _, tag := range r.Tags {
 		l.tags[tag] = append(l.tags[tag], r.ID)
 	}

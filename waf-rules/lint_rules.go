@@ -27,10 +27,6 @@ func (l *linter) snippet(text string) {
 			l.byID(d)
 		case "secruleremovebytag", "secruleupdatetargetbytag":
 			l.byTag(d)
-		case "secruleremovebymsg":
-			if msg, _ := unquote(d.text[d.args:], 0); !l.messages[msg] {
-				l.idle("", d.line, 1, "no rule has the message %q", clip(msg, 64))
-			}
 		}
 	}
 }

@@ -15,6 +15,8 @@ func newDiff(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "diff -f FILE",
 		Short: "Show what applying would change, in resources and in Envoy",
+		Long: `Show what applying would change: the text of the resources, the resources of Envoy
+that follow from it, and the problems it would make. Nothing is written.`,
 		Example: `  gabion diff -f policy.yaml
   gabion diff -f policies/ -o json`,
 		Args: args(cobra.NoArgs),

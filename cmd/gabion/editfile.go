@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
+	"github.com/gabion-io/gabion/internal/atomicfile"
 )
 
 // editFile puts text in place of one resource's document in a file, or takes the
@@ -85,24 +85,11 @@ func documentPieces(whole []byte) []piece {
 	return pieces
 }
 
-// rewriteFile writes beside the file and renames over it, with its mode.
+// rewriteFile replaces the file and keeps its mode.
 func rewriteFile(file string, text []byte) error {
 	info, err := os.Stat(file)
 	if err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(file), ".gabion-*")
-	if err != nil {
-		return fmt.Errorf("edit %s: %w", file, err)
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(text)
-	err = errors.Join(err, tmp.Chmod(info.Mode().Perm()), tmp.Sync(), tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), file)
-	}
-	if err != nil {
-		return fmt.Errorf("edit %s: %w", file, err)
-	}
-	return nil
+	return atomicfile.Write(file, text, info.Mode().Perm())
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -37,12 +38,20 @@ func withHint(err error, format string, args ...any) error {
 	return hintedError{err, fmt.Sprintf(format, args...)}
 }
 
-// args turns cobra's complaints about positional arguments into usage errors.
+// args turns a wrong number of words into a usage error that says what is wanted.
 func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(c *cobra.Command, given []string) error {
-		if err := check(c, given); err != nil {
-			return usageOf(c, err)
+		if check(c, given) == nil {
+			return nil
 		}
-		return nil
+		_, wants, _ := strings.Cut(strings.TrimSuffix(c.Use, " [flags]"), " ")
+		if wants == "" {
+			return usageOf(c, fmt.Errorf("%q takes no words after it, and got %q", c.CommandPath(), given))
+		}
+		got := "nothing"
+		if len(given) > 0 {
+			got = fmt.Sprintf("%q", given)
+		}
+		return usageOf(c, fmt.Errorf("%q wants %s, and got %s", c.CommandPath(), wants, got))
 	}
 }

@@ -44,7 +44,7 @@ func runFilter(ctx context.Context, a *app, o filterOptions) error {
 		XDS:    firstOf(o.xds, l.adsSocket()),
 		State:  l.filterState(),
 		Node:   firstOf(o.node, "filter-"+hostname()),
-		Log:    slog.New(slog.NewTextHandler(a.err, nil)),
+		Log:    newLog(a.err, logLevel(a.env, slog.LevelInfo)),
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
+	"github.com/gabion-io/gabion/internal/spelling"
 )
 
 // resolveKind accepts a kind in any case, its plural and its short forms.
@@ -42,33 +43,12 @@ func nearestKind(word string) (near string) {
 	best := max(2, len(word)/3) + 1
 	for _, k := range v1alpha1.Kinds() {
 		for _, w := range kindWords(k) {
-			if d := distance(word, strings.ToLower(w)); d < best && len(w) > 2 {
+			if d := spelling.Distance(word, strings.ToLower(w)); d < best && len(w) > 2 {
 				best, near = d, k.Kind
 			}
 		}
 	}
 	return near
-}
-
-// distance is Levenshtein's: letters to add, drop or change.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // named is a resource named on the command line.
@@ -86,13 +66,6 @@ func (n named) path(more ...string) string {
 	}
 	parts := append([]string{"/api/v1/resources", n.info.Kind, ns, url.PathEscape(n.name)}, more...)
 	return strings.Join(parts, "/")
-}
-
-func (n named) String() string {
-	if n.info.Cluster {
-		return n.info.Kind + " " + n.name
-	}
-	return n.info.Kind + " " + n.namespace + "/" + n.name
 }
 
 // resolveName reads KIND NAME, where NAME may carry its namespace.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gabion-io/gabion/controlplane/ir"
 	"github.com/gabion-io/gabion/controlplane/reconcile"
+	"github.com/gabion-io/gabion/internal/atomicfile"
 	"github.com/gabion-io/gabion/internal/supervise"
 )
 
@@ -34,7 +35,7 @@ func writeProxyLimits(l layout, log *slog.Logger) func(*reconcile.State) {
 		}
 		b, err := json.Marshal(proxyLimits{now.MaxConnections, now.MemoryLimit})
 		if err == nil {
-			err = replaceFile(l.proxyLimits(), b)
+			err = atomicfile.Write(l.proxyLimits(), b, 0o600)
 		}
 		if err != nil {
 			log.Error("the proxy's limits were not passed on", "error", err)
@@ -78,7 +79,7 @@ func followMemory(ctx context.Context, g *supervise.Group, l layout, log *slog.L
 		if text == last {
 			continue
 		}
-		if err := replaceFile(l.memoryPressure(), []byte(text)); err != nil {
+		if err := atomicfile.Write(l.memoryPressure(), []byte(text), 0o600); err != nil {
 			log.Error("Envoy was not told of its memory", "error", err)
 			continue
 		}

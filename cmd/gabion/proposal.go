@@ -21,7 +21,8 @@ import (
 func newProposal(a *app) *cobra.Command {
 	return group("proposal", "Review proposals: list, show, rehearse, accept, reject",
 		`A proposal is a candidate resource with its evidence. It enforces nothing until a
-person accepts it, which writes the resource.`,
+person accepts it, which writes the resource. A proposal is named by its id, the
+beginning of it, or latest.`,
 		newProposalList(a), newProposalShow(a), newProposalSuggest(a), newProposalRehearse(a), newProposalAccept(a), newProposalReject(a))
 }
 
@@ -112,11 +113,14 @@ func newProposalShow(a *app) *cobra.Command {
 	return a.outputs(a.remote(c), "table", "yaml", "json")
 }
 
-// findProposal accepts an unambiguous beginning of an id.
+// findProposal accepts an id, an unambiguous beginning of one, or latest.
 func findProposal(ctx context.Context, cl *client, prefix string) (p proposal.Proposal, err error) {
 	var list server.ProposalList
 	if err := cl.call(ctx, request{method: http.MethodGet, path: "/api/v1/proposals"}, &list); err != nil {
 		return p, err
+	}
+	if prefix == latest && len(list.Items) > 0 { // newest first
+		return list.Items[0], nil
 	}
 	var found []proposal.Proposal
 	for _, p := range list.Items {

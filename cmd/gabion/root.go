@@ -28,6 +28,7 @@ type app struct {
 	out, err io.Writer
 	env      func(string) string
 	now      func() time.Time
+	self     string // how to call gabion again
 
 	server    string // --server
 	tokenFile string // --token-file
@@ -37,7 +38,7 @@ type app struct {
 
 // execute runs one command line and returns the exit code.
 func execute(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
-	a := &app{in: in, out: out, err: errOut, env: os.Getenv, now: time.Now}
+	a := &app{in: in, out: out, err: errOut, env: os.Getenv, now: time.Now, self: called(os.Args[0])}
 	root := newRoot(a)
 	root.SetArgs(args)
 	c, err := root.ExecuteContextC(ctx)
@@ -45,6 +46,15 @@ func execute(ctx context.Context, args []string, in io.Reader, out, errOut io.Wr
 		err = usageOf(c, err)
 	}
 	return a.exit(err)
+}
+
+// called is how a person calls gabion again: as this time, when it was not
+// found by the PATH.
+func called(arg0 string) string {
+	if strings.ContainsRune(arg0, filepath.Separator) {
+		return arg0
+	}
+	return "gabion"
 }
 
 // exit reports an error once, with what to do next, and chooses the exit code.

@@ -28,6 +28,7 @@ import (
 	"github.com/gabion-io/gabion/controlplane/xds"
 	"github.com/gabion-io/gabion/filters"
 	"github.com/gabion-io/gabion/filters/chain"
+	"github.com/gabion-io/gabion/internal/atomicfile"
 	"github.com/gabion-io/gabion/internal/recording"
 	"github.com/gabion-io/gabion/internal/unixsocket"
 )
@@ -61,7 +62,7 @@ func newServe(a *app) *cobra.Command {
 // runServe is the composition root of the control plane, in the order of the
 // flow of data: state, resources, proxies, telemetry, proposals, REST.
 func runServe(ctx context.Context, a *app, o serveOptions) error {
-	log := slog.New(slog.NewTextHandler(a.err, nil))
+	log := newLog(a.err, logLevel(a.env, slog.LevelInfo))
 	l, err := openLayout(stateDir(a.state, a.env))
 	if err != nil {
 		return err
@@ -98,7 +99,7 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 
 	// Proxies: what they are served, and what they refuse.
 	var loop *reconcile.Loop
-	discovery := ads.NewServer(ads.Options{Log: log, Metrics: registry, OnNack: func(ads.Nack) { loop.Nudge() }})
+	discovery := ads.NewServer(ads.Options{Log: log, Metrics: registry, OnNack: func(ads.Nack) { loop.Nudge() }, OnMend: func() { loop.Nudge() }})
 	loop = reconcile.New(reconcile.Options{
 		Sources: sources,
 		Compile: compile.Options{
@@ -171,7 +172,7 @@ func ensureAdminToken(ctx context.Context, st *store.Store, l layout) error {
 	if err != nil {
 		return fmt.Errorf("make the admin token: %w", err)
 	}
-	return replaceFile(l.adminToken(), []byte(secret+"\n"))
+	return atomicfile.Write(l.adminToken(), []byte(secret+"\n"), 0o600)
 }
 
 func openSources(ctx context.Context, o serveOptions, st *store.Store, log *slog.Logger) ([]reconcile.Source, error) {
@@ -218,7 +219,7 @@ func serveREST(ctx context.Context, addr string, l layout, h http.Handler, log *
 	if err != nil {
 		return withHint(fmt.Errorf("listen on %s: %w", addr, err), "choose another address with --admin ADDRESS:PORT")
 	}
-	if err := replaceFile(l.serverURL(), []byte("http://"+ln.Addr().String()+"\n")); err != nil {
+	if err := atomicfile.Write(l.serverURL(), []byte("http://"+ln.Addr().String()+"\n"), 0o600); err != nil {
 		return err
 	}
 	srv := server.NewHTTPServer(h, log)

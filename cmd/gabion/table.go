@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"golang.org/x/term"
-	"sigs.k8s.io/yaml"
 )
 
 // table writes rows in columns. Cells come from manifests and from traffic, so
@@ -125,21 +124,12 @@ func plural[N int | uint64](n N, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
-// writeJSON prints v indented; writeYAML the same as YAML.
+// writeJSON prints v indented.
 func writeJSON(out io.Writer, v any) error {
 	e := json.NewEncoder(out)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
 	return e.Encode(v)
-}
-
-func writeYAML(out io.Writer, v any) error {
-	b, err := yaml.Marshal(v)
-	if err != nil {
-		return err
-	}
-	_, err = out.Write(b)
-	return err
 }
 
 // Colours, never the only signal: the word they colour says the same.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/gabion-io/gabion/controlplane/source/flags"
 	"github.com/gabion-io/gabion/controlplane/xds"
+	"github.com/gabion-io/gabion/internal/atomicfile"
 	"github.com/gabion-io/gabion/internal/demo"
 	"github.com/gabion-io/gabion/internal/envoybin"
 	"github.com/gabion-io/gabion/internal/supervise"
@@ -29,7 +30,7 @@ type upOptions struct {
 	tlsCert, tlsKey                           string
 	files, hosts                              []string
 	concurrency                               int
-	print                                     bool
+	print, verbose                            bool
 }
 
 func newUp(a *app) *cobra.Command {
@@ -63,6 +64,7 @@ Envoy and ends every process.`,
 	f.StringVar(&o.tlsCert, "tls-cert", "", "PEM certificate: listen with TLS")
 	f.StringVar(&o.tlsKey, "tls-key", "", "PEM key of --tls-cert")
 	f.StringVar(&o.envoy, "envoy", "", "Envoy binary, 1.40.x (default: found)")
+	f.BoolVar(&o.verbose, "verbose", false, "log every change of state, not only what somebody should look at ($GABION_LOG: debug, info, warn, error)")
 	f.BoolVar(&o.print, "print", false, "print the resources these flags stand for, and exit")
 	return c
 }
@@ -99,7 +101,12 @@ func runUp(ctx context.Context, a *app, o upOptions) error {
 	if err := o.portsFree(); err != nil {
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(a.err, nil))
+	// A terminal is for what somebody should look at; the banner says the rest.
+	level := logLevel(a.env, slog.LevelWarn)
+	if o.verbose {
+		level = min(level, slog.LevelInfo)
+	}
+	log := newLog(a.err, level)
 
 	// The application behind Envoy, when none is given.
 	upstream, stopDemo, err := startUpstream(ctx, o, log)
@@ -115,7 +122,7 @@ func runUp(ctx context.Context, a *app, o upOptions) error {
 
 	group := supervise.NewGroup(supervise.Options{Log: log, Output: a.err})
 	defer stopGroup(group, a.err)
-	if err := startStages(ctx, group, o, l, envoy.Path, moduleDir); err != nil {
+	if err := startStages(ctx, group, o, l, envoy.Path, moduleDir, level); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -123,7 +130,7 @@ func runUp(ctx context.Context, a *app, o upOptions) error {
 	}
 	go followMemory(ctx, group, l, log)
 	go o.followCertificate(ctx, l, upstream, log)
-	events := "gabion waf events"
+	events := a.self + " waf events"
 	if l.dir != stateDir("", a.env) { // the other commands would look elsewhere
 		events += " --state " + l.dir
 	}
@@ -139,7 +146,7 @@ func runUp(ctx context.Context, a *app, o upOptions) error {
 
 // startStages starts the children in the order of the flow of configuration;
 // they are stopped in reverse.
-func startStages(ctx context.Context, g *supervise.Group, o upOptions, l layout, envoyPath, moduleDir string) error {
+func startStages(ctx context.Context, g *supervise.Group, o upOptions, l layout, envoyPath, moduleDir string, level slog.Level) error {
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find the gabion executable: %w", err)
@@ -157,7 +164,7 @@ func startStages(ctx context.Context, g *supervise.Group, o upOptions, l layout,
 		serve = append(serve, "--admin-host", h)
 	}
 	err = g.Start(ctx, supervise.Spec{
-		Name: "serve", Command: self, Args: serve,
+		Name: "serve", Command: self, Args: serve, Env: []string{"GABION_LOG=" + level.String()},
 		Ready: readyURL("http://" + o.admin + "/readyz"), ReadyWithin: 60 * time.Second,
 	})
 	if err != nil {
@@ -165,7 +172,7 @@ func startStages(ctx context.Context, g *supervise.Group, o upOptions, l layout,
 	}
 	if o.transport == string(xds.ExtProc) {
 		err := g.Start(ctx, supervise.Spec{
-			Name: "filter", Command: self, Args: []string{"filter", "--state", l.dir},
+			Name: "filter", Command: self, Args: []string{"filter", "--state", l.dir}, Env: []string{"GABION_LOG=" + level.String()},
 			Ready: readySocket(l.filterSocket()),
 		})
 		if err != nil {
@@ -251,10 +258,10 @@ func writeUpFiles(l layout, o upOptions, upstream string) error {
 	if err != nil {
 		return err
 	}
-	if err := replaceFile(l.flagResources(), text); err != nil {
+	if err := atomicfile.Write(l.flagResources(), text, 0o600); err != nil {
 		return err
 	}
-	return replaceFile(l.memoryPressure(), []byte("0"))
+	return atomicfile.Write(l.memoryPressure(), []byte("0"), 0o600)
 }
 
 // writeBootstrap writes what Envoy must know before it can ask. The control
@@ -272,7 +279,7 @@ func writeBootstrap(l layout) error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(l.bootstrap(), bootstrap)
+	return atomicfile.Write(l.bootstrap(), bootstrap, 0o600)
 }
 
 // followCertificate rewrites the flags' resources when the certificate files
@@ -293,7 +300,7 @@ func (o upOptions) followCertificate(ctx context.Context, l layout, upstream str
 		if err != nil || bytes.Equal(text, last) {
 			continue
 		}
-		if err := replaceFile(l.flagResources(), text); err != nil {
+		if err := atomicfile.Write(l.flagResources(), text, 0o600); err != nil {
 			log.Error("the renewed certificate could not be taken over", "error", err)
 			continue
 		}
@@ -308,24 +315,6 @@ func hostname() string {
 		return "localhost"
 	}
 	return host
-}
-
-// replaceFile writes a file whole or not at all.
-func replaceFile(path string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path))
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	_, err = f.Write(content)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return nil
 }
 
 func (o upOptions) check() error {

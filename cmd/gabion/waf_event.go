@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -9,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gabion-io/gabion/controlplane/server"
 	"github.com/gabion-io/gabion/controlplane/store"
 	"github.com/gabion-io/gabion/filters"
 )
@@ -17,8 +20,10 @@ func newEvent(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "event ID",
 		Short: "Show the evidence of one event, and what to do about it",
-		Long:  "Show the evidence of one event. The beginning of its id is enough when no other begins so.",
+		Long: `Show the evidence of one event. The beginning of its id is enough when no other
+begins so; latest is the newest.`,
 		Example: `  gabion waf event 01JB3XQK
+  gabion waf event latest
   gabion waf event 01JB3XQK5ZT0 -o json`,
 		Args: args(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, given []string) error {
@@ -26,8 +31,8 @@ func newEvent(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var e store.StoredEvent
-			if err := cl.call(c.Context(), request{method: http.MethodGet, path: "/api/v1/events/" + url.PathEscape(given[0])}, &e); err != nil {
+			e, err := findEvent(c.Context(), cl, given[0])
+			if err != nil {
 				return err
 			}
 			if a.output == "json" {
@@ -38,6 +43,34 @@ func newEvent(a *app) *cobra.Command {
 		},
 	}
 	return a.outputs(a.remote(c), "table", "json")
+}
+
+// latest stands for the newest event or proposal where an id is asked for.
+const latest = "latest"
+
+// findEvent accepts an id, an unambiguous beginning of one, or latest.
+func findEvent(ctx context.Context, cl *client, id string) (e store.StoredEvent, err error) {
+	const list = "'gabion waf events' lists them"
+	if id == latest {
+		var page server.EventList
+		r := request{method: http.MethodGet, path: "/api/v1/events", query: url.Values{"limit": {"1"}}}
+		if err := cl.call(ctx, r, &page); err != nil {
+			return e, err
+		}
+		if len(page.Items) == 0 {
+			return e, withHint(errors.New("there are no events yet"), "'gabion status' says which proxies report")
+		}
+		return page.Items[0], nil
+	}
+	if len(id) < 4 { // what the control plane accepts
+		return e, withHint(usageError{fmt.Errorf("event %q: give at least 4 characters of its id", id)}, list)
+	}
+	err = cl.call(ctx, request{method: http.MethodGet, path: "/api/v1/events/" + url.PathEscape(id)}, &e)
+	var refused *remoteError
+	if errors.As(err, &refused) && refused.status == http.StatusNotFound {
+		err = withHint(err, list)
+	}
+	return e, err
 }
 
 // showEvent is a card: what happened, why, what block mode would do, what next.

@@ -17,8 +17,9 @@ func newExclude(a *app) *cobra.Command {
 		Long: `Make a proposal from events: the narrowest exclusion that would have let them
 pass, with its evidence: which other events it would let pass as well, and which
 attacks of the regression suite it would open. Nothing changes until the proposal
-is accepted.`,
+is accepted. An event is named by its id, the beginning of it, or latest.`,
 		Example: `  gabion waf exclude 01JB3XQK
+  gabion waf exclude latest
   gabion waf exclude 01JB3XQK 01JB3XQM --dry-run
   gabion waf exclude 01JB3XQK --full          # try every attack of the suite`,
 		Args: args(cobra.MinimumNArgs(1)),
@@ -27,7 +28,13 @@ is accepted.`,
 			if err != nil {
 				return err
 			}
-			req.Events = given
+			for _, id := range given {
+				e, err := findEvent(c.Context(), cl, id)
+				if err != nil {
+					return err
+				}
+				req.Events = append(req.Events, e.ID)
+			}
 			var p proposal.Proposal
 			if err := cl.call(c.Context(), request{method: http.MethodPost, path: "/api/v1/proposals", body: req}, &p); err != nil {
 				return err

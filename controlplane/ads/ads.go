@@ -33,7 +33,7 @@ type Options struct {
 	Now    func() time.Time
 	Linger time.Duration // how long a removed resource is still served (make before break); 0: 60 s; < 0: not at all
 	OnNack func(Nack)    // called, on no lock, for every refusal; must not block
-	OnAck  func(node, typeURL, version string)
+	OnMend func()        // called, on no lock, when a proxy accepts what mends a refusal; must not block
 	// Metrics is where the server's figures are registered; nil: nowhere.
 	Metrics prometheus.Registerer
 }

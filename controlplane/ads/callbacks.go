@@ -73,7 +73,7 @@ func (c callbacks) OnStreamDeltaResponse(id int64, _ *discovery.DeltaDiscoveryRe
 // answered passes an answer on and, for a refusal, finds who caused it.
 func (c callbacks) answered(a answer) {
 	l := c.ledger
-	refusal, accepted := l.answered(a)
+	refusal, mended := l.answered(a)
 	switch {
 	case refusal != nil:
 		refusal.Causes = xds.Blame(c.board.current(), refusal.TypeURL, refusal.Resources, refusal.Message)
@@ -83,8 +83,8 @@ func (c callbacks) answered(a answer) {
 		if l.onNack != nil {
 			l.onNack(*refusal)
 		}
-	case accepted != nil && l.onAck != nil:
-		l.onAck(accepted.node, a.typeURL, accepted.version)
+	case mended && l.onMend != nil:
+		l.onMend()
 	}
 }
 

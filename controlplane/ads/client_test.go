@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -184,7 +185,8 @@ func TestDeltaReconnectNeedsNoPush(t *testing.T) {
 
 func TestRefusedIsNotSentAgain(t *testing.T) {
 	t.Parallel()
-	p := startPlane(t, filepath.Join(tempDir(t), "ads.sock"), ads.Options{Linger: -1})
+	var ended atomic.Int32
+	p := startPlane(t, filepath.Join(tempDir(t), "ads.sock"), ads.Options{Linger: -1, OnMend: func() { ended.Add(1) }})
 	p.SetSnapshot(snapshotOf(t, &ir.IR{Clusters: []ir.Cluster{cluster("a", 1), cluster("b", 2)}}))
 	c := connectDelta(t, p.socket, "n", "edge")
 	c.send(&discovery.DeltaDiscoveryRequest{TypeUrl: xds.ClusterType})
@@ -218,7 +220,7 @@ func TestRefusedIsNotSentAgain(t *testing.T) {
 		}
 		return nil
 	})
-	if len(p.Nacks()) != 1 {
+	if len(p.Nacks()) != 1 || ended.Load() != 0 {
 		t.Error("accepting another cluster ended the refusal")
 	}
 	mended := cluster("b", 2)
@@ -233,6 +235,12 @@ func TestRefusedIsNotSentAgain(t *testing.T) {
 			return nil
 		})
 	}
+	eventually(t, "the end is told", func() error {
+		if n := ended.Load(); n != 1 {
+			return fmt.Errorf("%d times", n)
+		}
+		return nil
+	})
 }
 
 func acked(p *plane, typeURL string) string {

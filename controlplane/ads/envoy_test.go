@@ -23,6 +23,7 @@ import (
 	"github.com/gabion-io/gabion/controlplane/ads"
 	"github.com/gabion-io/gabion/controlplane/ir"
 	"github.com/gabion-io/gabion/controlplane/xds"
+	"github.com/gabion-io/gabion/internal/envoybin/envoybintest"
 )
 
 // One test against the real Envoy:
@@ -41,33 +42,6 @@ func eventually(t testing.TB, what string, check func() error) {
 		}
 	}
 	t.Fatalf("waited in vain until %s: %v", what, last)
-}
-
-// envoyBinary finds Envoy: GABION_ENVOY, .tools/envoy/envoy up the tree, PATH.
-func envoyBinary(t testing.TB) string {
-	t.Helper()
-	if path := os.Getenv("GABION_ENVOY"); path != "" {
-		return path
-	}
-	dir, err := os.Getwd()
-	for err == nil {
-		path := filepath.Join(dir, ".tools", "envoy", "envoy")
-		if _, err := os.Stat(path); err == nil {
-			return path
-		}
-		if filepath.Dir(dir) == dir {
-			break
-		}
-		dir = filepath.Dir(dir)
-	}
-	if path, err := exec.LookPath("envoy"); err == nil {
-		return path
-	}
-	if os.Getenv("GABION_REQUIRE") != "" {
-		t.Fatal("no Envoy: set GABION_ENVOY or run `make setup`")
-	}
-	t.Skip("no Envoy: set GABION_ENVOY, or put it at .tools/envoy/envoy or on the PATH")
-	return ""
 }
 
 // plane is a control plane that can be stopped and started.
@@ -139,7 +113,7 @@ func (l *logBuffer) String() string {
 
 func startEnvoy(t testing.TB, dir string, o xds.BootstrapOptions) *envoy {
 	t.Helper()
-	binary := envoyBinary(t)
+	binary := envoybintest.Need(t)
 	if o.NodeID == "" {
 		o.NodeID = "proxy-1"
 	}
@@ -272,7 +246,7 @@ type world struct {
 
 func newWorld(t testing.TB, mutate ...func(*xds.BootstrapOptions)) *world {
 	t.Helper()
-	envoyBinary(t)
+	envoybintest.Need(t)
 	dir := tempDir(t)
 	w := &world{t: t, dir: dir}
 	w.plane = startPlane(t, filepath.Join(dir, "ads.sock"), ads.Options{Linger: 2 * time.Second})
@@ -311,32 +285,34 @@ func (w *world) serve(in *ir.IR) *xds.Snapshot {
 func (w *world) settled() {
 	w.t.Helper()
 	eventually(w.t, "the proxy has accepted the snapshot", func() error {
-		for _, p := range w.plane.Status() {
-			for _, typ := range p.Types {
-				if typ.Error != "" {
-					w.t.Fatalf("refused %s: %s", typ.TypeURL, typ.Error)
-				}
-			}
-			if !slices.ContainsFunc(p.Types, func(s ads.TypeStatus) bool { return s.TypeURL == xds.ListenerType }) {
-				return errors.New("no listeners asked for yet")
-			}
-			for _, typ := range p.Types {
-				if typ.Want == "" || typ.Want != typ.Acked {
-					return fmt.Errorf("%s is at %q, want %q", typ.TypeURL, typ.Acked, typ.Want)
-				}
-			}
-			if ready, err := w.envoy.ask("/ready"); err != nil || !strings.Contains(ready, "LIVE") {
-				return fmt.Errorf("not live: %q, %v", ready, err)
-			}
-			warming, err := w.envoy.stat("listener_manager.total_listeners_warming")
-			if err != nil || warming > 0 {
-				return fmt.Errorf("%d listeners warming (%v)", warming, err)
-			}
-			if n, err := w.envoy.stat("cluster_manager.warming_clusters"); err != nil || n > 0 {
-				return fmt.Errorf("%d clusters warming (%v)", n, err)
-			}
-			return nil
+		proxies := w.plane.Status()
+		if len(proxies) == 0 {
+			return errors.New("no proxy yet")
 		}
-		return errors.New("no proxy yet")
+		p := proxies[0]
+		for _, typ := range p.Types {
+			if typ.Error != "" {
+				w.t.Fatalf("refused %s: %s", typ.TypeURL, typ.Error)
+			}
+		}
+		if !slices.ContainsFunc(p.Types, func(s ads.TypeStatus) bool { return s.TypeURL == xds.ListenerType }) {
+			return errors.New("no listeners asked for yet")
+		}
+		for _, typ := range p.Types {
+			if typ.Want == "" || typ.Want != typ.Acked {
+				return fmt.Errorf("%s is at %q, want %q", typ.TypeURL, typ.Acked, typ.Want)
+			}
+		}
+		if ready, err := w.envoy.ask("/ready"); err != nil || !strings.Contains(ready, "LIVE") {
+			return fmt.Errorf("not live: %q, %v", ready, err)
+		}
+		warming, err := w.envoy.stat("listener_manager.total_listeners_warming")
+		if err != nil || warming > 0 {
+			return fmt.Errorf("%d listeners warming (%v)", warming, err)
+		}
+		if n, err := w.envoy.stat("cluster_manager.warming_clusters"); err != nil || n > 0 {
+			return fmt.Errorf("%d clusters warming (%v)", n, err)
+		}
+		return nil
 	})
 }

@@ -2,7 +2,6 @@ package ads_test
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -21,13 +20,11 @@ func TestEnvoyAcceptsGoldens(t *testing.T) {
 	w := newWorld(t, func(o *xds.BootstrapOptions) {
 		o.ALSSocket = filepath.Join(filepath.Dir(o.ADSSocket), "als.sock")
 	})
-	_, err = os.Stat(filepath.Join(moduleDir(), "libgabion.so"))
-	hasModule := err == nil
 	for _, c := range cases {
 		t.Run(c.Name, func(t *testing.T) {
 			w.t = t
-			if c.Options.Transport == xds.Module && !hasModule {
-				t.Skip("no bin/libgabion.so: run `make build`")
+			if c.Options.Transport == xds.Module {
+				needModule(t)
 			}
 			for i := range c.In.Listeners {
 				l := &c.In.Listeners[i]

@@ -17,7 +17,7 @@ type ledger struct {
 	log    *slog.Logger
 	now    func() time.Time
 	onNack func(Nack)
-	onAck  func(node, typeURL, version string)
+	onMend func()
 	count  *metrics
 
 	mu      sync.Mutex
@@ -67,7 +67,6 @@ type sent struct {
 	version string
 	names   []string // resources in it, changed or removed
 	at      time.Time
-	node    string
 }
 
 // maxPending bounds unanswered responses per node and type; a well-behaved
@@ -76,7 +75,7 @@ const maxPending = 16
 
 func newLedger(o Options) *ledger {
 	return &ledger{
-		log: o.Log, now: o.Now, onNack: o.OnNack, onAck: o.OnAck, count: newMetrics(o.Metrics),
+		log: o.Log, now: o.Now, onNack: o.OnNack, onMend: o.OnMend, count: newMetrics(o.Metrics),
 		streams: map[streamKey]*stream{}, nodes: map[nodeKey]*nodeRecord{},
 	}
 }
@@ -135,8 +134,8 @@ func (l *ledger) introduce(key streamKey, n *core.Node) *nodeRecord {
 	return r
 }
 
-// forget drops nodes that are gone for long, and the longest gone when there are
-// too many.
+// forget drops nodes that are gone for long, and any that are gone while there
+// are too many.
 func (l *ledger) forget(now time.Time) {
 	for key, n := range l.nodes {
 		if n.streams == 0 && (now.Sub(n.since) > forgetAfter || len(l.nodes) >= maxNodes) {
@@ -196,19 +195,20 @@ type answer struct {
 	refused bool
 }
 
-// answered matches an answer with its response. It returns the refusal, if it is one.
-func (l *ledger) answered(a answer) (refusal *Nack, accepted *sent) {
+// answered matches an answer with its response. It returns the refusal, if it is
+// one, and whether it ends an earlier one.
+func (l *ledger) answered(a answer) (refusal *Nack, mended bool) {
 	now := l.now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n := l.introduce(a.stream, a.node)
 	if a.nonce == "" {
-		return nil, nil
+		return nil, false
 	}
 	t := n.of(a.typeURL)
 	i := slices.IndexFunc(t.pending, func(p sent) bool { return p.stream == a.stream && p.nonce == a.nonce })
 	if i < 0 { // answered before: this request changes what is subscribed
-		return nil, nil
+		return nil, false
 	}
 	p := t.pending[i]
 	t.pending = t.pending[i+1:]
@@ -216,9 +216,7 @@ func (l *ledger) answered(a answer) (refusal *Nack, accepted *sent) {
 	key := l.streams[a.stream].node
 	if !a.refused {
 		t.acked, t.ackedAt = p.version, now
-		t.mend(p.names)
-		p.node = key.id
-		return nil, &p
+		return nil, t.mend(p.names)
 	}
 	t.refusal = &Nack{
 		Node: key.id, Cluster: key.cluster, TypeURL: a.typeURL, Version: p.version,
@@ -226,24 +224,21 @@ func (l *ledger) answered(a answer) (refusal *Nack, accepted *sent) {
 	}
 	l.count.refusals.WithLabelValues(shortType(a.typeURL)).Inc()
 	out := *t.refusal
-	return &out, nil
+	return &out, false
 }
 
-// mend ends a refusal when a response about the same resources was accepted. In
-// delta a response may be about others, which mends nothing.
-func (t *typeRecord) mend(names []string) {
+// mend ends a refusal when a response about the same resources was accepted, and
+// says whether it did. In delta a response may be about others, which mends nothing.
+func (t *typeRecord) mend(names []string) bool {
 	if t.refusal == nil {
-		return
+		return false
 	}
-	for _, n := range t.refusal.Resources {
-		if slices.Contains(names, n) {
-			t.refusal = nil
-			return
-		}
+	same := func(n string) bool { return slices.Contains(names, n) }
+	if len(t.refusal.Resources) > 0 && !slices.ContainsFunc(t.refusal.Resources, same) {
+		return false
 	}
-	if len(t.refusal.Resources) == 0 {
-		t.refusal = nil
-	}
+	t.refusal = nil
+	return true
 }
 
 // blamed notes which resources a refusal came from.

@@ -113,7 +113,7 @@ func (l *ledger) nacks() []Nack {
 		}
 	}
 	slices.SortFunc(out, func(a, b Nack) int {
-		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.TypeURL, b.TypeURL))
+		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.TypeURL, b.TypeURL))
 	})
 	return out
 }

@@ -35,7 +35,6 @@ type Options struct {
 	Spool     *filters.Spool // for every table
 	RecordKey []byte         // HPKE X25519 public key; nil: nothing is recorded
 	RecordDir string         // spool directory of recordings
-	MemLimit  int64          // for every table; 0: what the root ListenerPolicy says
 }
 
 // Result is everything Compile has to say.

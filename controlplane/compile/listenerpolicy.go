@@ -104,9 +104,6 @@ func (c *compiler) proxy() ir.Proxy {
 
 // memLimit is the heap that the filter aims at.
 func (c *compiler) memLimit() int64 {
-	if c.o.MemLimit != 0 {
-		return c.o.MemLimit
-	}
 	return int64(*c.proxyLimits().FilterMemory)
 }
 

@@ -58,6 +58,7 @@ func (d door) entry(proxy, listener string, e *data.HTTPAccessLogEntry) (item, e
 		BytesOut:  int64(response.GetResponseHeadersBytes() + response.GetResponseBodyBytes()),
 		Duration:  duration(common),
 		Flags:     flags(common.GetResponseFlags()),
+		Failure:   bounded(common.GetUpstreamTransportFailureReason(), 512),
 	}
 	it, report := item{exchange: x}, entryReport{final: final(common)}
 	event, err := d.metadataEvent(common.GetMetadata())
@@ -80,6 +81,7 @@ func final(c *data.AccessLogCommon) bool {
 		data.AccessLogType_UpstreamPeriodic:
 		return false
 	case data.AccessLogType_NotSet:
+		//lint:ignore SA1019 all that an Envoy says that does not give the type
 		return !c.GetIntermediateLogEntry()
 	}
 	return true

@@ -72,6 +72,7 @@ func (d door) spooled(e *filters.Event) { d.complete(e, &exchange.Exchange{}, ne
 // complete fills what the filter could not know from the access log entry, cuts
 // what is too long, and replaces every value: the client's address, the path.
 func (d door) complete(e *filters.Event, x *exchange.Exchange, client netip.Addr) {
+	e.Log, e.Logged = nil, nil // raw values of a debugged table; none comes this far in normal use
 	if a := parseClient(e.Client); a.IsValid() {
 		client = a
 	}

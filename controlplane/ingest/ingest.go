@@ -60,9 +60,10 @@ type Ingest struct {
 	metrics  *metrics
 	seen     *recentSet // exchanges that ended: a repeated entry is a duplicate
 
-	mu     sync.Mutex
 	spools []spoolDir
 	drain  sync.Mutex // one pass at a time
+
+	mu     sync.Mutex
 	warned map[string]time.Time
 }
 
@@ -94,7 +95,7 @@ func New(o Options) (*Ingest, error) {
 		coverage: newTally(), seen: newRecentSet(65_536), warned: map[string]time.Time{},
 	}
 	in.metrics = newMetrics(o.Registry, func() float64 { return float64(len(in.queue)) })
-	in.SetSpools(o.EventSpools, o.RecordingSpools)
+	in.spools = spoolDirs(o.EventSpools, o.RecordingSpools)
 	return in, nil
 }
 

@@ -24,18 +24,15 @@ const (
 	sourceRecording = "recording"
 )
 
-// SetSpools replaces the watched directories, as recordings and listeners come and go.
-func (in *Ingest) SetSpools(events, recordings []string) {
-	var dirs []spoolDir
+// spoolDirs lists the watched directories, events first.
+func spoolDirs(events, recordings []string) (dirs []spoolDir) {
 	for _, d := range events {
 		dirs = append(dirs, spoolDir{dir: d})
 	}
 	for _, d := range recordings {
 		dirs = append(dirs, spoolDir{dir: d, recording: true})
 	}
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	in.spools = dirs
+	return dirs
 }
 
 // watch drains every spool at each tick. Polling asks for nothing but a readable
@@ -65,10 +62,7 @@ func (in *Ingest) watch(ctx context.Context) {
 func (in *Ingest) pass(ctx context.Context) {
 	in.drain.Lock()
 	defer in.drain.Unlock()
-	in.mu.Lock()
-	dirs := in.spools
-	in.mu.Unlock()
-	for _, d := range dirs {
+	for _, d := range in.spools {
 		if ctx.Err() != nil {
 			return
 		}

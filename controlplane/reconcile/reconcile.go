@@ -43,7 +43,7 @@ type Options struct {
 	Compile   compile.Options // Now and Good are the loop's
 	XDS       xds.Options
 	Publisher Publisher
-	// Observe is told every new state, before anything waits for it; nil: none.
+	// Observe is told every new state before State gives it out; nil: none.
 	Observe func(context.Context, *State)
 	Log     *slog.Logger
 	Now     func() time.Time
@@ -116,10 +116,14 @@ func (l *Loop) Run(ctx context.Context) error {
 	wake := make(chan struct{}, 1)
 	var watchers sync.WaitGroup
 	defer watchers.Wait()
-	for _, s := range l.o.Sources {
-		watchers.Go(func() { forward(ctx, s.Changed, wake) })
+	watch := func(changed func() <-chan struct{}) {
+		first := changed() // before the first round reads
+		watchers.Go(func() { forward(ctx, first, changed, wake) })
 	}
-	watchers.Go(func() { forward(ctx, func() <-chan struct{} { return l.nudge }, wake) })
+	for _, s := range l.o.Sources {
+		watch(s.Changed)
+	}
+	watch(func() <-chan struct{} { return l.nudge })
 	for {
 		next := l.o.Now().Add(time.Minute) // the clock alone can change intent: expiries
 		if err := l.Round(ctx); err != nil {
@@ -144,14 +148,16 @@ func (l *Loop) Run(ctx context.Context) error {
 }
 
 // forward turns a source's changes into wake-ups. The channel is asked for anew
-// each time, because some sources close theirs with every change.
-func forward(ctx context.Context, changed func() <-chan struct{}, wake chan<- struct{}) {
+// each time, because some sources close theirs with every change; and before the
+// wake-up, so that no change falls between a round's reading and the asking.
+func forward(ctx context.Context, next <-chan struct{}, changed func() <-chan struct{}, wake chan<- struct{}) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-changed():
+		case <-next:
 		}
+		next = changed()
 		select {
 		case wake <- struct{}{}:
 		default:
@@ -191,10 +197,10 @@ func (l *Loop) round(ctx context.Context) error {
 		return err
 	}
 	now.Conditions = sortConditions(now.Conditions, nackConditions(l.o.Publisher.Nacks()))
-	l.state.Store(now)
 	if l.o.Observe != nil {
 		l.o.Observe(ctx, now)
 	}
+	l.state.Store(now)
 	return nil
 }
 

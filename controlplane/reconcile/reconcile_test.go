@@ -209,3 +209,28 @@ func TestNackBecomesACondition(t *testing.T) {
 		}
 	})
 }
+
+// A source that closes its channel with every change, as the store does, is
+// asked for the next one before the round that reads it can begin.
+func TestNoChangeFallsBetween(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		wake := make(chan struct{}, 1)
+		change := make(chan struct{})
+		asked := 0
+		changed := func() <-chan struct{} {
+			if asked++; len(wake) > 0 {
+				t.Error("a change after the wake-up and before the asking is lost")
+			}
+			return make(chan struct{})
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		go forward(ctx, change, changed, wake)
+		close(change)
+		synctest.Wait()
+		if asked != 1 || len(wake) != 1 {
+			t.Errorf("asked %d times, %d wake-ups", asked, len(wake))
+		}
+		cancel()
+		synctest.Wait()
+	})
+}

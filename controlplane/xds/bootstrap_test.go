@@ -10,30 +10,11 @@ import (
 	"testing"
 
 	"github.com/gabion-io/gabion/controlplane/xds"
+	"github.com/gabion-io/gabion/internal/envoybin/envoybintest"
 )
 
-func envoyBinary(t *testing.T) string {
-	t.Helper()
-	if path := os.Getenv("GABION_ENVOY"); path != "" {
-		return path
-	}
-	if path, err := filepath.Abs("../../.tools/envoy/envoy"); err == nil {
-		if _, err := os.Stat(path); err == nil {
-			return path
-		}
-	}
-	if path, err := exec.LookPath("envoy"); err == nil {
-		return path
-	}
-	if os.Getenv("GABION_REQUIRE") != "" {
-		t.Fatal("no Envoy: set GABION_ENVOY or run `make setup`")
-	}
-	t.Skip("no Envoy: set GABION_ENVOY, or put it at .tools/envoy/envoy or on the PATH")
-	return ""
-}
-
 func TestBootstrapIsValid(t *testing.T) {
-	envoy := envoyBinary(t)
+	envoy := envoybintest.Need(t)
 	dir := t.TempDir()
 	pressure := filepath.Join(dir, "pressure")
 	if err := os.WriteFile(pressure, []byte("0.1"), 0o600); err != nil {

@@ -34,10 +34,10 @@ func (f gabionFilter) entry(l *ir.Listener) *hcm.HttpFilter {
 	return &hcm.HttpFilter{
 		Name: TableName(l.Name), // Envoy asks ECDS for the filter's name, and routes override by it
 		ConfigType: &hcm.HttpFilter_ConfigDiscovery{ConfigDiscovery: &core.ExtensionConfigSource{
+			// No default configuration: it would be part of the listener, and a policy
+			// that changes the failure mode would then drain the listener. Without
+			// any table Envoy answers 500.
 			ConfigSource: fromADS(),
-			// No default: it would be part of the listener, and a policy that
-			// changes the failure mode would then drain the listener. Without any
-			// table Envoy answers 500.
 			// Both, so that a fleet changes its transport without draining a listener.
 			TypeUrls: []string{packed(&moduleFilter.DynamicModuleFilter{}).TypeUrl, packed(&extproc.ExternalProcessor{}).TypeUrl},
 		}},

@@ -6,7 +6,7 @@ import (
 	"github.com/gabion-io/gabion/filters"
 )
 
-// The mix of WAF.md: a GET with two arguments, a JSON body of 1 KB, each with a
+// The usual mix: a GET with two arguments, a JSON body of 1 KB, each with a
 // response whose body is not inspected.
 func BenchmarkExchange(b *testing.B) {
 	json := post("")

@@ -77,7 +77,7 @@ func limitFor(b filters.BodyInspection, media string) int64 {
 // message that ends. Streams are never held: the other side waits for each part.
 func requestStream(h *filters.RequestHead) string {
 	switch {
-	case strings.HasPrefix(mediaType(h.Headers), "application/grpc"):
+	case grpcCall(h):
 		return "gRPC"
 	case h.Method == "CONNECT":
 		return "CONNECT"
@@ -85,6 +85,15 @@ func requestStream(h *filters.RequestHead) string {
 		return "upgrade"
 	}
 	return ""
+}
+
+// grpcCall: gRPC needs HTTP/2. Anything older that calls itself gRPC is a message
+// like any other, or a client could switch inspection off by a media type; and
+// gRPC-Web sends one whole message.
+func grpcCall(h *filters.RequestHead) bool {
+	media := mediaType(h.Headers)
+	return (media == "application/grpc" || strings.HasPrefix(media, "application/grpc+")) &&
+		!strings.HasPrefix(h.Proto, "HTTP/1") && !strings.HasPrefix(h.Proto, "HTTP/0")
 }
 
 func hasToken(list, token string) bool {

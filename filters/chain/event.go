@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/gabion-io/gabion/filters"
+	"github.com/gabion-io/gabion/internal/exchange"
 )
 
 // Finding is the JSON of the Event as known so far, nil when there is none.
@@ -178,7 +179,7 @@ func (x *Exchange) describeRequest(e *filters.Event) {
 	e.Host = text(h.Authority, 255)
 	path, _, _ := strings.Cut(h.Path, "?")
 	path, _, _ = strings.Cut(path, "#")
-	e.Path = text(path, 1024)
+	e.Path = exchange.MaskPath(text(path, 1024)) // here already: events lie in a spool
 }
 
 // text makes what a client sent fit for a JSON document: valid UTF-8, bounded.

@@ -52,6 +52,8 @@ func (m memoryRecords) Append(r *Recorded) bool {
 
 func (m memoryRecords) Close() error { m.mu.Lock(); defer m.mu.Unlock(); m.closed++; return nil }
 
+func http2(h *filters.RequestHead) *filters.RequestHead { h.Proto = "HTTP/2"; return h }
+
 func TestHoldsOnlyWhatMayBeHeld(t *testing.T) {
 	inspectAll := func(p *filters.Policy, s *wafrules.Settings) {
 		s.Inbound = 100
@@ -75,7 +77,9 @@ func TestHoldsOnlyWhatMayBeHeld(t *testing.T) {
 	}{
 		{"form and page", post("a=b"), response(200, "content-type", "text/html; charset=utf-8"), [2]filters.Do{filters.Hold, filters.Hold}},
 		{"other response", post("a=b"), response(200, "content-type", "image/png"), [2]filters.Do{filters.Hold, filters.Continue}},
-		{"gRPC", get("/", "content-type", "application/grpc+proto"), response(200, "content-type", "application/grpc"), [2]filters.Do{}},
+		{"gRPC", http2(get("/", "content-type", "application/grpc+proto")), response(200, "content-type", "application/grpc"), [2]filters.Do{}},
+		{"gRPC by name only", get("/", "content-type", "application/grpc"), response(200, "content-type", "image/png"), [2]filters.Do{filters.Hold, filters.Continue}},
+		{"gRPC-Web", http2(get("/", "content-type", "application/grpc-web+proto")), response(200, "content-type", "application/grpc"), [2]filters.Do{filters.Hold, filters.Continue}},
 		{"WebSocket", get("/", "connection", "keep-alive, Upgrade", "upgrade", "websocket"), response(101), [2]filters.Do{}},
 		{"events", post("a=b"), response(200, "content-type", "text/event-stream"), [2]filters.Do{filters.Hold, filters.Continue}},
 		{"compressed", post("a=b"), response(200, "content-type", "text/html", "content-encoding", "gzip"), [2]filters.Do{filters.Hold, filters.Continue}},
@@ -214,6 +218,21 @@ func TestReply(t *testing.T) {
 	}, "application/json")
 	if r.Status != 429 || string(r.Body) != `{"e":"&lt;ID&gt;"}` {
 		t.Errorf("own: %d %s", r.Status, r.Body)
+	}
+}
+
+// A gRPC client must not read a denial as success.
+func TestReplyToGRPC(t *testing.T) {
+	x := table(t, NewRuntime(Options{NewID: func() string { return "ID" }}), testPolicy(t, filters.ModeBlock, nil), nil).Begin("k")
+	defer x.Complete()
+	r := x.RequestHeaders(get(sqli, "content-type", "application/grpc+proto"), true).Reply
+	if header(r.Headers, "grpc-status") != "7" || string(r.Body) != "The request was not forwarded. Event ID." {
+		t.Errorf("%v %s", r.Headers, r.Body)
+	}
+	for status, want := range map[int]string{400: "3", 403: "7", 413: "8", 200: "7", 503: "14"} {
+		if got := grpcStatus(status); got != want {
+			t.Errorf("status %d: %s, want %s", status, got, want)
+		}
 	}
 }
 

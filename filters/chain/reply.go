@@ -32,6 +32,12 @@ func (x *Exchange) reply(v verdict) *filters.Reply {
 		r.Headers = append(r.Headers, filters.Header{Name: "location", Value: v.location})
 	}
 	text, media := block.JSON, "application/problem+json"
+	if isGRPC(x.request) {
+		// Envoy makes this a gRPC error: the status of ours, the body as its message.
+		r.Headers = append(r.Headers, filters.Header{Name: "grpc-status", Value: grpcStatus(status)})
+		r.Body = []byte("The request was not forwarded. Event " + x.id + ".")
+		return r
+	}
 	if wantsHTML(x.request) {
 		if text, media = block.HTML, "text/html; charset=utf-8"; text == "" {
 			text = defaultHTML
@@ -46,6 +52,25 @@ func (x *Exchange) reply(v verdict) *filters.Reply {
 		"{{title}}", title(status),
 	).Replace(text))
 	return r
+}
+
+// isGRPC says that the client reads gRPC's status, not HTTP's.
+func isGRPC(h *filters.RequestHead) bool {
+	return h != nil && strings.HasPrefix(mediaType(h.Headers), "application/grpc")
+}
+
+// grpcStatus is the code of google.rpc.Code for an HTTP status. It is never 0,
+// which would tell the client that the call succeeded.
+func grpcStatus(status int) string {
+	switch {
+	case status == 400:
+		return "3" // INVALID_ARGUMENT
+	case status == 413:
+		return "8" // RESOURCE_EXHAUSTED
+	case status >= 500:
+		return "14" // UNAVAILABLE
+	}
+	return "7" // PERMISSION_DENIED
 }
 
 // replyStatus is the status a verdict is answered with.

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/gabion-io/gabion/internal/atomicfile"
 )
 
 // disk keeps the last good tables in one file, replaced whole: after a crash
@@ -55,7 +57,7 @@ func (d disk) load() ([]shipped, error) {
 	return k.Tables, nil
 }
 
-func (d disk) save(list []shipped) (err error) {
+func (d disk) save(list []shipped) error {
 	if d.dir == "" {
 		return nil
 	}
@@ -63,25 +65,8 @@ func (d disk) save(list []shipped) (err error) {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(d.dir, "tables-*.tmp") // mode 0600
-	if err != nil {
+	if err := atomicfile.Write(d.file(), b, 0o600); err != nil {
 		return fmt.Errorf("keep tables: %w", err)
 	}
-	defer func() {
-		if err != nil {
-			_ = f.Close()
-			_ = os.Remove(f.Name())
-			err = fmt.Errorf("keep tables: %w", err)
-		}
-	}()
-	if _, err = f.Write(b); err != nil {
-		return err
-	}
-	if err = f.Sync(); err != nil {
-		return err
-	}
-	if err = f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), d.file())
+	return nil
 }

@@ -22,7 +22,7 @@ type outcome struct {
 // end, or where it passes a limit.
 func (s *stream) slow(d direction, chunks [][]byte, end bool) bool {
 	h := &s.half[d]
-	if h.total < slowBody {
+	if h.total < slowBody || s.resuming {
 		return false
 	}
 	w := s.exchange.Wants()
@@ -30,7 +30,7 @@ func (s *stream) slow(d direction, chunks [][]byte, end bool) bool {
 	if d == response {
 		wants, holds, inspection = w.Response, w.HoldResponse, s.policy.ResponseBody
 	}
-	if !wants || s.policy.Mode == filters.ModeBlock && !holds {
+	if !wants || !inspection.Inspect || s.policy.Mode == filters.ModeBlock && !holds {
 		return false // at most recorded
 	}
 	before := int64(h.total - size(chunks))
@@ -49,7 +49,13 @@ func (s *stream) evaluate(d direction, chunks [][]byte, end bool) verdict {
 	s.away, s.working = true, true // no goroutine yet: needs no lock
 	call := s.envoy.caller()
 	var step filters.Step
+	slots := s.config.module.slots
 	spawn(s.config.module.log, "evaluate", func() {
+		slots <- struct{}{}
+		defer func() { <-slots }()
+		if s.gone() {
+			return
+		}
 		fault("goroutine")
 		step = s.show(d, own, end)
 	}, func(failed bool) {
@@ -57,6 +63,14 @@ func (s *stream) evaluate(d direction, chunks [][]byte, end bool) verdict {
 		call()
 	})
 	return pause
+}
+
+// gone says that nobody waits for a verdict any more: the client left before it
+// was this body's turn, and block mode had kept the body from the upstream.
+func (s *stream) gone() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.complete && s.policy.Mode == filters.ModeBlock
 }
 
 // comeBack leaves the outcome for the worker, or, when the stream has ended in
@@ -83,14 +97,23 @@ func (s *stream) scheduled() {
 	s.away = false
 	if s.finish(o) == goOn {
 		s.half[o.direction].held = false
-		s.envoy.resume(o.direction)
+		s.resume(o.direction)
 	}
 	if s.early && !s.away {
 		s.early = false
 		if s.responseHeaders(s.earlyEnd) != stop {
-			s.envoy.resume(response)
+			s.resume(response)
 		}
 	}
+}
+
+// resume has Envoy go on with what a pause held, which may run hooks of ours
+// inside the call. They must not pause: Envoy marks the stream as going on when
+// the call returns, and would ignore the resume that ends their pause.
+func (s *stream) resume(d direction) {
+	s.resuming = true
+	s.envoy.resume(d)
+	s.resuming = false
 }
 
 // finish applies the outcome, then shows what arrived while it was awaited.

@@ -21,6 +21,7 @@ func envoy_dynamic_module_on_program_init() *C.char {
 	log := newEnvoyLog()
 	if guard(log, "program_init", func() {
 		process = newModule(log, bool(C.envoy_dynamic_module_callback_is_validation_mode()))
+		makeRoom()
 	}) {
 		return nil
 	}

@@ -45,6 +45,7 @@ type stream struct {
 
 	early    bool // the response began while away, and waits
 	earlyEnd bool // it has no body
+	resuming bool // hooks run inside a resume
 	away     bool // the exchange went to evaluate and its outcome is not carried out yet
 	mu       sync.Mutex
 	working  bool // evaluate's goroutine has the exchange

@@ -7,7 +7,10 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"runtime"
 	"testing"
+
+	"github.com/gabion-io/gabion/filters"
 
 	"github.com/gabion-io/gabion/filters/chain"
 )
@@ -61,6 +64,30 @@ func TestGuard(t *testing.T) {
 	spawn(log, "there", func() { panic("x") }, func(failed bool) { told <- failed })
 	if !<-told {
 		t.Error("the goroutine's panic was not told")
+	}
+}
+
+// A body whose client left while it waited for its turn costs nothing.
+func TestGone(t *testing.T) {
+	for _, c := range []struct {
+		mode           filters.Mode
+		complete, gone bool
+	}{{filters.ModeBlock, false, false}, {filters.ModeBlock, true, true}, {filters.ModeDetect, true, false}} {
+		s := &stream{policy: filters.Policy{Mode: c.mode}, complete: c.complete}
+		if s.gone() != c.gone {
+			t.Errorf("mode %s, complete %v: gone is %v", c.mode, c.complete, s.gone())
+		}
+	}
+}
+
+// Hooks find a thread however many bodies are judged.
+func TestMakeRoom(t *testing.T) {
+	before := runtime.GOMAXPROCS(0)
+	defer runtime.GOMAXPROCS(before)
+	m := newModule(slog.New(slog.DiscardHandler), false)
+	makeRoom()
+	if cap(m.slots) != before || runtime.GOMAXPROCS(0) <= cap(m.slots) {
+		t.Errorf("%d bodies at once on %d threads", cap(m.slots), runtime.GOMAXPROCS(0))
 	}
 }
 

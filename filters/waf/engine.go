@@ -145,7 +145,7 @@ func (e *Engine) compile(files fs.FS) error {
 	for _, p := range parts {
 		conf = conf.WithDirectives(p.Text)
 	}
-	e.waf, err = coraza.NewWAF(conf)
+	e.waf, err = newWAF(conf)
 	if err != nil {
 		return e.blame(files, parts, err)
 	}
@@ -167,6 +167,17 @@ func (e *Engine) compile(files fs.FS) error {
 	return nil
 }
 
+// newWAF compiles a rule set. A rule that makes the engine panic does not
+// compile: it must not end the process that checks or loads it.
+func newWAF(conf coraza.WAFConfig) (w coraza.WAF, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			w, err = nil, fmt.Errorf("the engine gave up: %v", p)
+		}
+	}()
+	return coraza.NewWAF(conf)
+}
+
 // blame finds the first part with which compiling fails. Parts of the author
 // are few, and this runs only after a failure.
 func (e *Engine) blame(files fs.FS, parts []wafrules.Part, cause error) error {
@@ -178,7 +189,7 @@ func (e *Engine) blame(files fs.FS, parts []wafrules.Part, cause error) error {
 		for _, q := range parts[:i+1] {
 			conf = conf.WithDirectives(q.Text)
 		}
-		w, err := coraza.NewWAF(conf)
+		w, err := newWAF(conf)
 		if err != nil {
 			return &CompileError{Path: p.Path, Err: tidy(err)}
 		}

@@ -7,6 +7,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/corazawaf/coraza/v3"
+
 	"github.com/gabion-io/gabion/filters"
 	wafrules "github.com/gabion-io/gabion/waf-rules"
 )
@@ -49,6 +51,15 @@ func found(t *testing.T, e *Engine, h *filters.RequestHead) []int {
 		}
 	}
 	return ids
+}
+
+// What makes the engine panic is refused, and ends nobody's process.
+func TestNewWAFPanics(t *testing.T) {
+	text := "SecRule ARGS \"@rx a\" \"id:1,phase:1,pass\"\nSecRuleRemoveByMsg \"x\""
+	w, err := newWAF(coraza.NewWAFConfig().WithDirectives(text))
+	if w != nil || err == nil {
+		t.Errorf("got %v, %v", w, err)
+	}
 }
 
 // TestExclusionScope tries every condition with a request that meets it and one

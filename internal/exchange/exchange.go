@@ -24,6 +24,7 @@ type Exchange struct {
 	BytesIn   int64         `json:"bytesIn"`
 	BytesOut  int64         `json:"bytesOut"`
 	Duration  time.Duration `json:"duration"`
-	Flags     string        `json:"flags,omitempty"` // Envoy response flags: "UH", "URX"
-	Event     string        `json:"event,omitempty"` // id of its security event
+	Flags     string        `json:"flags,omitempty"`   // Envoy response flags: "UH", "URX"
+	Failure   string        `json:"failure,omitempty"` // why the upstream's TLS or connection failed, as Envoy says it
+	Event     string        `json:"event,omitempty"`   // id of its security event
 }

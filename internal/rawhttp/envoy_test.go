@@ -3,7 +3,6 @@ package rawhttp
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"net"
@@ -17,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gabion-io/gabion/internal/envoybin"
+	"github.com/gabion-io/gabion/internal/envoybin/envoybintest"
 )
 
 // echoConfig is gabion's listener as far as parsing is concerned, answering
@@ -72,13 +71,7 @@ static_resources:
 // TestLikeEnvoy sends every case to the real Envoy and compares what its
 // filters are shown.
 func TestLikeEnvoy(t *testing.T) {
-	envoy, err := envoybin.Find(context.Background(), "")
-	if err != nil {
-		if os.Getenv("GABION_REQUIRE") == "1" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	envoy := envoybintest.Need(t)
 	dir, err := os.MkdirTemp("", "rawhttp")
 	if err != nil {
 		t.Fatal(err)
@@ -87,7 +80,7 @@ func TestLikeEnvoy(t *testing.T) {
 	address := freeAddress(t)
 	_, port, _ := net.SplitHostPort(address)
 	config := fmt.Sprintf(echoConfig, filepath.Join(dir, "admin"), port)
-	cmd := exec.Command(envoy.Path, "--config-yaml", config, "--concurrency", "1", "--log-level", "error", "--use-dynamic-base-id")
+	cmd := exec.Command(envoy, "--config-yaml", config, "--concurrency", "1", "--log-level", "error", "--use-dynamic-base-id")
 	var log bytes.Buffer
 	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/gabion-io/gabion/filters"
 	"github.com/gabion-io/gabion/filters/chain"
 	"github.com/gabion-io/gabion/filters/extproc"
-	"github.com/gabion-io/gabion/internal/envoybin"
+	"github.com/gabion-io/gabion/internal/envoybin/envoybintest"
 	"github.com/gabion-io/gabion/waf-rules/regression"
 )
 
@@ -22,13 +22,7 @@ import (
 // a listener "block" as a product would: paranoia level 1, blocking.
 func startSuite(t *testing.T, byExtProc bool) *Envoy {
 	t.Helper()
-	b, err := envoybin.Find(context.Background(), "")
-	if err != nil {
-		if os.Getenv("GABION_REQUIRE") == "1" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	binary := envoybintest.Need(t)
 	detect, err := Policy(filters.ModeDetect, Settings(4))
 	if err != nil {
 		t.Fatal(err)
@@ -37,7 +31,7 @@ func startSuite(t *testing.T, byExtProc bool) *Envoy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := EnvoyOptions{Binary: b.Path, Dir: t.TempDir(), Policies: map[string]filters.Policy{"detect": detect, "block": block}}
+	o := EnvoyOptions{Binary: binary, Dir: t.TempDir(), Policies: map[string]filters.Policy{"detect": detect, "block": block}}
 	if byExtProc {
 		o.ExtProc = startFilter(t, o.Policies)
 	} else {

@@ -94,6 +94,16 @@ func launch(t testing.TB, args ...string) *up {
 	return u
 }
 
+// upstream is the URL of the demo application, as the banner says.
+func (u *up) upstream() string {
+	u.t.Helper()
+	_, after, ok := strings.Cut(u.log.String(), "the demo application at ")
+	if !ok {
+		u.t.Fatalf("the banner names no demo application:\n%s", u.log.String())
+	}
+	return strings.Fields(after)[0]
+}
+
 // stop interrupts `gabion up`, as Ctrl-C does, and waits for its end.
 func (u *up) stop() {
 	select {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/gabion-io/gabion/filters"
+	"github.com/gabion-io/gabion/internal/envoybin/envoybintest"
 )
 
 // syncBuffer collects what a process writes.
@@ -136,7 +137,7 @@ func moduleRoute(key string) object {
 // startModule runs Envoy with the module built with tags.
 func startModule(t testing.TB, tags string, table []byte, env ...string) *proxy {
 	t.Helper()
-	findEnvoy(t)
+	envoybintest.Need(t)
 	dir := t.TempDir()
 	b := bootstrap{dir: dir, upstream: startUpstream(t), filter: moduleFilter(table), route: moduleRoute}
 	return startEnvoy(t, dir, setup{

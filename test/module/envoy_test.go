@@ -20,24 +20,11 @@ import (
 	"time"
 
 	"github.com/gabion-io/gabion/filters"
-	"github.com/gabion-io/gabion/internal/envoybin"
+	"github.com/gabion-io/gabion/internal/envoybin/envoybintest"
 )
 
 // patience is how long a test waits for something that will happen.
 const patience = 30 * time.Second
-
-// findEnvoy skips the test without an Envoy, unless the suite must be complete.
-func findEnvoy(t testing.TB) string {
-	t.Helper()
-	b, err := envoybin.Find(context.Background(), "")
-	if err != nil {
-		if os.Getenv("GABION_REQUIRE") == "1" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
-	return b.Path
-}
 
 // buildModule gives the directory of libgabion.so built with tags. Built once
 // per run of the tests; GABION_MODULE_DIR names one that is built already.
@@ -124,7 +111,7 @@ func envoyCommand(t testing.TB, dir string, s setup, more ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	args := append([]string{"-c", file, "--disable-hot-restart", "--file-flush-interval-msec", "50", "--concurrency", "2", "-l", "warning", "--component-log-level", "dynamic_modules:info"}, more...)
-	cmd := exec.Command(findEnvoy(t), args...)
+	cmd := exec.Command(envoybintest.Need(t), args...)
 	cmd.Env = append(os.Environ(), s.env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return cmd

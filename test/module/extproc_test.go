@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/gabion-io/gabion/filters/extproc"
+	"github.com/gabion-io/gabion/internal/envoybin/envoybintest"
 )
 
 const tableName = "gabion/default/web/http"
@@ -61,7 +62,7 @@ func filterCluster(socket string) object {
 // startExtProc runs the filter from tables kept on disk, and an Envoy that asks it.
 func startExtProc(t testing.TB, table []byte) *proxy {
 	t.Helper()
-	findEnvoy(t)
+	envoybintest.Need(t)
 	dir := t.TempDir()
 	keep(t, dir, table)
 	socket := filepath.Join(dir, "filter.sock")

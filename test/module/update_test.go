@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/gabion-io/gabion/filters"
+	"github.com/gabion-io/gabion/internal/envoybin/envoybintest"
 )
 
 // discovered is a filter whose configuration is a file that Envoy watches: ECDS
@@ -46,7 +47,7 @@ func publish(t testing.TB, path, version string, table []byte) {
 
 func startDiscovered(t *testing.T) (p *proxy, file string) {
 	t.Helper()
-	findEnvoy(t)
+	envoybintest.Need(t)
 	dir := t.TempDir()
 	file = filepath.Join(dir, "filter.json")
 	publish(t, file, "0", tableOf(t))

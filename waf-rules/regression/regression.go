@@ -31,12 +31,6 @@ type Case struct {
 	IgnoredUpstream string
 }
 
-// Family is the part of the rule set the case tests: "942", "920", "953".
-func (c *Case) Family() string {
-	id := strconv.Itoa(c.Rule)
-	return id[:min(3, len(id))]
-}
-
 // Attack reports whether the case expects its request to be found: a rule of
 // 911000 to 949109 is expected in some stage. Tests that expect silence, an
 // HTTP error or a rule about responses are no attacks on the request.

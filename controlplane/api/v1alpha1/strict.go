@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/gabion-io/gabion/internal/spelling"
 )
 
 // checkType walks a document beside the Go type it is to become and reports
@@ -172,7 +174,7 @@ func (t *tree) describe() string {
 func suggest(got string, known []string) string {
 	best, distance := "", 4
 	for _, name := range known {
-		if d := editDistance(strings.ToLower(got), strings.ToLower(name)); d < distance {
+		if d := spelling.Distance(strings.ToLower(got), strings.ToLower(name)); d < distance {
 			best, distance = name, d
 		}
 	}
@@ -181,28 +183,4 @@ func suggest(got string, known []string) string {
 	}
 	known = slices.Sorted(slices.Values(known))
 	return "; known here: " + strings.Join(known, ", ")
-}
-
-// editDistance is Levenshtein's, on texts short enough to matter.
-func editDistance(a, b string) int {
-	if len(a) > 64 || len(b) > 64 {
-		return 64
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

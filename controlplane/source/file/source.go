@@ -69,14 +69,6 @@ func Open(ctx context.Context, log *slog.Logger, paths ...string) (*Source, erro
 	return s, nil
 }
 
-// Read reads paths once.
-func Read(paths ...string) (source.Set, error) {
-	if err := exist(paths); err != nil {
-		return source.Set{}, err
-	}
-	return shelf{}.set(scan(paths)), nil
-}
-
 func exist(paths []string) error {
 	var all []error
 	for _, p := range paths {

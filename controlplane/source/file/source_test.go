@@ -88,6 +88,14 @@ func awaitBad(t *testing.T, s *Source, parts ...string) {
 	}
 }
 
+// read reads paths once, without watching them.
+func read(paths ...string) (source.Set, error) {
+	if err := exist(paths); err != nil {
+		return source.Set{}, err
+	}
+	return shelf{}.set(scan(paths)), nil
+}
+
 func TestReadsDirectoriesAndFiles(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "a.yaml"), policy("a", "off")+"---\n"+policy("b", "off"))
@@ -96,7 +104,7 @@ func TestReadsDirectoriesAndFiles(t *testing.T) {
 	for _, ignored := range []string{".#a.yaml", "a.yaml~", "#a.yaml", ".a.yaml.swp", "README.md", ".hidden/x.yaml"} {
 		write(t, filepath.Join(dir, ignored), policy("ignored", "off"))
 	}
-	set, err := Read(dir, filepath.Join(dir, "a.yaml"))
+	set, err := read(dir, filepath.Join(dir, "a.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +115,7 @@ func TestReadsDirectoriesAndFiles(t *testing.T) {
 	if b := set.Items()[1]; b.Line != 6 || !strings.HasSuffix(b.File, "a.yaml") || b.Origin != source.File || b.Created.IsZero() {
 		t.Errorf("got %+v", b)
 	}
-	if _, err := Read(filepath.Join(dir, "none")); err == nil || !strings.Contains(err.Error(), "no such file") {
+	if _, err := read(filepath.Join(dir, "none")); err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -219,7 +227,7 @@ func TestLinkCycleEnds(t *testing.T) {
 	if err := os.Symlink(dir, filepath.Join(dir, "loop")); err != nil {
 		t.Fatal(err)
 	}
-	set, err := Read(dir)
+	set, err := read(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,6 @@ import (
 	"strings"
 
 	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
-	"github.com/gabion-io/gabion/controlplane/source"
 )
 
 // Up is what gabion up was told on the command line.
@@ -45,23 +44,6 @@ func Text(u Up) (string, error) {
 		fmt.Fprintf(&b, "# %s\n%s", d.comment, text)
 	}
 	return b.String(), nil
-}
-
-// Set renders and decodes them.
-func Set(u Up) (source.Set, error) {
-	text, err := Text(u)
-	if err != nil {
-		return source.Set{}, err
-	}
-	docs, problems := v1alpha1.DecodeDocuments("flags", []byte(text))
-	if len(problems) > 0 {
-		return source.Set{}, fmt.Errorf("make resources of the flags: %w", problems[0])
-	}
-	var items []source.Item
-	for _, d := range docs {
-		items = append(items, source.Item{Object: d.Object, Origin: source.Flags, Line: d.Line, Manifest: d.Text})
-	}
-	return source.NewSet(items, nil), nil
 }
 
 // address is where to listen.

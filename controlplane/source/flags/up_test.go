@@ -2,6 +2,7 @@ package flags
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,7 +11,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
 	"github.com/gabion-io/gabion/controlplane/compile"
+	"github.com/gabion-io/gabion/controlplane/source"
 )
 
 var update = flag.Bool("update", false, "write the expected output of testdata")
@@ -42,7 +45,7 @@ func TestUp(t *testing.T) {
 			if diff := cmp.Diff(string(want), text); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-			set, err := Set(u)
+			set, err := decoded(u)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -80,4 +83,21 @@ func TestUpRefuses(t *testing.T) {
 			t.Errorf("%+v: got %v, want %q", c.u, err, c.want)
 		}
 	}
+}
+
+// decoded are the resources that the flags stand for.
+func decoded(u Up) (source.Set, error) {
+	text, err := Text(u)
+	if err != nil {
+		return source.Set{}, err
+	}
+	docs, problems := v1alpha1.DecodeDocuments("flags", []byte(text))
+	if len(problems) > 0 {
+		return source.Set{}, fmt.Errorf("make resources of the flags: %w", problems[0])
+	}
+	var items []source.Item
+	for _, d := range docs {
+		items = append(items, source.Item{Object: d.Object, Origin: source.Flags, Line: d.Line, Manifest: d.Text})
+	}
+	return source.NewSet(items, nil), nil
 }

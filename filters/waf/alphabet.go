@@ -13,9 +13,10 @@ import (
 type alphabet uint64
 
 const (
-	anyAlphabet  alphabet = 1<<64 - 1
-	never                 = 1 << 30 // no string of this alphabet matches
-	alphabetMemo          = 256     // answers kept per pattern
+	anyAlphabet      alphabet = 1<<64 - 1
+	never                     = 1 << 30 // no string of this alphabet matches
+	alphabetMemo              = 256     // answers kept per pattern
+	walksBeforeNeeds          = 32
 )
 
 // classOf gives the class of an ASCII byte.
@@ -78,6 +79,23 @@ type reach struct {
 	steps []step
 	start uint32
 	memo  [alphabetMemo]atomic.Pointer[answer]
+	walks atomic.Uint32
+	needs atomic.Uint64 // classes in every match, once known
+}
+
+// lacks says that a lacks a class that is in every match.
+func (r *reach) lacks(a alphabet) bool { return alphabet(r.needs.Load())&^a != 0 }
+
+// learnNeeds finds out what every match has: without it there is none. It takes
+// as long as 64 answers, so patterns that are asked often have it done.
+func (r *reach) learnNeeds() {
+	var needs alphabet
+	for c := range 64 {
+		if one := alphabet(1) << c; r.walk(anyAlphabet&^one) == never {
+			needs |= one
+		}
+	}
+	r.needs.Store(uint64(needs))
 }
 
 type step struct {
@@ -143,6 +161,9 @@ func (r *reach) shortest(a alphabet) int {
 	slot := &r.memo[h>>(64-bits.TrailingZeros(alphabetMemo))]
 	if m := slot.Load(); m != nil && m.of == a {
 		return m.length
+	}
+	if r.walks.Add(1) == walksBeforeNeeds {
+		r.learnNeeds()
 	}
 	n := r.walk(a)
 	slot.Store(&answer{of: a, length: n})

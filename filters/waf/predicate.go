@@ -100,14 +100,16 @@ func (p *predicates) snapshot() ([]predicate, []node) {
 type trial struct {
 	nodes []node
 	forms []form
-	round uint32
+	round uint64
 }
 
 type form struct {
-	round uint32
+	round uint64
 	known bool // alphabet is
 	text  string
 	of    alphabet
+	read  bool // grams are
+	grams grams
 }
 
 // begin takes up another value.
@@ -118,13 +120,14 @@ func (t *trial) begin(nodes []node, value string) {
 	}
 	t.nodes = nodes
 	t.round++
-	t.forms[0] = form{round: t.round, text: value}
+	t.forms[0].set(t.round, value)
 }
 
 // end lets go of the value.
 func (t *trial) end() {
-	clear(t.forms)
-	t.round = 0
+	for i := range t.forms {
+		t.forms[i].text = ""
+	}
 }
 
 // form is the value after the transformations up to n. One that fails is left
@@ -137,11 +140,14 @@ func (t *trial) form(n int) *form {
 	before := t.form(t.nodes[n].parent)
 	text, _, err := t.nodes[n].f(before.text)
 	if err != nil || text == before.text {
-		*f = *before
-		return f
+		text = before.text
 	}
-	*f = form{round: t.round, text: text}
+	f.set(t.round, text)
 	return f
+}
+
+func (f *form) set(round uint64, text string) {
+	f.round, f.text, f.known, f.read = round, text, false, false
 }
 
 func (t *trial) matches(tx plugintypes.TransactionState, p *predicate) bool {
@@ -152,10 +158,7 @@ func (t *trial) matches(tx plugintypes.TransactionState, p *predicate) bool {
 	if p.rx == nil {
 		return p.operator.Evaluate(tx, f.text) != p.negated
 	}
-	if !f.known {
-		f.of, f.known = alphabetOf(f.text), true
-	}
-	return p.rx.matches(f.text, f.of) != p.negated
+	return p.rx.matches(f) != p.negated
 }
 
 // anyForm is for rules with multiMatch: every form that a transformation says

@@ -15,6 +15,7 @@ import (
 type rx struct {
 	re    *regexp.Regexp
 	reach *reach // nil: always run re
+	words literals
 }
 
 // maxCaptures is how many groups, the whole match included, become TX:0 to TX:8.
@@ -51,7 +52,7 @@ func newRX(o plugintypes.OperatorOptions) (plugintypes.Operator, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &rx{re: re, reach: r}, nil
+		return &rx{re: re, reach: r, words: newLiterals(expr)}, nil
 	})
 	if err != nil {
 		return nil, err
@@ -75,8 +76,10 @@ func once[T any](m plugintypes.Memoizer, key string, make func() (T, error)) (T,
 }
 
 func (o *rx) Evaluate(tx plugintypes.TransactionState, value string) bool {
-	if o.reach != nil && len(value) <= maxAsked && o.reach.shortest(alphabetOf(value)) > len(value) {
-		return false
+	if o.reach != nil && len(value) <= maxAsked {
+		if a := alphabetOf(value); o.reach.lacks(a) || o.reach.shortest(a) > len(value) {
+			return false
+		}
 	}
 	if !tx.Capturing() {
 		return o.re.MatchString(value)
@@ -92,12 +95,27 @@ func (o *rx) Evaluate(tx plugintypes.TransactionState, value string) bool {
 	return m != nil
 }
 
-// matches is Evaluate without captures, for a value whose alphabet is known.
-func (o *rx) matches(value string, a alphabet) bool {
-	if o.reach != nil && o.reach.shortest(a) > len(value) {
+// matches is Evaluate without captures, for a value of which more is known.
+func (o *rx) matches(f *form) bool {
+	if o.reach == nil {
+		return o.re.MatchString(f.text)
+	}
+	if !f.known {
+		f.of, f.known = alphabetOf(f.text), true
+	}
+	if o.reach.lacks(f.of) {
 		return false
 	}
-	return o.re.MatchString(value)
+	if o.words != nil && f.of&highClass == 0 && len(f.text) <= maxAsked {
+		if !f.read {
+			f.grams.read(f.text)
+			f.read = true
+		}
+		if !o.words.mayHold(&f.grams) {
+			return false
+		}
+	}
+	return o.reach.shortest(f.of) <= len(f.text) && o.re.MatchString(f.text)
 }
 
 // bytesRX is @rx for expressions that name bytes which are not UTF-8.

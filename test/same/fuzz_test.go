@@ -17,7 +17,10 @@ import (
 func FuzzSame(f *testing.F) {
 	var once sync.Once
 	var fast [2]*waf.Engine
-	for _, m := range suiteMessages(f)[:200] {
+	for i, m := range suiteMessages(f) {
+		if i%120 != 0 {
+			continue
+		}
 		header := ""
 		if len(m.head.Headers) > 0 {
 			header = m.head.Headers[0].Value
@@ -50,12 +53,31 @@ func FuzzSame(f *testing.F) {
 				if (err == nil) != (err2 == nil) {
 					t.Fatalf("stock %v, fast %v", err, err2)
 				}
+				if steady, vary := varies(stock[i], m); vary {
+					if got.Matches = nil; !cmp.Equal(steady, got) {
+						t.Fatalf("%d: stock %+v, fast %+v", i, steady, got)
+					}
+					continue
+				}
 				if diff := cmp.Diff(want, got); diff != "" && !stockToo(stock[i], m, got) {
 					t.Fatalf("%d: stock (-), fast (+)\n%s", i, diff)
 				}
 			}
 		}
 	})
+}
+
+// varies says that the stock engine does not agree with itself on which values
+// matched: it visits arguments in random order, and its memory of transformed
+// values tells them apart by their place in it. What does not vary is returned.
+func varies(slow *waf.Engine, m message) (steady outcome, vary bool) {
+	first, err := run(slow, m)
+	for range 6 {
+		o, err2 := run(slow, m)
+		vary = vary || err == nil && err2 == nil && !cmp.Equal(first, o)
+	}
+	first.Matches = nil
+	return first, vary
 }
 
 // TestEveryCombination: each switch alone changes nothing either.

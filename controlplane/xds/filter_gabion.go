@@ -109,7 +109,9 @@ func unknownKey(table json.RawMessage) filters.FailureMode {
 
 // extProc asks `gabion filter` about every message; package filters/extproc says
 // why each of these settings is needed. Bodies are off until the filter's answer
-// to the head asks for them.
+// to the head asks for them, and so are response heads: a reply that Envoy makes
+// to a request it could not even read passes the filter backwards, and its
+// connection would be closed before the filter has answered.
 func extProc(table string, unknown filters.FailureMode) *extproc.ExternalProcessor {
 	service := envoyGRPC(FilterCluster, 0)
 	service.Timeout = duration(0) // a stream lives as long as its exchange
@@ -125,7 +127,7 @@ func extProc(table string, unknown filters.FailureMode) *extproc.ExternalProcess
 		StatPrefix:               FilterName,
 		ProcessingMode: &extproc.ProcessingMode{
 			RequestHeaderMode:   extproc.ProcessingMode_SEND,
-			ResponseHeaderMode:  extproc.ProcessingMode_SEND,
+			ResponseHeaderMode:  extproc.ProcessingMode_SKIP,
 			RequestBodyMode:     extproc.ProcessingMode_NONE,
 			ResponseBodyMode:    extproc.ProcessingMode_NONE,
 			RequestTrailerMode:  extproc.ProcessingMode_SKIP,

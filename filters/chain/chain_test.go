@@ -102,3 +102,20 @@ func TestChunkedBodyIsFramed(t *testing.T) {
 		t.Errorf("a body of unknown end in HTTP/1.0 matches %v only", v.Rules)
 	}
 }
+
+// A body longer than is inspected leaves an event even when nothing in it
+// matched: otherwise padding would be a way past that nobody sees.
+func TestTooLongABodyIsAnEvent(t *testing.T) {
+	for _, mode := range []filters.Mode{filters.ModeDetect, filters.ModeBlock} {
+		j := testJudge(t, mode, func(p *filters.Policy, _ *wafrules.Settings) {
+			p.RequestBody.Limit, p.RequestBody.StructuredLimit = 1000, 1000
+		})
+		head := &filters.RequestHead{Method: "POST", Scheme: "http", Authority: "shop.example.com", Path: "/", Proto: "HTTP/1.1",
+			Headers: []filters.Header{{Name: "user-agent", Value: "Mozilla/5.0"}, {Name: "accept", Value: "*/*"},
+				{Name: "content-type", Value: "application/x-www-form-urlencoded"}, {Name: "content-length", Value: "2002"}}}
+		v := j.Decide(Message{Request: head, RequestBody: []byte("a=" + strings.Repeat("b", 2000))})
+		if v.Event == nil || v.Decision != filters.Allow || v.Event.Partial == "" || v.Event.Engine != "chain" || v.Event.Reason == "" {
+			t.Errorf("%s: decision %s, event %+v", mode, v.Decision, v.Event)
+		}
+	}
+}

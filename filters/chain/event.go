@@ -110,7 +110,7 @@ func (b *body) kept(limit int64) (data []byte, total int64, truncated bool) {
 func (x *Exchange) event() *filters.Event {
 	found := x.tx != nil && x.tx.Matched()
 	debug := x.tx != nil && x.table.config.Debug
-	if !found && x.denied == nil && x.failure == "" && !debug {
+	if !found && x.denied == nil && x.failure == "" && x.beyond == "" && !debug {
 		return nil
 	}
 	e := &filters.Event{
@@ -152,6 +152,9 @@ func distinct(ids []int, limit int) []int {
 
 // decide fills in the decision and its reason.
 func (x *Exchange) decide(e *filters.Event) {
+	if x.beyond != "" && len(e.Matches) == 0 { // padding must not be a way past unseen
+		e.Engine, e.Reason = "chain", x.beyond
+	}
 	if x.failure != "" {
 		e.Engine, e.Reason = "chain", x.failure
 	}

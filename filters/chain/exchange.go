@@ -17,6 +17,7 @@ type Exchange struct {
 	key     string
 	binding filters.Binding
 	policy  *policy // nil: nothing governs
+	beyond  string  // what of the request body was too long to inspect; makes an event by itself
 	unknown bool    // the key is in no binding
 	id      string
 	began   time.Time

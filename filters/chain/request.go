@@ -119,6 +119,7 @@ func (x *Exchange) RequestCut() filters.Step {
 func (x *Exchange) requestTooLong() filters.Step {
 	text := beyondText("request", x.req.limit)
 	x.note(text)
+	x.beyond, x.stale = text, true
 	switch x.req.beyond {
 	case filters.BeyondReject:
 		step := x.deny(verdict{status: 413, reason: text, engine: "chain"})

@@ -14,7 +14,8 @@
 //   - grpc_service: the Unix socket, its own timeout 0 s (a stream lives as long
 //     as its exchange), initial_metadata x-gabion-table = the table's name. Each
 //     route overrides grpc_initial_metadata with x-gabion-key = its key.
-//   - processing_mode: headers SEND, bodies NONE, trailers SKIP; and
+//   - processing_mode: request headers SEND, response headers SKIP (or Envoy's own
+//     400 to what it cannot read is lost), bodies NONE, trailers SKIP; and
 //     allow_mode_override. The answer to the request head chooses: no body, a
 //     body shown as it passes (STREAMED: detect, recording) or a body held until
 //     judged (BUFFERED_PARTIAL: block). The answer to the response head chooses

@@ -47,7 +47,7 @@ func extProcFilter() object {
 		"request_attributes":          list{"request.protocol", "source.address", "destination.address"},
 		"metadata_options":            object{"receiving_namespaces": object{"untyped": list{"io.gabion"}}},
 		"processing_mode": object{
-			"request_header_mode": "SEND", "response_header_mode": "SEND",
+			"request_header_mode": "SEND", "response_header_mode": "SKIP",
 			"request_body_mode": "NONE", "response_body_mode": "NONE",
 			"request_trailer_mode": "SKIP", "response_trailer_mode": "SKIP",
 		},

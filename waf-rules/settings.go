@@ -19,6 +19,16 @@ type Settings struct {
 	JSONDepth     int         `json:"jsonDepth"`
 	Exclusions    []Exclusion `json:"exclusions,omitempty"`
 	Rules         []string    `json:"rules,omitempty"` // custom SecLang, each checked by CheckCustom
+	Fast          Fast        `json:"fast,omitzero"`
+}
+
+// Fast turns off, for diagnosis, what makes the engine fast. Results are the
+// same in every combination.
+type Fast struct {
+	NoAlphabet bool `json:"noAlphabet,omitempty"` // run every regular expression, even when the value's characters rule a match out
+	NoSkip     bool `json:"noSkip,omitempty"`     // evaluate every rule, even when no value it looks at can match
+	NoLevels   bool `json:"noLevels,omitempty"`   // compare the paranoia level anew in every request
+	NoMemory   bool `json:"noMemory,omitempty"`   // work out anew what is known of values seen before
 }
 
 // Exclusion takes rules away from where they misfire. Exactly one of Rule, Tag

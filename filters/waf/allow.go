@@ -53,6 +53,7 @@ type ruleRemover interface {
 
 // endAllow takes back what allow took, before phase begins.
 func endAllow(tx any, phase int) {
+	endSkip(tx)
 	t, ok := tx.(ruleRemover)
 	if !ok {
 		return

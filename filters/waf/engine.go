@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 	"sync"
 
@@ -44,10 +45,16 @@ type Compiler struct {
 	engines map[string]*Engine
 	files   fs.FS
 	rules   map[int]ruleFacts // of CRS and the base rules
+	fast    *fast
 }
 
 // NewCompiler gives a compiler without engines.
-func NewCompiler() *Compiler { return &Compiler{engines: map[string]*Engine{}} }
+func NewCompiler() *Compiler { return &Compiler{engines: map[string]*Engine{}, fast: newFast()} }
+
+// NewStockCompiler gives a compiler of engines without anything that makes them
+// fast, to compare with. They are the rule engine's own down to its operators
+// only if no other compiler has compiled in this process before.
+func NewStockCompiler() *Compiler { return &Compiler{engines: map[string]*Engine{}} }
 
 // Engine is a compiled rule set. Safe for concurrent use.
 type Engine struct {
@@ -55,8 +62,9 @@ type Engine struct {
 	waf      coraza.WAF
 	rules    map[int]ruleFacts // of CRS and the base rules, shared
 	custom   map[int]ruleFacts
-	logging  bool // custom rules of phase 5 exist
-	closing  bool // phase 4 can matter without a response body
+	logging  bool  // custom rules of phase 5 exist
+	closing  bool  // phase 4 can matter without a response body
+	slow     error // why no rules are skipped
 	compiler *Compiler
 	key      string
 	users    int // guarded by compiler.mu
@@ -108,6 +116,9 @@ func (c *Compiler) load() error {
 		return nil
 	}
 	registerAllow()
+	if c.fast != nil {
+		registerFast()
+	}
 	files, err := wafrules.CRS()
 	if err != nil {
 		return err
@@ -124,6 +135,11 @@ func (e *Engine) compile(files fs.FS) error {
 	parts, err := wafrules.Directives(e.config.Settings, e.config.Limits, e.config.Detect)
 	if err != nil {
 		return err
+	}
+	if e.compiler.fast != nil {
+		// After the engine's own configuration and before every rule.
+		parts = slices.Insert(parts, 1, wafrules.Part{Text: skipDirectives()})
+		files = ruleFiles{FS: files, alphabet: !e.config.Settings.Fast.NoAlphabet}
 	}
 	conf := coraza.NewWAFConfig().WithRootFS(files)
 	for _, p := range parts {
@@ -144,6 +160,9 @@ func (e *Engine) compile(files fs.FS) error {
 	for _, r := range rules {
 		e.logging = e.logging || r.Phase == 5
 		e.closing = e.closing || r.Phase == 4
+	}
+	if e.compiler.fast != nil && !e.config.Settings.Fast.NoSkip {
+		e.slow = e.compiler.fast.plan(e)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package waf
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 
@@ -101,6 +102,22 @@ func (t *Transaction) LogLines() []string {
 		}
 	}
 	return lines
+}
+
+// Hits describes every match of every link of every rule, plumbing included, in
+// no order. It holds raw values: for tests of rules only.
+func (t *Transaction) Hits() []string {
+	var out []string
+	for _, m := range t.tx.MatchedRules() {
+		id := m.Rule().ID()
+		if id > skipRuleID && id <= skipRuleID+skipPhases {
+			continue
+		}
+		for _, d := range m.MatchedDatas() {
+			out = append(out, fmt.Sprintf("%d %d %s %q %q", id, d.ChainLevel(), d.Variable().Name(), d.Key(), d.Value()))
+		}
+	}
+	return out
 }
 
 // Matches lists what was found, redacted, in order of evaluation, at most limit

@@ -1,0 +1,172 @@
+// Command engine measures the rule engine alone: whole transactions, stock and
+// fast in turn on the same requests, in one process. Stock is the same engine
+// with everything of ours that saves work turned off, its own copy of @rx
+// included, which then runs the regular expressions as the engine's does.
+//
+// It prints one JSON line per case. Only ratios mean anything on a shared
+// machine.
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"runtime/pprof"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gabion-io/gabion/filters"
+	"github.com/gabion-io/gabion/filters/waf"
+	wafrules "github.com/gabion-io/gabion/waf-rules"
+)
+
+// figure is one case's line.
+type figure struct {
+	Case        string  `json:"case"`
+	StockMicros float64 `json:"stock_us"`
+	FastMicros  float64 `json:"fast_us"`
+	Ratio       float64 `json:"ratio"` // stock / fast
+	Allocs      float64 `json:"allocs"`
+	StockAllocs float64 `json:"stock_allocs"`
+	FloorMicros float64 `json:"floor_us,omitempty"` // with every rule of the rule set removed
+	Requests    int     `json:"requests"`
+}
+
+type message struct {
+	head *filters.RequestHead
+	body []byte
+}
+
+func main() {
+	rounds := flag.Int("rounds", 3, "rounds; each case's figure is the best of them")
+	requests := flag.Int("requests", 2000, "different requests per case and round")
+	scale := flag.Int("slow", 8, "stock runs only every nth request of the expensive cases")
+	profile := flag.String("cpuprofile", "", "write a profile of the fast engine here")
+	only := flag.String("only", "", "run the cases whose name contains this")
+	flag.Parse()
+	if *profile != "" {
+		f, err := os.Create(*profile)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "bench-engine:", err)
+			os.Exit(1)
+		}
+		defer f.Close()
+		_ = pprof.StartCPUProfile(f)
+		defer pprof.StopCPUProfile()
+	}
+	if err := run(*rounds, *requests, *scale, *only); err != nil {
+		fmt.Fprintln(os.Stderr, "bench-engine:", err)
+		os.Exit(1)
+	}
+}
+
+func run(rounds, requests, scale int, only string) error {
+	stock, err := compile(wafrules.Fast{NoAlphabet: true, NoSkip: true}, false)
+	if err != nil {
+		return err
+	}
+	fast, err := compile(wafrules.Fast{}, false)
+	if err != nil {
+		return err
+	}
+	floor, err := compile(wafrules.Fast{NoAlphabet: true, NoSkip: true}, true)
+	if err != nil {
+		return err
+	}
+	out := json.NewEncoder(os.Stdout)
+	for _, c := range cases() {
+		if !strings.Contains(c.name, only) {
+			continue
+		}
+		f, err := measure(c, stock, fast, floor, rounds, requests, scale)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+		if err := out.Encode(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func compile(f wafrules.Fast, bare bool) (*waf.Engine, error) {
+	s := wafrules.Defaults()
+	s.Fast = f
+	if bare {
+		s.Rules = []string{`SecRuleRemoveById "911000-999999"`}
+	}
+	return waf.NewCompiler().Compile(waf.Config{Settings: s, Limits: wafrules.Limits{RequestBody: 1 << 20}})
+}
+
+// measure runs the engines in turn, round by round, on the same requests.
+func measure(c kind, stock, fast, floor *waf.Engine, rounds, requests, scale int) (figure, error) {
+	if !c.heavy {
+		scale = 1
+	}
+	rnd := rand.New(rand.NewPCG(1, uint64(len(c.name))))
+	pool := newPool(rnd)
+	for _, m := range c.generate(rnd, pool, requests/2) { // warm
+		if err := once(fast, m); err != nil {
+			return figure{}, err
+		}
+	}
+	var stocks, fasts, floors, allocs, stockAllocs []float64
+	for range rounds {
+		messages := c.generate(rnd, pool, requests)
+		some := messages[:len(messages)/scale]
+		us, a, err := clock(stock, some)
+		if err != nil {
+			return figure{}, err
+		}
+		stocks, stockAllocs = append(stocks, us), append(stockAllocs, a)
+		if us, a, err = clock(fast, messages); err != nil {
+			return figure{}, err
+		}
+		fasts, allocs = append(fasts, us), append(allocs, a)
+		if us, _, err = clock(floor, some); err != nil {
+			return figure{}, err
+		}
+		floors = append(floors, us)
+	}
+	f := figure{Case: c.name, StockMicros: slices.Min(stocks), FastMicros: slices.Min(fasts), FloorMicros: slices.Min(floors),
+		Allocs: slices.Min(allocs), StockAllocs: slices.Min(stockAllocs), Requests: rounds * requests}
+	f.Ratio = f.StockMicros / f.FastMicros
+	return f, nil
+}
+
+// clock gives microseconds and allocations per message.
+func clock(e *waf.Engine, messages []message) (us, allocs float64, err error) {
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	start := cpuTime()
+	for _, m := range messages {
+		if err := once(e, m); err != nil {
+			return 0, 0, err
+		}
+	}
+	spent := cpuTime() - start
+	runtime.ReadMemStats(&after)
+	n := float64(len(messages))
+	return float64(spent) / float64(time.Microsecond) / n, float64(after.Mallocs-before.Mallocs) / n, nil
+}
+
+// once is a whole transaction.
+func once(e *waf.Engine, m message) error {
+	t := e.Begin("bench")
+	defer t.Close()
+	t.RequestHeaders(m.head)
+	if err := t.RequestBody(m.body, false); err != nil {
+		return err
+	}
+	t.ResponseHeaders(&filters.ResponseHead{Status: 200})
+	if err := t.ResponseBody(nil); err != nil {
+		return err
+	}
+	t.Logging()
+	return nil
+}

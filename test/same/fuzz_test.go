@@ -1,0 +1,105 @@
+package same
+
+import (
+	"net/url"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/gabion-io/gabion/filters"
+	"github.com/gabion-io/gabion/filters/waf"
+)
+
+// FuzzSame: on any request, whatever was asked of the engine before, it comes to
+// what the stock engine comes to.
+func FuzzSame(f *testing.F) {
+	var once sync.Once
+	var fast [2]*waf.Engine
+	for i, m := range suiteMessages(f) {
+		if i%120 != 0 {
+			continue
+		}
+		header := ""
+		if len(m.head.Headers) > 0 {
+			header = m.head.Headers[0].Value
+		}
+		f.Add(uint8(len(m.body)), m.head.Path, header, "x", m.body)
+	}
+	f.Add(uint8(1), "/a?q=1%27%20or%201=1--", "curl", "name=<script>", []byte(`{"a":["${jndi:ldap://x}",1,null]}`))
+	f.Add(uint8(2), "/a?q=../../etc/passwd", "() { :;}; id", "\xff", []byte("<a b='c'>union select</a>"))
+	types := []string{"application/x-www-form-urlencoded", "application/json", "text/xml", "multipart/form-data; boundary=x", "text/plain", ""}
+	f.Fuzz(func(t *testing.T, kind uint8, path, header, cookie string, body []byte) {
+		once.Do(func() {
+			c := waf.NewCompiler()
+			for i := range fast {
+				e, err := c.Compile(config(i))
+				if err != nil {
+					t.Fatal(err)
+				}
+				fast[i] = e
+			}
+		})
+		m := message{id: "fuzz", body: body, head: filters.RequestHead{Method: []string{"GET", "POST", "PUT"}[kind%3], Scheme: "http",
+			Authority: "shop.example", Path: path, Proto: "HTTP/1.1", Headers: []filters.Header{
+				{Name: "user-agent", Value: header}, {Name: "cookie", Value: "c=" + url.QueryEscape(cookie) + "; " + cookie},
+				{Name: "content-type", Value: types[int(kind)%len(types)]}, {Name: "x-note", Value: cookie},
+			}}}
+		for i, e := range fast {
+			for range 2 {
+				want, err := run(stock[i], m)
+				got, err2 := run(e, m)
+				if (err == nil) != (err2 == nil) {
+					t.Fatalf("stock %v, fast %v", err, err2)
+				}
+				if steady, vary := varies(stock[i], m); vary {
+					if got.Matches = nil; !cmp.Equal(steady, got) {
+						t.Fatalf("%d: stock %+v, fast %+v", i, steady, got)
+					}
+					continue
+				}
+				if diff := cmp.Diff(want, got); diff != "" && !stockToo(stock[i], m, got) {
+					t.Fatalf("%d: stock (-), fast (+)\n%s", i, diff)
+				}
+			}
+		}
+	})
+}
+
+// varies says that the stock engine does not agree with itself on which values
+// matched: it visits arguments in random order, and its memory of transformed
+// values tells them apart by their place in it. What does not vary is returned.
+func varies(slow *waf.Engine, m message) (steady outcome, vary bool) {
+	first, err := run(slow, m)
+	for range 6 {
+		o, err2 := run(slow, m)
+		vary = vary || err == nil && err2 == nil && !cmp.Equal(first, o)
+	}
+	first.Matches = nil
+	return first, vary
+}
+
+// TestEveryCombination: each switch alone changes nothing either.
+func TestEveryCombination(t *testing.T) {
+	all := suiteMessages(t)
+	var messages []message
+	for i := 0; i < len(all); i += 120 {
+		messages = append(messages, all[i])
+	}
+	for _, off := range []func(*waf.Config){
+		func(c *waf.Config) { c.Settings.Fast.NoAlphabet = true },
+		func(c *waf.Config) { c.Settings.Fast.NoSkip = true },
+		func(c *waf.Config) { c.Settings.Fast.NoLevels = true },
+		func(c *waf.Config) { c.Settings.Fast.NoMemory = true },
+	} {
+		c := config(1)
+		off(&c)
+		e, err := waf.NewCompiler().Compile(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		compareAll(t, stock[1], e, slices.Clone(messages))
+		e.Release()
+	}
+}

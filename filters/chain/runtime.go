@@ -128,6 +128,9 @@ func (r *Runtime) acquire(id string, p filters.Policy) (*policy, error) {
 		return nil, err
 	}
 	r.compiled.Add(1)
+	if made.engine != nil && made.engine.Slow() != nil {
+		r.o.Log.Warn("the engine skips no rules", "policy", hash, "reason", made.engine.Slow())
+	}
 	made.users = 1
 	r.policies[hash] = made
 	return made, nil

@@ -86,15 +86,7 @@ func newProposalShow(a *app) *cobra.Command {
 		Short:   "Show a proposal with its evidence and its last rehearsal",
 		Example: "  gabion proposal show 01JB40\n  gabion proposal show 01JB40 -o yaml     # the resource it would write",
 		Args:    args(cobra.ExactArgs(1)),
-		RunE: func(c *cobra.Command, given []string) error {
-			cl, err := a.dial()
-			if err != nil {
-				return err
-			}
-			p, err := findProposal(c.Context(), cl, given[0])
-			if err != nil {
-				return err
-			}
+		RunE: a.onProposal(func(ctx context.Context, cl *client, p proposal.Proposal) error {
 			switch a.output {
 			case "json":
 				return writeJSON(a.out, p)
@@ -108,9 +100,24 @@ func newProposalShow(a *app) *cobra.Command {
 			}
 			a.proposalNext(p)
 			return nil
-		},
+		}),
 	}
 	return a.outputs(a.remote(c), "table", "yaml", "json")
+}
+
+// onProposal finds the proposal that a command names and does something with it.
+func (a *app) onProposal(do func(context.Context, *client, proposal.Proposal) error) func(*cobra.Command, []string) error {
+	return func(c *cobra.Command, given []string) error {
+		cl, err := a.dial()
+		if err != nil {
+			return err
+		}
+		p, err := findProposal(c.Context(), cl, given[0])
+		if err != nil {
+			return err
+		}
+		return do(c.Context(), cl, p)
+	}
 }
 
 // findProposal accepts an id, an unambiguous beginning of one, or latest.
@@ -223,17 +230,9 @@ is written and the patch is printed; with --write the file is edited, and the
 proposal closes when the control plane has read it.`,
 		Example: "  gabion proposal accept 01JB40\n  gabion proposal accept 01JB40 --write",
 		Args:    args(cobra.ExactArgs(1)),
-		RunE: func(c *cobra.Command, given []string) error {
-			cl, err := a.dial()
-			if err != nil {
-				return err
-			}
-			p, err := findProposal(c.Context(), cl, given[0])
-			if err != nil {
-				return err
-			}
-			return a.accept(c.Context(), cl, p, write)
-		},
+		RunE: a.onProposal(func(ctx context.Context, cl *client, p proposal.Proposal) error {
+			return a.accept(ctx, cl, p, write)
+		}),
 	}
 	c.Flags().BoolVar(&write, "write", false, "edit the file of a resource that a file owns")
 	return a.outputs(a.remote(c), "table", "json")
@@ -296,18 +295,10 @@ func newProposalReject(a *app) *cobra.Command {
 		Short:   "Close a proposal without writing",
 		Example: `  gabion proposal reject 01JB40 --reason "the parameter is free text on purpose"`,
 		Args:    args(cobra.ExactArgs(1)),
-		RunE: func(c *cobra.Command, given []string) error {
-			cl, err := a.dial()
-			if err != nil {
-				return err
-			}
-			p, err := findProposal(c.Context(), cl, given[0])
-			if err != nil {
-				return err
-			}
+		RunE: a.onProposal(func(ctx context.Context, cl *client, p proposal.Proposal) error {
 			var out proposal.Proposal
 			r := request{method: http.MethodPost, path: proposalPath(p.ID, "reject"), body: server.RejectRequest{Reason: reason}}
-			if err := cl.call(c.Context(), r, &out); err != nil {
+			if err := cl.call(ctx, r, &out); err != nil {
 				return err
 			}
 			if a.output == "json" {
@@ -315,7 +306,7 @@ func newProposalReject(a *app) *cobra.Command {
 			}
 			fmt.Fprintf(a.out, "rejected: %s\n", out.Title)
 			return nil
-		},
+		}),
 	}
 	c.Flags().StringVar(&reason, "reason", "", "why, for those who look later")
 	return a.outputs(a.remote(c), "table", "json")

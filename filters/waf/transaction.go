@@ -39,7 +39,7 @@ func (e *Engine) Begin(id string) *Transaction {
 }
 
 // RequestHeaders runs phase 1.
-func (t *Transaction) RequestHeaders(h *filters.RequestHead) {
+func (t *Transaction) RequestHeaders(h *filters.RequestHead) error {
 	client, server := h.Client, h.Server
 	var clientIP, serverIP string
 	if client.Addr().IsValid() {
@@ -68,6 +68,7 @@ func (t *Transaction) RequestHeaders(h *filters.RequestHead) {
 	t.tx.SetServerName(hostOnly(h.Authority))
 	t.tx.ProcessRequestHeaders()
 	t.after(1)
+	return t.cut()
 }
 
 func hostOnly(authority string) string {
@@ -96,7 +97,7 @@ func (t *Transaction) RequestBody(body []byte, cut bool) error {
 		return fmt.Errorf("inspect request body: %w", err)
 	}
 	t.after(2)
-	return nil
+	return t.cut()
 }
 
 // forgiveCut tells the parsers that the end is missing because of us.
@@ -143,7 +144,7 @@ func (t *Transaction) ResponseBody(body []byte) error {
 		return fmt.Errorf("inspect response body: %w", err)
 	}
 	t.after(4)
-	return nil
+	return t.cut()
 }
 
 // Logging runs phase 5, if anything in it could matter.

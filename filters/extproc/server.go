@@ -70,7 +70,8 @@ func (s *server) Process(stream procv3.ExternalProcessor_ProcessServer) error {
 	if err != nil {
 		return status.Error(codes.Unavailable, err.Error())
 	}
-	x := &session{exchange: exchange, table: table, key: key, cut: s.cut}
+	x := &session{exchange: exchange, table: table, key: key, cut: s.cut,
+		gone: func() bool { return stream.Context().Err() != nil }}
 	defer s.guard("complete", func() { exchange.Complete() })
 	for {
 		req, err := stream.Recv()

@@ -22,6 +22,7 @@ type session struct {
 	finding  []byte // last told
 	length   int64  // content-length of the request; 0: not told
 	cut      func(shown int, length int64)
+	gone     func() bool // nobody waits for the answer any more
 }
 
 // answer gives the answer to one message; nil for one we know nothing of.
@@ -31,43 +32,78 @@ func (x *session) answer(req *procv3.ProcessingRequest) *procv3.ProcessingRespon
 		return x.requestHeaders(req, m.RequestHeaders)
 	case *procv3.ProcessingRequest_RequestBody:
 		b := m.RequestBody
-		fault("goroutine")
-		step := x.exchange.RequestBody(b.GetBody(), b.GetEndOfStream())
+		step := x.body(false, b.GetBody(), b.GetEndOfStream())
 		if step.Do == filters.Hold && !b.GetEndOfStream() {
 			// Envoy holds no more than it has shown: it is at its buffer limit, or
 			// trailers follow. Either way the verdict is due.
 			if shown := len(b.GetBody()); int64(shown) < x.length {
 				x.cut(shown, x.length)
-				step = x.exchange.RequestCut()
+				step = x.judged(x.exchange.BodyCost(false, nil, true), shown, x.exchange.RequestCut)
 			} else {
-				step = x.exchange.RequestBody(nil, true)
+				step = x.body(false, nil, true)
 			}
 		}
 		return x.tell(step, passed(req))
 	case *procv3.ProcessingRequest_RequestTrailers:
-		step := x.exchange.RequestBody(nil, true)
+		step := x.body(false, nil, true)
 		return x.tell(step, passed(req))
 	case *procv3.ProcessingRequest_ResponseHeaders:
 		return x.responseHeaders(m.ResponseHeaders)
 	case *procv3.ProcessingRequest_ResponseBody:
 		b := m.ResponseBody
-		step := x.exchange.ResponseBody(b.GetBody(), b.GetEndOfStream())
+		step := x.body(true, b.GetBody(), b.GetEndOfStream())
 		if step.Do == filters.Hold && !b.GetEndOfStream() {
-			step = x.exchange.ResponseBody(nil, true)
+			step = x.body(true, nil, true)
 		}
 		return x.tell(step, passed(req))
 	case *procv3.ProcessingRequest_ResponseTrailers:
-		step := x.exchange.ResponseBody(nil, true)
+		step := x.body(true, nil, true)
 		return x.tell(step, passed(req))
 	}
 	return nil
+}
+
+// body shows a part of a body.
+func (x *session) body(response bool, part []byte, end bool) filters.Step {
+	show := x.exchange.RequestBody
+	if response {
+		show = x.exchange.ResponseBody
+	}
+	cost := x.exchange.BodyCost(response, [][]byte{part}, end)
+	return x.judged(cost, len(part), func() filters.Step { return show(part, end) })
+}
+
+// judged runs a step of the chain: here, or, when it takes long, when its turn
+// comes, so that long ones never take all processors from the others.
+func (x *session) judged(cost time.Duration, bytes int, step func() filters.Step) (out filters.Step) {
+	if cost <= chain.Inline {
+		return step()
+	}
+	done := make(chan bool, 1)
+	if !x.exchange.Later(cost, int64(bytes), func() {
+		if x.gone != nil && x.gone() && x.table.Policies[x.table.Bindings[x.key].Policy].Mode == filters.ModeBlock {
+			return // block mode had kept the body from the upstream
+		}
+		fault("goroutine")
+		out = step()
+	}, func(failed bool) { done <- failed }) {
+		return x.exchange.Refuse()
+	}
+	if <-done {
+		panic("judging a message failed")
+	}
+	return out
 }
 
 func (x *session) requestHeaders(req *procv3.ProcessingRequest, h *procv3.HttpHeaders) *procv3.ProcessingResponse {
 	head := requestHead(h, req.GetAttributes(), time.Now())
 	x.length = contentLength(head)
 	fault("hook")
-	step := x.exchange.RequestHeaders(head, h.GetEndOfStream())
+	cost := x.exchange.HeadCost(head)
+	if cost > chain.Inline {
+		x.exchange.SetClient(head)
+	}
+	step := x.judged(cost, len(head.Path), func() filters.Step { return x.exchange.RequestHeaders(head, h.GetEndOfStream()) })
 	wants := x.exchange.Wants()
 	m := &mode.ProcessingMode{
 		RequestHeaderMode:   mode.ProcessingMode_SEND,

@@ -127,6 +127,16 @@ func (t *Transaction) ResponseHeaders(h *filters.ResponseHead) {
 	t.after(3)
 }
 
+// DecodedResponse says that ResponseBody will be given what was inside a
+// compressed body: the rule set leaves bodies alone whose head calls them so.
+func (t *Transaction) DecodedResponse() {
+	if v := t.variables(); v != nil {
+		if h, ok := v.ResponseHeaders().(interface{ Remove(string) }); ok {
+			h.Remove("content-encoding")
+		}
+	}
+}
+
 // ResponseBody runs phase 4 on the body, which is copied. Without a body it is
 // left out unless something could come of it: the rules that score there all
 // look at the body, and the one that denies looks at the score.

@@ -174,8 +174,13 @@ func (f gabionFilter) held(l *ir.Listener, body func(filters.Policy) filters.Bod
 	}
 	need := int64(0)
 	for _, p := range table.Policies {
-		if b := body(p); b.Inspect {
-			need = max(need, b.Limit, b.StructuredLimit)
+		b := body(p)
+		if !b.Inspect {
+			continue
+		}
+		need = max(need, b.Limit, b.StructuredLimit)
+		for _, l := range b.Types {
+			need = max(need, l.Limit)
 		}
 	}
 	if need == 0 {

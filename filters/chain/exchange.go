@@ -36,6 +36,8 @@ type Exchange struct {
 	partial  []string
 	status   int // of the response seen
 	spent    time.Duration
+	due      time.Time // deadline of what waits in the queue
+	reserved int64     // bytes of bodies held
 
 	record  *filters.Record
 	sampled bool

@@ -40,8 +40,8 @@ type Policy struct {
 	RequestBody  BodyInspection `json:"requestBody"`
 	ResponseBody BodyInspection `json:"responseBody"`
 	Block        BlockResponse  `json:"block"`
-	// MaxMillis is how long one judgement may take, its wait in the queue included;
-	// then FailureMode speaks. 0: as long as it takes.
+	// MaxMillis is how long one judgement may take once it has begun; then
+	// FailureMode speaks. 0: as long as it takes.
 	MaxMillis int64           `json:"maxMillis,omitempty"`
 	WAF       json.RawMessage `json:"waf,omitempty"` // wafrules.Settings; nil: no WAF
 }

@@ -23,9 +23,10 @@ import (
 // only the key under which the listener's table knows their policy.
 type gabionFilter struct{ options Options }
 
-// filterCallTimeout bounds one ext_proc message: judging the largest body takes
-// well under a second, so what it catches is a `gabion filter` that hangs.
-const filterCallTimeout = 10 * time.Second
+// filterCallTimeout bounds one ext_proc message: the filter itself bounds how long
+// a body may wait for its turn (30 s) and how long judging it may take (30 s at
+// most), so what this catches is a `gabion filter` that hangs.
+const filterCallTimeout = 65 * time.Second
 
 func (f gabionFilter) entry(l *ir.Listener) *hcm.HttpFilter {
 	if l.FilterTable == nil {

@@ -36,8 +36,8 @@ type Exchange struct {
 	partial  []string
 	status   int // of the response seen
 	spent    time.Duration
-	due      time.Time // deadline of what waits in the queue
-	reserved int64     // bytes of bodies held
+	waited   bool  // in the queue, for longer than makes sense
+	reserved int64 // bytes of bodies held
 
 	record  *filters.Record
 	sampled bool

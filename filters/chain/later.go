@@ -78,9 +78,16 @@ func countValues(media string, b []byte) int64 {
 // until done is called. False: the queue is full, nothing will be called, and
 // the answer is Refuse's.
 func (x *Exchange) Later(cost time.Duration, bytes int64, run func(), done func(failed bool)) bool {
-	x.due = x.deadline()
-	return x.runtime.pool.submit(&job{client: x.client(), bytes: bytes, class: classOf(cost), run: run, done: done})
+	queued := time.Now()
+	return x.runtime.pool.submit(&job{client: x.client(), bytes: bytes, class: classOf(cost), done: done, run: func() {
+		x.waited = time.Since(queued) > maxWait
+		run()
+	}})
 }
+
+// maxWait is how long a judgement may wait for its turn: beyond it the client has
+// waited in vain whatever the verdict.
+const maxWait = 30 * time.Second
 
 // client is in whose turn the exchange is judged.
 func (x *Exchange) client() string {
@@ -97,8 +104,7 @@ func (x *Exchange) SetClient(h *filters.RequestHead) {
 	}
 }
 
-// deadline is when a judgement that begins or is queued now is broken off; zero:
-// never.
+// deadline is when a judgement that begins now is broken off; zero: never.
 func (x *Exchange) deadline() time.Time {
 	if x.policy == nil || x.policy.MaxMillis == 0 || x.runtime.timeless {
 		return time.Time{}
@@ -106,15 +112,13 @@ func (x *Exchange) deadline() time.Time {
 	return time.Now().Add(time.Duration(x.policy.MaxMillis) * time.Millisecond)
 }
 
-// arm sets the clock for the phase that begins. What waited in the queue has its
-// time from there.
+// arm sets the clock for the phase that begins.
 func (x *Exchange) arm() {
-	end := x.due
-	x.due = time.Time{}
-	if end.IsZero() {
-		end = x.deadline()
-	}
-	if !end.IsZero() {
+	switch end := x.deadline(); {
+	case end.IsZero():
+	case x.waited:
+		x.tx.StopAt(x.began.Add(-time.Hour))
+	default:
 		x.tx.StopAt(end)
 	}
 }
@@ -128,6 +132,9 @@ func (x *Exchange) Refuse() filters.Step {
 func (x *Exchange) tooLong(err error) filters.Step {
 	if err == waf.ErrTooSlow {
 		x.runtime.overdue.Add(1)
+		if x.waited {
+			return x.giveUp("it waited too long for its turn")
+		}
 		return x.giveUp(fmt.Sprintf("it took longer than %d ms", x.policy.MaxMillis))
 	}
 	return x.giveUp(err.Error())

@@ -75,7 +75,7 @@ func faultyModule(t *testing.T) string {
 		{"gabion", "github.com/gabion-io/gabion/cmd/gabion", nil, "0"},
 		{"libgabion.so", "github.com/gabion-io/gabion/filters/module", []string{"-buildmode=c-shared"}, "1"},
 	} {
-		args := append([]string{"build", "-trimpath", "-tags", "coraza.disabled_operators.inspectFile,gabionfault", "-buildvcs=false",
+		args := append([]string{"build", "-trimpath", "-tags", "no_fs_access,coraza.disabled_operators.inspectFile,coraza.disabled_operators.rbl,coraza.disabled_operators.validateSchema,gabionfault", "-buildvcs=false",
 			"-o", filepath.Join(dir, part.out)}, part.flags...)
 		c := exec.Command("go", append(args, part.pkg)...)
 		c.Env = append(os.Environ(), "CGO_ENABLED="+part.cgo)

@@ -29,8 +29,8 @@ type WAFPolicySpec struct {
 	RequestBody      *RequestBody      `json:"requestBody,omitempty"`
 	ResponseBody     *ResponseBody     `json:"responseBody,omitempty"`
 	FailureMode      *string           `json:"failureMode,omitempty"` // open, closed
-	// MaxInspectionTime is how long judging one message may take, its wait for a
-	// turn included; then the failure mode speaks.
+	// MaxInspectionTime is how long judging one message may take; then the failure
+	// mode speaks.
 	MaxInspectionTime *Duration   `json:"maxInspectionTime,omitempty"`
 	Block             *Block      `json:"block,omitempty"`
 	Exclusions        []Exclusion `json:"exclusions,omitempty" merge:"append"`
@@ -106,7 +106,7 @@ func WAFPolicyDefaults() WAFPolicySpec {
 			Inspect: ptr(true), Limit: ptr(Size(128 << 10)), StructuredLimit: ptr(Size(1 << 20)),
 			JSONDepth: ptr(64), BeyondLimit: ptr("partial"), ByType: []BodyLimit{}, MinRate: ptr(Size(500)),
 		},
-		MaxInspectionTime: ptr(Duration(5 * time.Second)),
+		MaxInspectionTime: ptr(Duration(10 * time.Second)),
 		ResponseBody: &ResponseBody{
 			Inspect: ptr(false), Limit: ptr(Size(512 << 10)), BeyondLimit: ptr("partial"),
 			ContentTypes: []string{"text/html", "text/plain", "text/xml", "application/json", "application/xml"},
@@ -145,7 +145,7 @@ func (p *WAFPolicy) validate(f *findings) {
 			l.validate(f, fmt.Sprintf("requestBody.byType[%d]", i))
 		}
 	}
-	f.durationBetween("maxInspectionTime", s.MaxInspectionTime, 10*time.Millisecond, 9*time.Second)
+	f.durationBetween("maxInspectionTime", s.MaxInspectionTime, 10*time.Millisecond, 30*time.Second)
 	if b := s.ResponseBody; b != nil {
 		f.sizeBetween("responseBody.limit", b.Limit, 0, 64<<20)
 		f.oneOf("responseBody.beyondLimit", b.BeyondLimit, "partial", "reject", "pass")

@@ -33,8 +33,8 @@ type options struct {
 func main() {
 	var o options
 	seeds := flag.String("seeds", "1,2,3", "one run for each")
-	flag.IntVar(&o.people, "people", 150, "benign clients")
-	flag.IntVar(&o.visits, "visits", 40, "requests of each")
+	flag.IntVar(&o.people, "people", 250, "benign clients")
+	flag.IntVar(&o.visits, "visits", 36, "requests of each")
 	flag.IntVar(&o.days, "days", 7, "days of traffic")
 	flag.IntVar(&o.learn, "learn", 4, "of them, the first days that are learned from")
 	flag.IntVar(&o.attacks, "attacks", 4, "place every nth known attack in each parameter")

@@ -8,7 +8,7 @@ SHELL := /bin/bash
 # the output unreadable.
 .NOTPARALLEL:
 
-.PHONY: help setup build up test test-full lint generate bench bench-engine bench-collateral crs clean
+.PHONY: help setup build up test test-full lint generate bench bench-engine bench-collateral bench-exclusions bench-rehearse crs clean
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -53,6 +53,14 @@ bench-collateral: ## measure what large bodies cost their neighbours, in the poo
 	@scripts/setup build
 	@scripts/build
 	@go run ./test/bench/collateral $(ARGS)
+
+bench-exclusions: ## measure what learned exclusions remove, and what they cost
+	@scripts/setup build
+	@. scripts/tags.sh && go run -tags "$$tags" ./test/bench/exclusions $(ARGS)
+
+bench-rehearse: ## measure how many recorded exchanges a core rehearses in a second
+	@scripts/setup build
+	@. scripts/tags.sh && go test -tags "$$tags" -run '^$$' -bench Rehearse -benchtime 1x $(ARGS) ./test/proposal
 
 crs: ## run the CRS regression tests, in one process and through Envoy
 	@scripts/setup build

@@ -28,6 +28,8 @@ type Runtime struct {
 	policies map[string]*policy
 	sinks    map[string]*sink
 
+	effort effort
+
 	compiled, panics, eventsDropped, recordsDropped, unknown atomic.Uint64
 }
 
@@ -56,7 +58,7 @@ func NewRuntime(o Options) *Runtime {
 	if o.Spools == nil {
 		o.Spools = diskSpools{}
 	}
-	return &Runtime{o: o, compiler: waf.NewCompiler(), policies: map[string]*policy{}, sinks: map[string]*sink{}}
+	return &Runtime{o: o, compiler: waf.NewCompiler(), policies: map[string]*policy{}, sinks: map[string]*sink{}, effort: effort{instance: newULID()}}
 }
 
 // Load decodes a filters.Table strictly (unknown fields are errors) and compiles

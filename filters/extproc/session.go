@@ -2,6 +2,7 @@ package extproc
 
 import (
 	"bytes"
+	"maps"
 	"time"
 
 	"google.golang.org/protobuf/types/known/structpb"
@@ -120,16 +121,28 @@ func (x *session) tell(step filters.Step, res *procv3.ProcessingResponse) *procv
 	}
 	if f := x.exchange.Finding(); len(f) > 0 && !bytes.Equal(f, x.finding) {
 		x.finding = f
-		res.DynamicMetadata = finding(f)
+		res.DynamicMetadata = leave(filters.MetadataKey, f)
+	}
+	if e := x.exchange.Effort(); e != nil {
+		fields := leave(filters.EffortKey, e)
+		if res.DynamicMetadata == nil {
+			res.DynamicMetadata = fields
+		} else {
+			maps.Copy(inner(res.DynamicMetadata), inner(fields))
+		}
 	}
 	return res
 }
 
-// finding is the event as dynamic metadata.
-func finding(event []byte) *structpb.Struct {
+func inner(s *structpb.Struct) map[string]*structpb.Value {
+	return s.GetFields()[filters.MetadataNamespace].GetStructValue().GetFields()
+}
+
+// leave is what the filter leaves with the exchange under a key.
+func leave(key string, value []byte) *structpb.Struct {
 	return &structpb.Struct{Fields: map[string]*structpb.Value{
 		filters.MetadataNamespace: structpb.NewStructValue(&structpb.Struct{Fields: map[string]*structpb.Value{
-			filters.MetadataKey: structpb.NewStringValue(string(event)),
+			key: structpb.NewStringValue(string(value)),
 		}}),
 	}}
 }

@@ -7,8 +7,11 @@ import (
 )
 
 // literals are strings of which one must be in every ASCII text that a regular
-// expression matches, in lower case; nil when there are none to be had.
-type literals [][]uint16 // of each, its grams
+// expression matches, in lower case; none when there are none to be had.
+type literals struct {
+	list   [][]uint16 // of each, its grams
+	firsts grams      // the first of each
+}
 
 const (
 	maxLiterals = 192
@@ -64,9 +67,16 @@ func gramsOf(literal string) (out []uint16) {
 }
 
 // mayHold says that one of the literals may be in the text g was read from.
-func (l literals) mayHold(g *grams) bool {
+func (l *literals) mayHold(g *grams) bool {
+	var common uint64
+	for i := range g {
+		common |= g[i] & l.firsts[i]
+	}
+	if common == 0 {
+		return false
+	}
 next:
-	for _, literal := range l {
+	for _, literal := range l.list {
 		for _, h := range literal {
 			if !g.has(h) {
 				continue next
@@ -80,13 +90,27 @@ next:
 func newLiterals(expr string) literals {
 	tree, err := syntax.Parse(expr, syntax.Perl)
 	if err != nil {
-		return nil
+		return literals{}
 	}
-	var out literals
-	for _, s := range required(tree) {
-		out = append(out, gramsOf(s))
+	return literalsOf(required(tree))
+}
+
+func literalsOf(words []string) (out literals) {
+	for _, s := range words {
+		g := gramsOf(s)
+		out.list = append(out.list, g)
+		out.firsts.add(g[0])
 	}
 	return out
+}
+
+// newPhrases are the words that @pm looks for.
+func newPhrases(data string) literals {
+	words := strings.Split(strings.ToLower(data), " ")
+	if len(words) > maxLiterals || usable(words) == nil || strings.ContainsFunc(data, func(r rune) bool { return r >= utf8.RuneSelf || r == '|' }) {
+		return literals{}
+	}
+	return literalsOf(words)
 }
 
 // required gives strings of at least two bytes, one of which is in every match.

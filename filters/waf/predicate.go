@@ -18,6 +18,7 @@ type predicate struct {
 	rx       *rx                          // operator, if it is one
 	state    plugintypes.TransactionState // what the operator's text refers to; nil: nothing
 	echo     *echo                        // asked of what matched; nil: nothing
+	phrases  literals                     // of @pm
 }
 
 // maxPredicates bounds the table. Rules beyond it are never skipped.
@@ -103,6 +104,9 @@ func (p *predicates) addEcho(r *compiledRule, rule int, setup *setup, then *echo
 	}
 	q := predicate{node: n, multi: r.multi, negated: r.negated, operator: r.operator, state: state, echo: then}
 	q.rx, _ = r.operator.(*rx)
+	if name == "pm" {
+		q.phrases = newPhrases(data)
+	}
 	p.ids[key] = len(p.list)
 	p.list = append(p.list, q)
 	return len(p.list) - 1, true
@@ -126,6 +130,7 @@ type form struct {
 	round uint64
 	known bool // alphabet is
 	text  string
+	same  *form // the form before, when nothing was changed
 	of    alphabet
 	read  bool // grams are
 	grams grams
@@ -145,7 +150,7 @@ func (t *trial) begin(nodes []node, value string) {
 // end lets go of the value.
 func (t *trial) end() {
 	for i := range t.forms {
-		t.forms[i].text = ""
+		t.forms[i].text, t.forms[i].same = "", nil
 	}
 }
 
@@ -154,19 +159,42 @@ func (t *trial) end() {
 func (t *trial) form(n int) *form {
 	f := &t.forms[n]
 	if f.round == t.round {
+		if f.same != nil {
+			return f.same
+		}
 		return f
 	}
 	before := t.form(t.nodes[n].parent)
 	text, _, err := t.nodes[n].f(before.text)
 	if err != nil || text == before.text {
-		text = before.text
+		f.round, f.same = t.round, before
+		return before
 	}
 	f.set(t.round, text)
 	return f
 }
 
 func (f *form) set(round uint64, text string) {
-	f.round, f.text, f.known, f.read = round, text, false, false
+	f.round, f.text, f.same, f.known, f.read = round, text, nil, false, false
+}
+
+// learn finds out what the text is made of.
+func (f *form) learn() {
+	if !f.known {
+		f.of, f.known = alphabetOf(f.text), true
+	}
+}
+
+// mayHold says that one of the words may be in the text.
+func (f *form) mayHold(words *literals) bool {
+	if f.of&highClass != 0 || len(f.text) > maxAsked {
+		return true
+	}
+	if !f.read {
+		f.grams.read(f.text)
+		f.read = true
+	}
+	return words.mayHold(&f.grams)
 }
 
 func (t *trial) matches(tx plugintypes.TransactionState, p *predicate) bool {
@@ -182,6 +210,11 @@ func (t *trial) matches(tx plugintypes.TransactionState, p *predicate) bool {
 	}
 	f := t.form(p.node)
 	if p.rx == nil {
+		if p.phrases.list != nil {
+			if f.learn(); !f.mayHold(&p.phrases) {
+				return p.negated
+			}
+		}
 		return p.operator.Evaluate(tx, f.text) != p.negated
 	}
 	return p.rx.matches(f) != p.negated

@@ -100,20 +100,9 @@ func (o *rx) matches(f *form) bool {
 	if o.reach == nil {
 		return o.re.MatchString(f.text)
 	}
-	if !f.known {
-		f.of, f.known = alphabetOf(f.text), true
-	}
-	if o.reach.lacks(f.of) {
+	f.learn()
+	if o.reach.lacks(f.of) || o.words.list != nil && !f.mayHold(&o.words) {
 		return false
-	}
-	if o.words != nil && f.of&highClass == 0 && len(f.text) <= maxAsked {
-		if !f.read {
-			f.grams.read(f.text)
-			f.read = true
-		}
-		if !o.words.mayHold(&f.grams) {
-			return false
-		}
 	}
 	return o.reach.shortest(f.of) <= len(f.text) && o.re.MatchString(f.text)
 }

@@ -72,12 +72,17 @@ func scalar(v variables.RuleVariable) bool {
 }
 
 // composite says that a value holds others, which are remembered by themselves:
-// a request target with its query.
+// a request target with its query, a header that quotes one.
 func composite(v variables.RuleVariable, value string) bool {
-	return (v == variables.RequestURI || v == variables.RequestURIRaw) && strings.Contains(value, "?")
+	switch v {
+	case variables.RequestURI, variables.RequestURIRaw:
+		return strings.Contains(value, "?")
+	case variables.RequestHeaders:
+		_, query, found := strings.Cut(value, "?")
+		return found && strings.Contains(query, "=")
+	}
+	return false
 }
-
-var sensitiveName = regexp.MustCompile(`(?i)passw|pwd|secret|token|session|credential|api_?key|csrf|card|cvv|ssn`)
 
 // sensitive values are judged like others and never remembered.
 func sensitive(v variables.RuleVariable, key string) bool {
@@ -87,8 +92,23 @@ func sensitive(v variables.RuleVariable, key string) bool {
 		case "authorization", "proxy-authorization", "cookie", "x-api-key":
 			return true
 		}
-	case variables.Args, variables.ArgsGet, variables.ArgsPost, variables.RequestCookies:
-		return sensitiveName.MatchString(key)
+		return sensitiveName(key)
+	case variables.Args, variables.ArgsGet, variables.ArgsPost, variables.RequestCookies, variables.RequestXML, variables.XML:
+		return sensitiveName(key)
+	}
+	return false
+}
+
+// sensitiveWords are in names whose values nobody but the service should keep.
+var sensitiveWords = strings.Fields("passw pwd secret token session credential api_key apikey csrf card cvv ssn")
+
+func sensitiveName(key string) bool {
+	for i := range len(key) {
+		for _, word := range sensitiveWords {
+			if lowerByte(key[i]) == word[0] && len(key)-i >= len(word) && strings.EqualFold(key[i:i+len(word)], word) {
+				return true
+			}
+		}
 	}
 	return false
 }

@@ -31,7 +31,7 @@ func TestInOrder(t *testing.T) {
 	}
 	mod := changedEngine(t)
 	orders := []string{"ascending", "descending"}
-	if testing.Short() {
+	if os.Getenv("GABION_FULL") == "" {
 		orders = orders[:1]
 	}
 	for _, order := range orders {

@@ -217,7 +217,7 @@ func TestFastIsTheSame(t *testing.T) {
 		case !ordered():
 			every = 40 // the ordered run does the rest
 		case os.Getenv("GABION_FULL") == "" && i != 1:
-			every = 8
+			every = 20
 		}
 		var messages []message
 		for n := i % every; n < len(all); n += every {

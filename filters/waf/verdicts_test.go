@@ -67,16 +67,18 @@ func TestVerdictsShared(t *testing.T) {
 		defer e.Release()
 		engines = append(engines, e)
 	}
-	ask(t, engines[0], "name", "some harmless words")
+	for range 8 { // what another value of the request settled is not asked at once
+		ask(t, engines[0], "name", "some harmless words")
+	}
 	before := c.Stats()
 	ask(t, engines[1], "name", "some harmless words")
 	after := c.Stats()
 	if after.Remembered != before.Remembered {
 		t.Errorf("remembers %d values, %d before", after.Remembered, before.Remembered)
 	}
-	ask(t, engines[0], "name", "some harmless words")
-	if first, second := c.Stats().Asked-after.Asked, after.Asked-before.Asked; first != second {
-		t.Errorf("a known value made the second policy ask %d predicates, the first, which knows it, %d", second, first)
+	ask(t, engines[1], "name", "some other harmless words")
+	if fresh, again := c.Stats().Asked-after.Asked, after.Asked-before.Asked; again*3 > fresh*2 {
+		t.Errorf("a value the first policy knows made the second ask %d predicates, a new one %d", again, fresh)
 	}
 }
 

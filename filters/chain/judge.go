@@ -54,6 +54,7 @@ func NewJudge(p filters.Policy, o Options) (*Judge, error) {
 		return nil, fmt.Errorf("encode policy: %w", err)
 	}
 	r := NewRuntime(o)
+	r.timeless = true
 	t, err := r.Load(config)
 	if err != nil {
 		return nil, err

@@ -3,7 +3,6 @@ package waf
 import (
 	"math/bits"
 	"regexp/syntax"
-	"sync"
 	"sync/atomic"
 	"unicode/utf8"
 )
@@ -82,8 +81,6 @@ type reach struct {
 	memo  [alphabetMemo]atomic.Pointer[answer]
 	walks atomic.Uint32
 	needs atomic.Uint64 // classes in every match, once known
-
-	walkings sync.Pool
 }
 
 // lacks says that a lacks a class that is in every match.
@@ -168,36 +165,24 @@ func (r *reach) shortest(a alphabet) int {
 	if r.walks.Add(1) == walksBeforeNeeds {
 		r.learnNeeds()
 	}
-	length := r.walk(a)
-	slot.Store(&answer{of: a, length: length})
-	return length
-}
-
-// walking is what a walk needs, kept from one to the next.
-type walking struct {
-	seen      []uint32 // round in which the step was reached
-	round     uint32
-	now, next []uint32
+	n := r.walk(a)
+	slot.Store(&answer{of: a, length: n})
+	return n
 }
 
 // walk is a breadth-first search by characters read.
 func (r *reach) walk(a alphabet) int {
-	k, _ := r.walkings.Get().(*walking)
-	if k == nil || k.round == 1<<32-1 {
-		k = &walking{seen: make([]uint32, len(r.steps))}
-	}
-	defer r.walkings.Put(k)
-	k.round++
-	now, next := append(k.now[:0], r.start), k.next[:0]
-	defer func() { k.now, k.next = now[:0], next[:0] }()
+	seen := make([]bool, len(r.steps))
+	now, next := make([]uint32, 0, 64), make([]uint32, 0, 64)
+	now = append(now, r.start)
 	for length := 0; len(now) > 0; length++ {
 		for len(now) > 0 {
 			i := now[len(now)-1]
 			now = now[:len(now)-1]
-			if k.seen[i] == k.round {
+			if seen[i] {
 				continue
 			}
-			k.seen[i] = k.round
+			seen[i] = true
 			s := &r.steps[i]
 			switch s.op {
 			case syntax.InstMatch:

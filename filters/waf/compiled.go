@@ -32,6 +32,7 @@ type compiledRule struct {
 	actions         []compiledAction
 	texts           []string       // all that is expanded when the link is evaluated or matches
 	chain           []compiledRule // the links after the first
+	phrases         *phrases       // of its operator, if known
 }
 
 type compiledTarget struct {

@@ -46,6 +46,11 @@ func (f *fast) plan(e *Engine) error {
 	if i := slices.IndexFunc(rules, func(r compiledRule) bool { return usesRuleVariable(&r) }); i >= 0 {
 		return fmt.Errorf("plan skipping: rule %d looks at the rule evaluated before", rules[i].id)
 	}
+	for i := range rules {
+		for _, l := range rules[i].links() {
+			l.phrases = phrasesOf(l, e.compiler.files)
+		}
+	}
 	skips, at := ownActions(rules)
 	settings := e.config.Settings
 	dead := map[int]bool{}

@@ -7,21 +7,26 @@ import (
 )
 
 // literals are strings of which one must be in every ASCII text that a regular
-// expression matches, in lower case; none when there are none to be had.
-type literals struct {
-	list   [][]uint16 // of each, its grams
-	firsts grams      // the first of each
-}
+// expression matches, in lower case; nil when there are none to be had.
+type literals [][]uint16 // of each, its grams
 
 const (
 	maxLiterals = 192
 	maxExact    = 48
-	gramBits    = 1 << 12
+	gramBits    = 1 << 16
 )
 
 // grams is the set of pairs and triples of bytes in a text, ASCII letters in
 // lower case, by hash: what is not in it is not in the text.
-type grams [gramBits / 64]uint64
+//
+// Short texts use a corner of the set, so that it need not all be cleared.
+type grams struct {
+	bits  [gramBits / 64]uint64
+	shift uint // of a hash
+}
+
+// fewGrams is the length from which a text uses the whole set.
+const fewGrams = 2048
 
 func lowerByte(c byte) byte {
 	if c >= 'A' && c <= 'Z' {
@@ -31,18 +36,21 @@ func lowerByte(c byte) byte {
 }
 
 func pair(a, b byte) uint16 {
-	return uint16((uint32(a)<<8 | uint32(b)) * 0x9e3779b1 >> 20)
+	return uint16((uint32(a)<<8 | uint32(b)) * 0x9e3779b1 >> 16)
 }
 
 func triple(a, b, c byte) uint16 {
-	return uint16((uint32(a)<<16 | uint32(b)<<8 | uint32(c) | 1<<24) * 0x85ebca6b >> 20)
+	return uint16((uint32(a)<<16 | uint32(b)<<8 | uint32(c) | 1<<24) * 0x85ebca6b >> 16)
 }
 
-func (g *grams) add(h uint16)      { g[h/64] |= 1 << (h % 64) }
-func (g *grams) has(h uint16) bool { return g[h/64]&(1<<(h%64)) != 0 }
+func (g *grams) add(h uint16)      { h >>= g.shift; g.bits[h/64] |= 1 << (h % 64) }
+func (g *grams) has(h uint16) bool { h >>= g.shift; return g.bits[h/64]&(1<<(h%64)) != 0 }
 
 func (g *grams) read(text string) {
-	clear(g[:])
+	if g.shift = 0; len(text) < fewGrams {
+		g.shift = 4
+	}
+	clear(g.bits[:len(g.bits)>>g.shift])
 	var a, b byte
 	for i := range len(text) {
 		c := lowerByte(text[i])
@@ -67,16 +75,9 @@ func gramsOf(literal string) (out []uint16) {
 }
 
 // mayHold says that one of the literals may be in the text g was read from.
-func (l *literals) mayHold(g *grams) bool {
-	var common uint64
-	for i := range g {
-		common |= g[i] & l.firsts[i]
-	}
-	if common == 0 {
-		return false
-	}
+func (l literals) mayHold(g *grams) bool {
 next:
-	for _, literal := range l.list {
+	for _, literal := range l {
 		for _, h := range literal {
 			if !g.has(h) {
 				continue next
@@ -90,27 +91,13 @@ next:
 func newLiterals(expr string) literals {
 	tree, err := syntax.Parse(expr, syntax.Perl)
 	if err != nil {
-		return literals{}
+		return nil
 	}
-	return literalsOf(required(tree))
-}
-
-func literalsOf(words []string) (out literals) {
-	for _, s := range words {
-		g := gramsOf(s)
-		out.list = append(out.list, g)
-		out.firsts.add(g[0])
+	var out literals
+	for _, s := range required(tree) {
+		out = append(out, gramsOf(s))
 	}
 	return out
-}
-
-// newPhrases are the words that @pm looks for.
-func newPhrases(data string) literals {
-	words := strings.Split(strings.ToLower(data), " ")
-	if len(words) > maxLiterals || usable(words) == nil || strings.ContainsFunc(data, func(r rune) bool { return r >= utf8.RuneSelf || r == '|' }) {
-		return literals{}
-	}
-	return literalsOf(words)
 }
 
 // required gives strings of at least two bytes, one of which is in every match.

@@ -94,6 +94,7 @@ type skipPlan struct {
 	late       []lateTargets
 	remember   *verdicts // nil: ask anew each time
 	stats      *skipStats
+	prospects  prospects
 	scratch    sync.Pool
 }
 
@@ -132,6 +133,8 @@ type skipScratch struct {
 	got   []uint8 // links that could match
 	keep  []bool
 	hits  []uint64
+	many  bool // values: none of them is remembered
+	seen  map[string]struct{}
 	stats struct{ values, known, asked uint64 }
 }
 
@@ -143,6 +146,9 @@ func (p *skipPlan) run(tx plugintypes.TransactionState, remover ruleRemover) {
 	clear(s.got)
 	write(tx, p.writes)
 	for i := range p.targets {
+		if late(tx) {
+			break
+		}
 		p.look(tx, &p.targets[i], s)
 	}
 	s.trial.end()
@@ -191,9 +197,7 @@ func (p *skipPlan) look(tx plugintypes.TransactionState, t *skipTarget, s *skipS
 	} else if found := find(col, &t.compiledTarget); t.count {
 		p.judge(tx, t, "", strconv.Itoa(len(found)), s)
 	} else {
-		for _, m := range found {
-			p.judge(tx, t, m.Key(), m.Value(), s)
-		}
+		p.judgeAll(tx, t, found, s)
 	}
 	for w, word := range s.hits {
 		for ; word != 0; word &= word - 1 {
@@ -220,10 +224,11 @@ func find(col collection.Collection, t *compiledTarget) []types.MatchData {
 func (p *skipPlan) judge(tx plugintypes.TransactionState, t *skipTarget, key, value string, s *skipScratch) {
 	s.stats.values++
 	var v *verdict
-	if p.remember != nil && !t.scalar && len(value) <= maxRemembered && !sensitive(t.variable, key) && !composite(t.variable, value) {
+	if p.remember != nil && !s.many && !t.scalar && len(value) <= maxRemembered && !sensitive(t.variable, key) && !composite(t.variable, value) {
 		v = p.remember.of(value, p.words)
 	}
 	begun := false
+	var prospects []uint64
 	for w, want := range t.asks {
 		unknown := want &^ s.hits[w]
 		if v != nil {
@@ -237,9 +242,13 @@ func (p *skipPlan) judge(tx plugintypes.TransactionState, t *skipTarget, key, va
 		if !begun {
 			s.trial.begin(p.nodes, value)
 			begun = true
+			prospects = p.prospects.of(s.trial.forms[0].alphabet(), p)
 		}
 		var hits uint64
-		for left := unknown; left != 0; left &= left - 1 {
+		for left := unknown & prospects[w]; left != 0; left &= left - 1 {
+			if len(value) > longValue && late(tx) {
+				return
+			}
 			s.stats.asked++
 			bit := left & -left
 			if s.trial.matches(tx, &p.predicates[w*64+bits.TrailingZeros64(left)]) {

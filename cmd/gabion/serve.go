@@ -166,7 +166,7 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 
 	// REST: everything above for people and their tools.
 	handler := server.New(ctx, server.Options{
-		Store: st, Live: loop, Proxies: discovery, Proposals: desk,
+		Store: st, Live: loop, Proxies: discovery, Proposals: desk, Efforts: door,
 		Registry: registry, Log: log, Version: version(), Hosts: o.hosts,
 	})
 

@@ -41,6 +41,18 @@ type settings struct {
 	rules      []element
 }
 
+// fastOf turns off what a diagnosis does without.
+func fastOf(d *v1alpha1.Diagnosis) wafrules.Fast {
+	if d == nil {
+		return wafrules.Fast{}
+	}
+	without := func(step string) bool { return slices.Contains(d.Without, step) }
+	return wafrules.Fast{
+		NoAlphabet: without("alphabet"), NoSkip: without("skip"), NoLevels: without("levels"),
+		NoSetup: without("setup"), NoMemory: without("memory"),
+	}
+}
+
 // settingsOf leaves out exclusions whose time is over.
 func (c *compiler) settingsOf(m mergedWAF) settings {
 	s := settings{Settings: wafrules.Settings{
@@ -51,6 +63,7 @@ func (c *compiler) settingsOf(m mergedWAF) settings {
 		MaxArguments:  *m.spec.MaxArguments,
 		JSONDepth:     *m.spec.RequestBody.JSONDepth,
 		Rules:         slices.Clone(m.spec.Rules),
+		Fast:          fastOf(m.spec.Diagnosis),
 	}}
 	s.rules = m.origins["rules"]
 	for i, e := range m.spec.Exclusions {

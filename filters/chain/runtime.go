@@ -29,6 +29,8 @@ type Runtime struct {
 	policies map[string]*policy
 	sinks    map[string]*sink
 
+	effort effort
+
 	pool     *pool
 	timeless bool         // nothing is broken off: the result must not depend on the clock
 	held     atomic.Int64 // bytes of bodies kept for inspection or recording
@@ -70,7 +72,7 @@ func NewRuntime(o Options) *Runtime {
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
-	r := &Runtime{o: o, compiler: waf.NewCompiler(), policies: map[string]*policy{}, sinks: map[string]*sink{}}
+	r := &Runtime{o: o, compiler: waf.NewCompiler(), policies: map[string]*policy{}, sinks: map[string]*sink{}, effort: effort{instance: newULID()}}
 	r.maxHeld.Store(defaultHeld)
 	r.pool = newPool(o.Workers, func(v any, stack []byte) {
 		r.panics.Add(1)

@@ -3,6 +3,7 @@ package extproc
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"time"
 
 	"google.golang.org/protobuf/types/known/structpb"
@@ -159,16 +160,28 @@ func (x *session) tell(step filters.Step, res *procv3.ProcessingResponse) *procv
 	}
 	if f := x.exchange.Finding(); len(f) > 0 && !bytes.Equal(f, x.finding) {
 		x.finding = f
-		res.DynamicMetadata = finding(f)
+		res.DynamicMetadata = leave(filters.MetadataKey, f)
+	}
+	if e := x.exchange.Effort(); e != nil {
+		fields := leave(filters.EffortKey, e)
+		if res.DynamicMetadata == nil {
+			res.DynamicMetadata = fields
+		} else {
+			maps.Copy(inner(res.DynamicMetadata), inner(fields))
+		}
 	}
 	return res
 }
 
-// finding is the event as dynamic metadata.
-func finding(event []byte) *structpb.Struct {
+func inner(s *structpb.Struct) map[string]*structpb.Value {
+	return s.GetFields()[filters.MetadataNamespace].GetStructValue().GetFields()
+}
+
+// leave is what the filter leaves with the exchange under a key.
+func leave(key string, value []byte) *structpb.Struct {
 	return &structpb.Struct{Fields: map[string]*structpb.Value{
 		filters.MetadataNamespace: structpb.NewStructValue(&structpb.Struct{Fields: map[string]*structpb.Value{
-			filters.MetadataKey: structpb.NewStringValue(string(event)),
+			key: structpb.NewStringValue(string(value)),
 		}}),
 	}}
 }
@@ -203,7 +216,7 @@ func (x *session) lapse(req *procv3.ProcessingRequest) *procv3.ProcessingRespons
 		e.Decision, e.Status, e.WouldBe = filters.Denied, 503, 503
 	}
 	if text, err := json.Marshal(e); err == nil && res != nil {
-		res.DynamicMetadata = finding(text)
+		res.DynamicMetadata = leave(filters.MetadataKey, text)
 	}
 	return res
 }

@@ -173,9 +173,11 @@ func (e envoyStream) appendChunks(out [][]byte, which C.int) [][]byte {
 	return out
 }
 
-func (e envoyStream) setFinding(event []byte) {
+func (e envoyStream) setFinding(event []byte) { e.setMetadata(filters.MetadataKey, event) }
+
+func (e envoyStream) setMetadata(key string, value []byte) {
 	C.envoy_dynamic_module_callback_http_set_dynamic_metadata_string(C.gabion_envoy(e),
-		goBytes(filters.MetadataNamespace), goBytes(filters.MetadataKey), goBytes(unsafe.String(unsafe.SliceData(event), len(event))))
+		goBytes(filters.MetadataNamespace), goBytes(key), goBytes(unsafe.String(unsafe.SliceData(value), len(value))))
 }
 
 // goBytes lends a Go string to Envoy for the time of one call.

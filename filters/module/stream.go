@@ -225,6 +225,9 @@ func (s *stream) end() {
 	if done {
 		return
 	}
+	if effort := s.exchange.Effort(); effort != nil {
+		s.envoy.setMetadata(filters.EffortKey, effort)
+	}
 	if event := s.exchange.Complete(); event != nil && !s.broken {
 		if b, err := json.Marshal(event); err == nil {
 			s.leave(b)

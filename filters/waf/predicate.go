@@ -19,6 +19,9 @@ type predicate struct {
 	phrases  *phrases // of the operator, if it has any
 	sqli     bool     // operator is @detectSQLi
 	reach    *reach   // of the operator's expression, if it has one
+
+	state plugintypes.TransactionState // what the operator's text refers to; nil: nothing
+	echo  *echo                        // asked of what matched; nil: nothing
 }
 
 // maxPredicates bounds the table. Rules beyond it are never skipped.
@@ -49,25 +52,42 @@ func newPredicates() *predicates {
 var pure = map[string]bool{
 	"rx": true, "pm": true, "pmfromfile": true, "pmf": true, "contains": true, "streq": true, "beginswith": true,
 	"endswith": true, "within": true, "eq": true, "ge": true, "gt": true, "le": true, "lt": true, "strmatch": true,
-	"detectsqli": true, "detectxss": true, "validatebyterange": true, "validateurlencoding": true, "validateutf8encoding": true,
+	"ipmatch": true, "detectsqli": true, "detectxss": true, "validatebyterange": true, "validateurlencoding": true, "validateutf8encoding": true,
 }
 
-// add gives the number of r's predicate; ok is false when it has none, because
-// something besides the value decides or trying it has effects.
-func (p *predicates) add(r *compiledRule) (id int, ok bool) {
-	name := strings.ToLower(strings.TrimPrefix(strings.TrimPrefix(r.function, "!"), "@"))
+// add gives the number of the predicate of link r of a rule; ok is false when it
+// has none, because something besides the value decides or trying it has effects.
+func (p *predicates) add(r *compiledRule, rule int, setup *setup) (id int, ok bool) {
+	return p.addEcho(r, rule, setup, nil)
+}
+
+func (p *predicates) addEcho(r *compiledRule, rule int, setup *setup, then *echo) (id int, ok bool) {
+	name, data := r.operatorName(), r.data
 	switch {
-	case r.operator == nil, !pure[name], strings.Contains(r.data, "%{"):
+	case r.operator == nil, !pure[name]:
 		return 0, false
 	case r.negated && r.capture: // a value that does not match the rule is captured
 		return 0, false
+	}
+	var state plugintypes.TransactionState
+	if strings.Contains(data, "%{") && name != "rx" {
+		if setup == nil {
+			return 0, false
+		}
+		if data, ok = setup.expand(data); !ok {
+			return 0, false
+		}
+		state = setup.state()
 	}
 	last := 0
 	if n := len(r.prefixes); n > 0 {
 		last = r.prefixes[n-1]
 	}
 	// The author's rules are kept apart: their files resolve elsewhere.
-	key := fmt.Sprintf("%t %t %t %d %s %s", r.id < 100_000, r.negated, r.multi, last, name, r.data)
+	key := fmt.Sprintf("%t %t %t %d %s %s", rule < 100_000, r.negated, r.multi, last, name, data)
+	if then != nil {
+		key += "\x00" + then.key
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if id, ok := p.ids[key]; ok {
@@ -86,7 +106,7 @@ func (p *predicates) add(r *compiledRule) (id int, ok bool) {
 		}
 		n = child
 	}
-	q := predicate{node: n, multi: r.multi, negated: r.negated, operator: r.operator}
+	q := predicate{node: n, multi: r.multi, negated: r.negated, operator: r.operator, state: state, echo: then}
 	switch o := r.operator.(type) {
 	case *rx:
 		q.rx, q.reach = o, o.reach
@@ -193,6 +213,13 @@ func (t *trial) spareGrams() *grams {
 }
 
 func (t *trial) matches(tx plugintypes.TransactionState, p *predicate) bool {
+	if p.state != nil {
+		tx = p.state
+	}
+	if p.echo != nil {
+		f := t.form(p.node)
+		return p.rx.matches(t, f) && p.echo.matches(p.rx.re, f.text)
+	}
 	if p.multi {
 		return t.anyForm(tx, p)
 	}

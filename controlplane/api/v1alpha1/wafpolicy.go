@@ -35,6 +35,13 @@ type WAFPolicySpec struct {
 	Block             *Block      `json:"block,omitempty"`
 	Exclusions        []Exclusion `json:"exclusions,omitempty" merge:"append"`
 	Rules             []string    `json:"rules,omitempty" merge:"append"` // SecLang
+	Diagnosis         *Diagnosis  `json:"diagnosis,omitempty"`
+}
+
+// Diagnosis turns off what saves the rule engine work. Verdicts are the same
+// either way: it is there to find out whether that is true, and what is saved.
+type Diagnosis struct {
+	Without []string `json:"without,omitempty"` // alphabet, skip, levels, setup, memory
 }
 
 // AnomalyThreshold is the score from which a message is denied.
@@ -153,6 +160,11 @@ func (p *WAFPolicy) validate(f *findings) {
 			if !mediaType.MatchString(t) {
 				f.add(fmt.Sprintf("responseBody.contentTypes[%d]", i), "%q is no media type: write it like text/html", t)
 			}
+		}
+	}
+	if d := s.Diagnosis; d != nil {
+		for i := range d.Without {
+			f.oneOf(fmt.Sprintf("diagnosis.without[%d]", i), &d.Without[i], "alphabet", "skip", "levels", "setup", "memory")
 		}
 	}
 	f.oneOf("failureMode", s.FailureMode, "open", "closed")

@@ -24,7 +24,7 @@ func newRules(a *app) *cobra.Command {
   gabion waf rules --search "sql injection" --paranoia 1`,
 		Args: args(cobra.MaximumNArgs(1)),
 		RunE: func(c *cobra.Command, given []string) error {
-			all, err := wafrules.Catalogue()
+			all, err := wafrules.Catalogue(wafrules.ProfileBalanced)
 			if err != nil {
 				return err
 			}

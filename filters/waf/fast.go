@@ -59,9 +59,9 @@ func (f *fast) plan(e *Engine) error {
 		settings := e.config.Settings
 		var dead map[int]bool
 		if !settings.Fast.NoLevels && !readsLastMatch(rules) {
-			dead = levelRules(rules, phase, settings.ParanoiaLevel)
+			dead = levelRules(rules, phase, settings.Level())
 		}
-		p := newSkipPlan(rules, phase, settings.ParanoiaLevel, f.predicates, dead)
+		p := newSkipPlan(rules, phase, settings.Level(), f.predicates, dead)
 		p.stats = &f.stats
 		if !settings.Fast.NoMemory {
 			p.remember = f.verdicts

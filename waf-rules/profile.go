@@ -109,6 +109,37 @@ func editedProfile(name string) (*Profile, error) {
 	return newProfile(name, e, edited, true), nil
 }
 
+// LeftOut says why a profile does not have a rule of the Core Rule Set, "" when
+// it has it, or there is none.
+func LeftOut(profile string, rule int) string {
+	e, err := readEdits(profile)
+	if err != nil {
+		return ""
+	}
+	for _, c := range e.Off {
+		if slices.Contains(c.Rules, rule) {
+			return c.Reason
+		}
+	}
+	return ""
+}
+
+// Edited says what a profile changed about a rule, and why; "" for nothing.
+func Edited(profile string, rule int) string {
+	e, err := readEdits(profile)
+	if err != nil {
+		return ""
+	}
+	for _, list := range [][]edit{e.Weights, e.Without, e.Patterns} {
+		for _, c := range list {
+			if slices.Contains(c.Rules, rule) {
+				return c.Reason
+			}
+		}
+	}
+	return ""
+}
+
 // readEdits reads a profile's file; what it extends comes first.
 func readEdits(name string) (edits, error) {
 	var e edits

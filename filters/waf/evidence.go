@@ -161,7 +161,7 @@ func (t *Transaction) Matches(limit int) (out []filters.Match, more int) {
 		f := t.facts(id)
 		name, masked := variableName(e.data)
 		out = append(out, filters.Match{Rule: id, Message: f.message, Severity: f.severity, Score: e.score,
-			Variable: name, Masked: masked, Value: matchedPart(e.data), Tags: f.tags, Phase: f.phase})
+			Variable: name, Masked: masked, Read: howRead(t.variables(), e.data), Value: matchedPart(e.data), Tags: f.tags, Phase: f.phase})
 	}
 	return out, more
 }

@@ -211,7 +211,7 @@ func (r *reading) json(name, text string, depth int) (values []string, ok bool) 
 	values = []string{}
 	for _, l := range leaves {
 		switch {
-		case l.value == "", l.key && plainName.MatchString(l.value) && !strings.ContainsAny(l.value, "$_@"):
+		case l.value == "", l.key && plainName.MatchString(l.value) && !strings.ContainsAny(l.value, "$_@."):
 		case l.key:
 			r.note(name, "JSON name", l.value)
 			values = append(values, l.value)

@@ -95,6 +95,7 @@ func run(rounds, requests, scale int, only string) error {
 
 func compile(f wafrules.Fast, bare bool) (*waf.Engine, error) {
 	s := wafrules.Defaults()
+	s.Profile = wafrules.ProfileCRS
 	s.Fast = f
 	if bare {
 		s.Rules = []string{`SecRuleRemoveById "911000-999999"`}

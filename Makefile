@@ -8,7 +8,7 @@ SHELL := /bin/bash
 # the output unreadable.
 .NOTPARALLEL:
 
-.PHONY: help setup build up test test-full lint generate bench bench-engine bench-collateral bench-exclusions bench-rehearse crs clean
+.PHONY: help setup build up test test-full lint generate bench bench-engine bench-collateral bench-exclusions bench-rehearse waf-quality crs clean
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -61,6 +61,10 @@ bench-exclusions: ## measure what learned exclusions remove, and what they cost
 bench-rehearse: ## measure how many recorded exchanges a core rehearses in a second
 	@scripts/setup build
 	@. scripts/tags.sh && go test -tags "$$tags" -run '^$$' -bench Rehearse -benchtime 1x $(ARGS) ./test/proposal
+
+waf-quality: ## judge the WAF's profiles: what they find, what they stop in vain
+	@scripts/setup build quality
+	@go run ./test/quality $(ARGS)
 
 crs: ## run the CRS regression tests, in one process and through Envoy
 	@scripts/setup build

@@ -67,6 +67,7 @@ type Match struct {
 	Score    int      `json:"score,omitempty"`  // points it added; 0 when the rule itself denies
 	Variable string   `json:"variable"`         // "ARGS:q", "REQUEST_HEADERS:user-agent"
 	Masked   bool     `json:"masked,omitempty"` // the name after the colon was not fit to be shown: no exclusion can name it
+	Read     string   `json:"read,omitempty"`   // how the value was got from what the variable holds: "base64", "Referer", "JSON"; empty: it is there as it is
 	Value    string   `json:"value,omitempty"`  // redacted matched part
 	Tags     []string `json:"tags,omitempty"`
 	Phase    int      `json:"phase"`

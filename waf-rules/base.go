@@ -103,8 +103,8 @@ func ParseErrorRules() []int { return []int{200002, 200003} }
 func setupDirectives(s Settings) string {
 	vars := []string{
 		"tx.crs_setup_version=4250",
-		fmt.Sprintf("tx.blocking_paranoia_level=%d", s.ParanoiaLevel),
-		fmt.Sprintf("tx.detection_paranoia_level=%d", s.ParanoiaLevel),
+		fmt.Sprintf("tx.blocking_paranoia_level=%d", s.Level()),
+		fmt.Sprintf("tx.detection_paranoia_level=%d", s.Level()),
 		fmt.Sprintf("tx.inbound_anomaly_score_threshold=%d", s.Inbound),
 		fmt.Sprintf("tx.outbound_anomaly_score_threshold=%d", s.Outbound),
 		"'tx.allowed_request_content_type=" + strings.Join(requestContentTypes(), " ") + "'",

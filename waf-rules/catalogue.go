@@ -8,24 +8,21 @@ import (
 	"sort"
 	"strconv"
 	"strings"
-	"sync"
 )
 
-// Catalogue lists the rules of the profile "crs" and the engine's base rules,
-// by id. The rules' own slices are shared: not to be changed.
-func Catalogue() ([]Rule, error) {
-	rules, err := catalogue()
-	return slices.Clone(rules), err
-}
-
-// catalogue reads the rule set once: it is embedded and cannot change.
-var catalogue = sync.OnceValues(readCatalogue)
-
-func readCatalogue() ([]Rule, error) {
-	files, err := CRS()
+// Catalogue lists the rules of a profile and the engine's base rules, by id, each
+// with the points it adds there. The rules' own slices are shared: not to be
+// changed.
+func Catalogue(profile string) ([]Rule, error) {
+	p, err := LoadProfile(profile)
 	if err != nil {
 		return nil, err
 	}
+	rules, err := p.catalogue()
+	return slices.Clone(rules), err
+}
+
+func readCatalogue(files fs.FS) ([]Rule, error) {
 	names, err := ruleFiles(files)
 	if err != nil {
 		return nil, err
@@ -65,6 +62,7 @@ func rulesOf(file, text string) []Rule {
 			last.Chain = append(last.Chain, r)
 			last.Score = max(last.Score, r.Score)
 			last.Outbound = last.Outbound || r.Outbound
+			last.Once = last.Once || r.Once
 		} else {
 			out = append(out, r)
 		}
@@ -106,6 +104,9 @@ func describe(file string, d directive, parsed secRule) Rule {
 			if points, outbound := scorePoints(a.value); points > 0 {
 				r.Score, r.Outbound = points, outbound
 			}
+			if points, ok := oncePoints(a.value); ok {
+				r.Score, r.Once = points, true
+			}
 		}
 	}
 	return r
@@ -136,6 +137,16 @@ func scorePoints(setvar string) (points int, outbound bool) {
 		return 0, outbound
 	}
 	return n, outbound
+}
+
+// oncePoints reads what a rule that a profile reweights is worth.
+func oncePoints(setvar string) (points int, ok bool) {
+	name, value, _ := strings.Cut(setvar, "=")
+	if !strings.HasPrefix(name, "tx.once_") {
+		return 0, false
+	}
+	n, err := strconv.Atoi(value)
+	return n, err == nil
 }
 
 func phaseNumber(s string) int {

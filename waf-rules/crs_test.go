@@ -20,7 +20,7 @@ func TestCRSIsThePinnedOne(t *testing.T) {
 }
 
 func TestCatalogueKnowsEveryRule(t *testing.T) {
-	rules, err := Catalogue()
+	rules, err := Catalogue(ProfileCRS)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package wafrules
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -18,7 +19,7 @@ type Part struct {
 //     rules that come after it in the phase), the base rules included,
 //  3. base rules: choice of body parser, parse errors, argument limits,
 //  4. CRS setup, then custom rules, so that they can change both,
-//  5. the Core Rule Set (Include of files in CRS()),
+//  5. the Core Rule Set as the profile has it (Include of files in Profile.Files()),
 //  6. custom SecRuleUpdate* and SecRuleRemove*, which only reach rules that exist.
 //
 // s must have passed Validate. detect chooses the engine mode that reports
@@ -85,11 +86,20 @@ func splitCustom(snippet string) (early, late string) {
 	return early, late
 }
 
+// Level is the paranoia level in force: the policy's, or the profile's if that is
+// higher.
+func (s Settings) Level() int {
+	if p, err := LoadProfile(s.Profile); err == nil {
+		return max(p.MinParanoia, s.ParanoiaLevel)
+	}
+	return s.ParanoiaLevel
+}
+
 // Validate checks the scalars of s; the error names the field.
 func (s Settings) Validate() error {
 	switch {
-	case s.Profile != "crs":
-		return fmt.Errorf("profile: %q is unknown; the only profile is %q", s.Profile, "crs")
+	case !slices.Contains(Profiles(), s.Profile):
+		return fmt.Errorf("profile: %q is unknown; there are %s", s.Profile, strings.Join(Profiles(), ", "))
 	case s.ParanoiaLevel < 1 || s.ParanoiaLevel > 4:
 		return fmt.Errorf("paranoiaLevel: %d is not between 1 and 4", s.ParanoiaLevel)
 	case s.Inbound < 1:

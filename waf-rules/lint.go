@@ -42,6 +42,7 @@ func Lint(s Settings, c Context) []Problem {
 // linter holds what the checks compare with.
 type linter struct {
 	settings Settings
+	profile  *Profile
 	context  Context
 	rules    map[int]Rule // of the profile, the base and the author
 	tags     map[string][]int
@@ -59,11 +60,15 @@ type markUse struct {
 }
 
 func newLinter(s Settings, c Context) (*linter, error) {
-	catalogue, err := Catalogue()
+	profile, err := LoadProfile(s.Profile)
 	if err != nil {
 		return nil, err
 	}
-	l := &linter{settings: s, context: c, rules: map[int]Rule{}, tags: map[string][]int{}, known: map[string]bool{}}
+	catalogue, err := profile.catalogue()
+	if err != nil {
+		return nil, err
+	}
+	l := &linter{settings: s, profile: profile, context: c, rules: map[int]Rule{}, tags: map[string][]int{}, known: map[string]bool{}}
 	for _, r := range catalogue {
 		l.add(r)
 	}
@@ -89,12 +94,9 @@ func (l *linter) add(r Rule) {
 	}
 }
 
-// profileMarkers learns the markers of the Core Rule Set.
+// profileMarkers learns the markers of the profile's rules.
 func (l *linter) profileMarkers() error {
-	files, err := CRS()
-	if err != nil {
-		return err
-	}
+	files := l.profile.Files()
 	names, err := ruleFiles(files)
 	if err != nil {
 		return err
@@ -170,8 +172,8 @@ func (r Rule) looksAt(name, key string) bool {
 // runs says why a rule never runs under the settings, "" when it does.
 func (l *linter) runs(r Rule) string {
 	switch {
-	case r.Paranoia > l.settings.ParanoiaLevel:
-		return fmt.Sprintf("rule %d belongs to paranoia level %d; level %d is in force", r.ID, r.Paranoia, l.settings.ParanoiaLevel)
+	case r.Paranoia > l.settings.Level():
+		return fmt.Sprintf("rule %d belongs to paranoia level %d; level %d is in force", r.ID, r.Paranoia, l.settings.Level())
 	case !l.context.ResponseBody && onlyLooksAt(r, responseBodyVariables()):
 		return fmt.Sprintf("rule %d looks at response bodies, which are not inspected (responseBody.inspect)", r.ID)
 	case !l.context.RequestBody && onlyLooksAt(r, requestBodyVariables()):

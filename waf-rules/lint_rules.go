@@ -215,6 +215,10 @@ func (l *linter) exclusion(x Exclusion) {
 	if x.Tag != "" {
 		field, ids, name = "tag", l.tags[x.Tag], fmt.Sprintf("%q", x.Tag)
 	}
+	if _, ok := l.rules[ids0(ids)]; !ok && x.Rule != 0 && LeftOut(l.settings.Profile, x.Rule) != "" {
+		l.idle(field, 0, 0, "the profile %s does not have rule %d", l.settings.Profile, x.Rule)
+		return
+	}
 	if _, ok := l.rules[ids0(ids)]; !ok {
 		l.idle(field, 0, 0, "no rule has the %s %s", map[string]string{"rule": "id", "tag": "tag"}[field], name)
 		return

@@ -9,7 +9,7 @@ import (
 // bodies are not inspected and nothing was scored before: every rule that scores
 // there has a link that looks at the body and nothing else.
 func TestPhase4NeedsABody(t *testing.T) {
-	rules, err := Catalogue()
+	rules, err := Catalogue(ProfileCRS)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ type Rule struct {
 	Paranoia        int      `json:"paranoia"`           // 0: plumbing, at every level
 	Severity        string   `json:"severity,omitempty"` // "critical", …
 	Score           int      `json:"score,omitempty"`    // points one match adds
+	Once            bool     `json:"once,omitempty"`     // however many values match, the points are added once
 	Outbound        bool     `json:"outbound,omitempty"` // the points are for the response
 	Status          int      `json:"status,omitempty"`   // of a rule that denies by itself and says how
 	Message         string   `json:"message,omitempty"`

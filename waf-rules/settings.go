@@ -11,7 +11,7 @@ import "time"
 // Settings is the effective WAF configuration of one policy, all defaults
 // filled in. It is the wire form (filters.Policy.WAF) and decodes strictly.
 type Settings struct {
-	Profile       string      `json:"profile"`       // "crs"
+	Profile       string      `json:"profile"`       // one of Profiles()
 	ParanoiaLevel int         `json:"paranoiaLevel"` // 1..4
 	Inbound       int         `json:"inbound"`       // anomaly score that denies a request
 	Outbound      int         `json:"outbound"`      // anomaly score that denies a response

@@ -388,7 +388,7 @@ gabion is up after %.1f s: Envoy %s, filter transport %s
 Try, in another terminal:
   curl -i %[8]s'%[9]s?q=tea'
   curl -i %[8]s'%[9]s?q=1%%27%%20OR%%20%%271%%27=%%271'
-  curl -i %[8]s'%[9]s?q=Cables+%%26+pins%%3B+ping+me%%3A+the+cat+slept+on+it%%2C+ls+20+is+fine'
+  curl -i %[8]s'%[9]s?q=What+listens+on+http%%3A%%2F%%2Flocalhost%%3A3000+by+default%%3F'
 The first is harmless, the second is an attack, the third only looks like one. See what
 they left behind:
   %[10]s

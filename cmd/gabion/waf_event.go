@@ -134,10 +134,14 @@ func (a *app) showMatch(m filters.Match) {
 		points = fmt.Sprintf("  +%d", m.Score)
 	}
 	fmt.Fprintf(a.out, "  rule %s  %s%s\n", a.paint(bold, fmt.Sprint(m.Rule)), printable(m.Message), points)
+	where := printable(m.Variable)
+	if m.Read != "" {
+		where += " (" + printable(m.Read) + ")"
+	}
 	if m.Value != "" {
-		fmt.Fprintf(a.out, "    %s = %s\n", printable(m.Variable), printable(m.Value))
+		fmt.Fprintf(a.out, "    %s = %s\n", where, printable(m.Value))
 	} else {
-		fmt.Fprintf(a.out, "    %s\n", printable(m.Variable))
+		fmt.Fprintf(a.out, "    %s\n", where)
 	}
 	if len(m.Tags) > 0 {
 		fmt.Fprintf(a.out, "    %s\n", a.paint(dim, printable(strings.Join(m.Tags, " "))))

@@ -13,27 +13,28 @@ import (
 )
 
 func newRules(a *app) *cobra.Command {
-	var tag, search string
+	var tag, search, profile string
 	var paranoia int
 	c := &cobra.Command{
 		Use:   "rules [ID]",
 		Short: "List the WAF's rules, or explain one",
-		Long:  "List the rules this program carries, or explain one. It needs no control plane.",
+		Long:  "List the rules of a profile, or explain one. It needs no control plane.",
 		Example: `  gabion waf rules
   gabion waf rules 942100
   gabion waf rules --search "sql injection" --paranoia 1`,
 		Args: args(cobra.MaximumNArgs(1)),
 		RunE: func(c *cobra.Command, given []string) error {
-			all, err := wafrules.Catalogue()
+			all, err := wafrules.Catalogue(profile)
 			if err != nil {
 				return err
 			}
 			if len(given) == 1 {
-				return a.showRule(c, all, given[0])
+				return a.showRule(c, profile, all, given[0])
 			}
 			return a.listRules(server.SelectRules(all, tag, paranoia, search))
 		},
 	}
+	c.Flags().StringVar(&profile, "profile", wafrules.ProfileBalanced, "the rules as this profile has them: balanced, strict or crs")
 	c.Flags().StringVar(&tag, "tag", "", "only rules with this tag: attack-sqli")
 	c.Flags().StringVar(&search, "search", "", "only rules with this text in message, file or id")
 	c.Flags().IntVar(&paranoia, "paranoia", 0, "only rules active at this paranoia level, 1 to 4 (default all)")
@@ -58,12 +59,15 @@ func number(n int) string {
 	return strconv.Itoa(n)
 }
 
-func (a *app) showRule(c *cobra.Command, all []wafrules.Rule, word string) error {
+func (a *app) showRule(c *cobra.Command, profile string, all []wafrules.Rule, word string) error {
 	id, err := strconv.Atoi(word)
 	if err != nil {
 		return usageOf(c, fmt.Errorf("%q is not the id of a rule", word))
 	}
 	i := slices.IndexFunc(all, func(r wafrules.Rule) bool { return r.ID == id })
+	if why := wafrules.LeftOut(profile, id); i < 0 && why != "" {
+		return withHint(fmt.Errorf("rule %d is not in the profile %s: %s", id, profile, why), "'gabion waf rules %d --profile crs' explains it", id)
+	}
 	if i < 0 {
 		return withHint(fmt.Errorf("rule %d is not in the catalogue", id), "'gabion waf rules --search TEXT' finds rules; a rule of your own is in the policy's spec.rules")
 	}
@@ -79,7 +83,14 @@ func (a *app) showRule(c *cobra.Command, all []wafrules.Rule, word string) error
 		fmt.Fprintf(a.out, "  active         always, in phase %d (%s)\n", r.Phase, phaseText(r.Phase))
 	}
 	if r.Severity != "" {
-		fmt.Fprintf(a.out, "  severity       %s, a match adds %d to the score\n", r.Severity, r.Score)
+		each := "a match adds"
+		if r.Once {
+			each = "all its matches together add"
+		}
+		fmt.Fprintf(a.out, "  severity       %s, %s %d to the score\n", r.Severity, each, r.Score)
+	}
+	if why := wafrules.Edited(profile, r.ID); why != "" {
+		fmt.Fprintf(a.out, "  changed by     profile %s: %s\n", profile, strings.TrimSpace(why))
 	}
 	a.showCondition(r, "looks at")
 	for _, link := range r.Chain {

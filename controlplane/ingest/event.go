@@ -107,7 +107,7 @@ func (d door) complete(e *filters.Event, x *exchange.Exchange, client netip.Addr
 	for i := range e.Matches {
 		m := &e.Matches[i]
 		m.Message, m.Severity = bounded(m.Message, 512), bounded(m.Severity, 32)
-		m.Variable, m.Value = bounded(m.Variable, 256), bounded(m.Value, 512)
+		m.Variable, m.Read, m.Value = bounded(m.Variable, 256), bounded(m.Read, 64), bounded(m.Value, 512)
 		m.Tags = m.Tags[:min(len(m.Tags), 32)]
 	}
 }

@@ -43,7 +43,7 @@ func alikeUnless(before, after filters.Policy) func(verdict) bool {
 	if !ok {
 		return nil
 	}
-	added, ok := furtherExclusions(was.Exclusions, is.Exclusions)
+	added, ok := furtherExclusions(is.Profile, was.Exclusions, is.Exclusions)
 	if !ok || !samePolicyBut(before, after, was, is) {
 		return nil
 	}
@@ -67,7 +67,7 @@ func readSettings(before, after filters.Policy) (was, is wafrules.Settings, ok b
 // furtherExclusions are the rules that the second list excludes beside the first;
 // ok is false when it does not begin with the first, or excludes what may do more
 // than find: a rule that finds shows among the matches whenever it acted.
-func furtherExclusions(was, is []wafrules.Exclusion) (rules map[int]bool, ok bool) {
+func furtherExclusions(profile string, was, is []wafrules.Exclusion) (rules map[int]bool, ok bool) {
 	if len(is) < len(was) {
 		return nil, false
 	}
@@ -78,7 +78,7 @@ func furtherExclusions(was, is []wafrules.Exclusion) (rules map[int]bool, ok boo
 	}
 	rules = map[int]bool{}
 	for _, x := range is[len(was):] {
-		if x.Rule == 0 || !finds(x.Rule) {
+		if x.Rule == 0 || !finds(profile, x.Rule) {
 			return nil, false
 		}
 		rules[x.Rule] = true
@@ -86,9 +86,9 @@ func furtherExclusions(was, is []wafrules.Exclusion) (rules map[int]bool, ok boo
 	return rules, true
 }
 
-// finds: the rule is one of the rule set's that add points, and nothing else.
-func finds(rule int) bool {
-	catalogue, err := wafrules.Catalogue()
+// finds: the rule is one of the profile's that add points, and nothing else.
+func finds(profile string, rule int) bool {
+	catalogue, err := wafrules.Catalogue(profile)
 	if err != nil || rule < 911_000 || rule >= 949_000 {
 		return false
 	}

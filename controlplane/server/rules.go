@@ -30,7 +30,7 @@ type rulesInput struct {
 }
 
 func (a *api) listRules(_ context.Context, in *rulesInput) (*bodyOf[RuleList], error) {
-	all, err := wafrules.Catalogue()
+	all, err := wafrules.Catalogue(wafrules.ProfileBalanced)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ type ruleInput struct {
 }
 
 func (a *api) getRule(_ context.Context, in *ruleInput) (*bodyOf[wafrules.Rule], error) {
-	all, err := wafrules.Catalogue()
+	all, err := wafrules.Catalogue(wafrules.ProfileBalanced)
 	if err != nil {
 		return nil, err
 	}

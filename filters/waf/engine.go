@@ -43,24 +43,28 @@ type Config struct {
 type Compiler struct {
 	mu      sync.Mutex
 	engines map[string]*Engine
-	files   fs.FS
-	rules   map[int]ruleFacts // of CRS and the base rules
+	rules   map[string]map[int]ruleFacts // of each profile and the base rules
 	fast    *fast
 }
 
 // NewCompiler gives a compiler without engines.
-func NewCompiler() *Compiler { return &Compiler{engines: map[string]*Engine{}, fast: newFast()} }
+func NewCompiler() *Compiler {
+	return &Compiler{engines: map[string]*Engine{}, rules: map[string]map[int]ruleFacts{}, fast: newFast()}
+}
 
 // NewStockCompiler gives a compiler of engines without anything that makes them
 // fast, to compare with. They are the rule engine's own down to its operators
 // only if no other compiler has compiled in this process before.
-func NewStockCompiler() *Compiler { return &Compiler{engines: map[string]*Engine{}} }
+func NewStockCompiler() *Compiler {
+	return &Compiler{engines: map[string]*Engine{}, rules: map[string]map[int]ruleFacts{}}
+}
 
 // Engine is a compiled rule set. Safe for concurrent use.
 type Engine struct {
 	config   Config
 	waf      coraza.WAF
-	rules    map[int]ruleFacts // of CRS and the base rules, shared
+	rules    map[int]ruleFacts // of the profile and the base rules, shared
+	reads    bool              // the profile reads bodies and values
 	custom   map[int]ruleFacts
 	logging  bool  // custom rules of phase 5 exist
 	closing  bool  // phase 4 can matter without a response body
@@ -100,36 +104,35 @@ func (c *Compiler) Compile(config Config) (*Engine, error) {
 		e.users++
 		return e, nil
 	}
-	if err := c.load(); err != nil {
+	profile, err := c.load(config.Settings.Profile)
+	if err != nil {
 		return nil, err
 	}
-	e := &Engine{config: config, rules: c.rules, compiler: c, key: key, users: 1}
-	if err := e.compile(c.files); err != nil {
+	e := &Engine{config: config, rules: c.rules[profile.Name], reads: profile.Reads, compiler: c, key: key, users: 1}
+	if err := e.compile(profile.Files()); err != nil {
 		return nil, err
 	}
 	c.engines[key] = e
 	return e, nil
 }
 
-// load reads the rule set once: it is embedded and cannot change.
-func (c *Compiler) load() error {
-	if c.rules != nil {
-		return nil
+// load reads a profile's rules once: they are embedded and cannot change.
+func (c *Compiler) load(name string) (*wafrules.Profile, error) {
+	profile, err := wafrules.LoadProfile(name)
+	if err != nil || c.rules[name] != nil {
+		return profile, err
 	}
 	registerAllow()
+	registerRead()
 	if c.fast != nil {
 		registerFast()
 	}
-	files, err := wafrules.CRS()
+	rules, err := wafrules.Catalogue(name)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	rules, err := wafrules.Catalogue()
-	if err != nil {
-		return err
-	}
-	c.files, c.rules = files, factsOf(rules)
-	return nil
+	c.rules[name] = factsOf(rules)
+	return profile, nil
 }
 
 func (e *Engine) compile(files fs.FS) error {
@@ -137,9 +140,16 @@ func (e *Engine) compile(files fs.FS) error {
 	if err != nil {
 		return err
 	}
+	if e.reads {
+		parts = slices.Insert(parts, 1, wafrules.Part{Text: readDirectives()})
+	}
 	if e.compiler.fast != nil {
 		// After the engine's own configuration and before every rule.
-		parts = slices.Insert(parts, 1, wafrules.Part{Text: skipDirectives()})
+		at := 1
+		if e.reads {
+			at = 2
+		}
+		parts = slices.Insert(parts, at, wafrules.Part{Text: skipDirectives()})
 		crs := slices.IndexFunc(parts, func(p wafrules.Part) bool { return p.Path == "" && strings.HasPrefix(p.Text, "Include ") })
 		parts = slices.Insert(parts, crs, wafrules.Part{Text: placeDirective()})
 		files = ruleFiles{FS: files, alphabet: !e.config.Settings.Fast.NoAlphabet}
@@ -165,7 +175,7 @@ func (e *Engine) compile(files fs.FS) error {
 		e.closing = e.closing || r.Phase == 4
 	}
 	if e.compiler.fast != nil && !e.config.Settings.Fast.NoSkip {
-		e.slow = e.compiler.fast.plan(e)
+		e.slow = e.compiler.fast.plan(e, files)
 	}
 	return nil
 }

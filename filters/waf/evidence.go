@@ -20,6 +20,7 @@ type ruleFacts struct {
 	tags     []string
 	phase    int
 	score    int
+	once     bool // the score counts once, not for every value
 	level    int  // place in the chain of the rule that adds the score
 	status   bool // the rule names its own status
 }
@@ -29,7 +30,7 @@ var anyMacro = regexp.MustCompile(`%\{[^}]*\}`)
 func factsOf(rules []wafrules.Rule) map[int]ruleFacts {
 	out := make(map[int]ruleFacts, len(rules))
 	for _, r := range rules {
-		f := ruleFacts{message: anyMacro.ReplaceAllString(r.Message, "…"), severity: r.Severity, phase: r.Phase, score: r.Score, status: r.Status != 0}
+		f := ruleFacts{message: anyMacro.ReplaceAllString(r.Message, "…"), severity: r.Severity, phase: r.Phase, score: r.Score, once: r.Once, status: r.Status != 0}
 		for i, link := range r.Chain {
 			if link.Score > 0 {
 				f.level = i + 1
@@ -160,7 +161,7 @@ func (t *Transaction) Matches(limit int) (out []filters.Match, more int) {
 		f := t.facts(id)
 		name, masked := variableName(e.data)
 		out = append(out, filters.Match{Rule: id, Message: f.message, Severity: f.severity, Score: e.score,
-			Variable: name, Masked: masked, Value: matchedPart(e.data), Tags: f.tags, Phase: f.phase})
+			Variable: name, Masked: masked, Read: howRead(t.variables(), e.data), Value: matchedPart(e.data), Tags: f.tags, Phase: f.phase})
 	}
 	return out, more
 }
@@ -185,6 +186,8 @@ func (t *Transaction) shown(m types.MatchedRule) (data []types.MatchData, scores
 	scores = make([]int, len(data))
 	switch {
 	case len(data) == 0:
+	case f.once:
+		scores[0] = f.score
 	case hits == len(data):
 		for i := range scores {
 			scores[i] = f.score

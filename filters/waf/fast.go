@@ -3,6 +3,7 @@ package waf
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"regexp"
 	"slices"
@@ -33,7 +34,7 @@ var registerFast = sync.OnceFunc(func() {
 
 // plan tells the skip actions of e what they may skip. Without that, for which
 // the error gives the reason, they skip nothing.
-func (f *fast) plan(e *Engine) error {
+func (f *fast) plan(e *Engine, files fs.FS) error {
 	tx := e.waf.NewTransactionWithID("plan")
 	defer tx.Close()
 	if _, ok := tx.(ruleRemover); !ok {
@@ -48,7 +49,7 @@ func (f *fast) plan(e *Engine) error {
 	}
 	for i := range rules {
 		for _, l := range rules[i].links() {
-			l.phrases = phrasesOf(l, e.compiler.files)
+			l.phrases = phrasesOf(l, files)
 		}
 	}
 	skips, at := ownActions(rules)
@@ -56,7 +57,7 @@ func (f *fast) plan(e *Engine) error {
 	dead := map[int]bool{}
 	if !settings.Fast.NoLevels && !readsLastMatch(rules) {
 		for phase := range skips {
-			maps.Copy(dead, levelRules(rules, phase, settings.ParanoiaLevel))
+			maps.Copy(dead, levelRules(rules, phase, settings.Level()))
 		}
 	}
 	var setup *setup
@@ -73,7 +74,7 @@ func (f *fast) plan(e *Engine) error {
 		if action == nil {
 			continue
 		}
-		p := newSkipPlan(rules, phase, settings.ParanoiaLevel, f.predicates, setup, dead)
+		p := newSkipPlan(rules, phase, settings.Level(), f.predicates, setup, dead)
 		p.stats = &f.stats
 		if !settings.Fast.NoMemory {
 			p.remember = f.verdicts

@@ -52,7 +52,7 @@ func newPredicates() *predicates {
 var pure = map[string]bool{
 	"rx": true, "pm": true, "pmfromfile": true, "pmf": true, "contains": true, "streq": true, "beginswith": true,
 	"endswith": true, "within": true, "eq": true, "ge": true, "gt": true, "le": true, "lt": true, "strmatch": true,
-	"ipmatch": true, "detectsqli": true, "detectxss": true, "validatebyterange": true, "validateurlencoding": true, "validateutf8encoding": true,
+	"ipmatch": true, "detectsqli": true, "detectxss": true, "gabionsqli": true, "validatebyterange": true, "validateurlencoding": true, "validateutf8encoding": true,
 }
 
 // add gives the number of the predicate of link r of a rule; ok is false when it

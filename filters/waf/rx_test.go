@@ -13,7 +13,7 @@ import (
 // not have.
 func patterns(t testing.TB) (out []*rx) {
 	t.Helper()
-	rules, err := wafrules.Catalogue()
+	rules, err := wafrules.Catalogue(wafrules.ProfileCRS)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -85,7 +85,7 @@ func (t *Transaction) RequestBody(body []byte, cut bool) error {
 	if t.stopped() {
 		return nil
 	}
-	if len(body) > 0 {
+	if len(body) > 0 && !(t.engine.reads && t.readBody(string(body))) {
 		if _, _, err := t.tx.WriteRequestBody(body); err != nil {
 			return fmt.Errorf("show request body: %w", err)
 		}

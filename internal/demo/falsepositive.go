@@ -9,7 +9,7 @@ type Request struct {
 	Rule int
 }
 
-// FalsePositives are honest requests that the Core Rule Set, at paranoia level
+// FalsePositives are honest requests that the balanced profile, at paranoia level
 // 1 and threshold 5, takes for attacks: what a rule exclusion is for. They are
 // all answered with success by the application.
 func FalsePositives() []Request {
@@ -20,16 +20,16 @@ func FalsePositives() []Request {
 			Body: `{"account":"ac-1001","sku":"rope-12","quantity":1,"note":"Please select the blue one from the list, and order by Friday; drop it at the door"}`,
 			Rule: 942350,
 		},
-		// A review names a file of the system.
+		// A review gives the address of a device's own page.
 		{
 			Method: "POST", Target: "/reviews", ContentType: "application/json",
-			Body: `{"sku":"pump-bilge","stars":4,"text":"The manual says: run cat /etc/hosts to find the pump's address"}`,
-			Rule: 930120,
+			Body: `{"sku":"pump-bilge","stars":4,"text":"The set-up page opens at http://localhost:8080/ and is easy to use"}`,
+			Rule: 934110,
 		},
-		// A search for cables has a semicolon before a word that is also a command.
+		// A search for what listens on a port of one's own machine.
 		{
-			Method: "GET", Target: "/search?q=Cables+%26+pins%3B+ping+me%3A+the+cat+slept+on+it%2C+ls+20+is+fine",
-			Rule: 932235,
+			Method: "GET", Target: "/search?q=What+listens+on+http%3A%2F%2Flocalhost%3A3000+by+default%3F",
+			Rule: 934110,
 		},
 	}
 }

@@ -19,7 +19,7 @@ type tally struct {
 // firstLevel gives the rules of paranoia level 1.
 func firstLevel(t *testing.T) map[int]bool {
 	t.Helper()
-	rules, err := wafrules.Catalogue()
+	rules, err := wafrules.Catalogue(wafrules.ProfileCRS)
 	if err != nil {
 		t.Fatal(err)
 	}

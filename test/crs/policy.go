@@ -12,6 +12,7 @@ import (
 // with the limits its argument tests expect.
 func Settings(paranoia int) wafrules.Settings {
 	s := wafrules.Defaults()
+	s.Profile = wafrules.ProfileCRS
 	s.ParanoiaLevel = paranoia
 	s.Rules = []string{`SecAction "id:99990,phase:1,pass,nolog,t:none,` +
 		`setvar:tx.crs_validate_utf8_encoding=1,setvar:tx.arg_name_length=100,setvar:tx.arg_length=400,` +

@@ -40,6 +40,7 @@ func TestMain(m *testing.M) {
 
 func config(i int) waf.Config {
 	s := wafrules.Defaults()
+	s.Profile = wafrules.ProfileCRS
 	s.ParanoiaLevel = max(i, 1)
 	s.Rules = []string{`SecAction "id:99990,phase:1,pass,nolog,t:none,` +
 		`setvar:tx.crs_validate_utf8_encoding=1,setvar:tx.arg_name_length=100,setvar:tx.arg_length=400,` +

@@ -41,7 +41,7 @@ func TestDuration(t *testing.T) {
 
 // TestEveryDefaultIsSet: what no policy sets must come from somewhere.
 func TestEveryDefaultIsSet(t *testing.T) {
-	open := map[string]bool{"failureMode": true, "block.html": true, "block.json": true, "exclusions": true, "rules": true, "tls.clientCA": true}
+	open := map[string]bool{"failureMode": true, "block.html": true, "block.json": true, "exclusions": true, "rules": true, "tls.clientCA": true, "diagnosis.without": true}
 	for _, spec := range []any{WAFPolicyDefaults(), ListenerPolicyDefaults(), RecordingDefaults()} {
 		for _, f := range SpecFields(spec) {
 			if _, ok := f.Get(spec); ok == open[f.Path] {

@@ -22,7 +22,7 @@ type WAFPolicy struct {
 type WAFPolicySpec struct {
 	Attachment       `json:",inline"`
 	Mode             *string           `json:"mode,omitempty"`          // off, detect, block
-	Profile          *string           `json:"profile,omitempty"`       // crs
+	Profile          *string           `json:"profile,omitempty"`       // balanced, strict, crs
 	ParanoiaLevel    *int              `json:"paranoiaLevel,omitempty"` // 1..4
 	AnomalyThreshold *AnomalyThreshold `json:"anomalyThreshold,omitempty"`
 	MaxArguments     *int              `json:"maxArguments,omitempty"`
@@ -105,7 +105,7 @@ type Exclusion struct {
 func WAFPolicyDefaults() WAFPolicySpec {
 	return WAFPolicySpec{
 		Mode:             ptr("detect"),
-		Profile:          ptr("crs"),
+		Profile:          ptr("balanced"),
 		ParanoiaLevel:    ptr(1),
 		AnomalyThreshold: &AnomalyThreshold{Inbound: ptr(5), Outbound: ptr(4)},
 		MaxArguments:     ptr(100_000),
@@ -135,7 +135,7 @@ func (p *WAFPolicy) validate(f *findings) {
 	s := p.Spec
 	s.Attachment.validate(f, s, KindGateway, KindHTTPRoute, KindGRPCRoute, KindService)
 	f.oneOf("mode", s.Mode, "off", "detect", "block")
-	f.oneOf("profile", s.Profile, "crs")
+	f.oneOf("profile", s.Profile, "balanced", "strict", "crs")
 	f.between("paranoiaLevel", s.ParanoiaLevel, 1, 4)
 	if a := s.AnomalyThreshold; a != nil {
 		f.between("anomalyThreshold.inbound", a.Inbound, 1, 10_000)

@@ -89,6 +89,7 @@ func run(rounds, requests, scale int, only, profile string) error {
 
 func compile(c *waf.Compiler, bare bool) (*waf.Engine, error) {
 	s := wafrules.Defaults()
+	s.Profile = wafrules.ProfileCRS
 	if bare {
 		s.Rules = []string{`SecRuleRemoveById "911000-999999"`}
 	}

@@ -1,0 +1,324 @@
+package waf
+
+import (
+	"encoding/xml"
+	"fmt"
+	"io"
+	"mime"
+	"mime/multipart"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// bodyKind is what a request body is, whatever its header calls it.
+type bodyKind int
+
+const (
+	bodyEngine bodyKind = iota // the engine's own parser for its declared type: form, multipart, declared JSON
+	bodyJSON
+	bodyLines // JSON, one a line
+	bodyXML
+	bodyForm
+	bodyText
+	bodyBinary
+)
+
+// formShape is a body that can only be meant as a form.
+var formShape = regexp.MustCompile(`^[\w.~%+\[\]$-]{1,128}=[^&=\s{}<>"]*(?:&[\w.~%+\[\]$-]{1,128}=[^&=\s{}<>"]*)*$`)
+
+// kindOf decides by the declared type where it has a parser, and by content
+// where it says little. Nothing is read as a form by default: text with an
+// ampersand in it would become parameters that nobody sent.
+func kindOf(declared string, body string) bodyKind {
+	media, _, _ := strings.Cut(strings.ToLower(declared), ";")
+	media, _, _ = strings.Cut(media, ",")
+	media = strings.TrimSpace(media)
+	switch {
+	case media == "multipart/form-data":
+		return bodyEngine
+	case media == "application/x-www-form-urlencoded":
+		if looksJSON(body) && validJSON(body) {
+			return bodyJSON
+		}
+		return bodyEngine
+	case strings.HasSuffix(media, "/xml") || strings.HasSuffix(media, "+xml"):
+		return bodyXML
+	}
+	switch {
+	case looksJSON(body) && validJSON(body):
+		if strings.HasSuffix(media, "/json") || strings.HasSuffix(media, "+json") {
+			return bodyEngine
+		}
+		return bodyJSON
+	case looksJSON(body) && jsonLines(body, nil):
+		return bodyLines
+	case strings.HasSuffix(media, "/json") || strings.HasSuffix(media, "+json"):
+		return bodyEngine // which says that it is malformed
+	case isBinary(body):
+		return bodyBinary
+	case looksXML(body):
+		return bodyXML
+	case len(body) < 16<<10 && formShape.MatchString(strings.TrimSpace(body)):
+		return bodyForm
+	}
+	return bodyText
+}
+
+var xmlStart = regexp.MustCompile(`^\s*(?:<\?xml\b|<!DOCTYPE\s|<([A-Za-z][\w.:-]*)[\s/>])`)
+
+// looksXML says that a text is an XML document, and none of HTML: that is left a
+// text, so that its tags are judged.
+func looksXML(body string) bool {
+	m := xmlStart.FindStringSubmatch(body)
+	if m == nil || !strings.HasSuffix(strings.TrimSpace(body), ">") {
+		return false
+	}
+	switch root := strings.ToLower(m[1]); root {
+	case "":
+		return !strings.Contains(strings.ToLower(body[:min(len(body), 64)]), "html")
+	case "html", "head", "body", "script", "svg", "img", "iframe", "object", "embed", "form", "input", "a", "b", "i", "p", "div", "span", "style", "link", "meta",
+		"base", "table", "video", "audio", "source", "details", "marquee", "math", "math:math", "isindex", "x", "button", "select", "textarea", "template", "noscript", "frameset", "applet":
+		return false
+	}
+	return strings.Contains(body, "</"+m[1]) || strings.HasSuffix(strings.TrimSpace(body), "/>")
+}
+
+func looksJSON(body string) bool {
+	t := strings.TrimLeft(body, " \t\r\n\ufeff")
+	return t != "" && (t[0] == '{' || t[0] == '[')
+}
+
+func validJSON(body string) bool {
+	_, ok := jsonLeaves(strings.TrimPrefix(body, "\ufeff"), "", 128, 1<<20)
+	return ok
+}
+
+// jsonLines says that every line is JSON, and gives each to f.
+func jsonLines(body string, f func(line int, leaves []jsonLeaf)) bool {
+	n := 0
+	for line := range strings.SplitSeq(body, "\n") {
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
+		leaves, ok := jsonLeaves(line, "json."+strconv.Itoa(n), 64, 1<<20)
+		if !ok {
+			return false
+		}
+		if f != nil {
+			f(n, leaves)
+		}
+		n++
+	}
+	return n > 0
+}
+
+// isBinary says that a body is not text: control characters that no text has, or
+// bytes that are no UTF-8.
+func isBinary(body string) bool {
+	head := body[:min(len(body), 4096)]
+	odd := 0
+	for i := 0; i < len(head); {
+		c := head[i]
+		if c < 0x80 {
+			if c == 0 {
+				return true
+			}
+			if c < ' ' && c != '\t' && c != '\n' && c != '\r' || c == 0x7f {
+				odd++
+			}
+			i++
+			continue
+		}
+		r, n := utf8.DecodeRuneInString(head[i:])
+		if r == utf8.RuneError && n == 1 {
+			odd++
+		}
+		i += n
+	}
+	return odd > 0 && odd*32 >= len(head)
+}
+
+// readBody shows the engine a body by what it is. shown says that it needs no
+// further parser.
+func (t *Transaction) readBody(body string) (shown bool) {
+	v := t.variables()
+	if v == nil {
+		return false
+	}
+	declared := ""
+	if h := v.RequestHeaders().Get("content-type"); len(h) > 0 {
+		declared = h[0]
+	}
+	limit := t.engine.config.Settings.MaxArguments
+	kind := kindOf(declared, body)
+	if kind == bodyEngine {
+		if strings.HasPrefix(strings.ToLower(strings.TrimSpace(declared)), "multipart/") {
+			t.readParts(declared, body)
+		}
+		return false
+	}
+	set(v.RequestBodyProcessor(), "")
+	switch kind {
+	case bodyJSON:
+		set(v.RequestBodyProcessor(), "JSON")
+		leaves, ok := jsonLeaves(strings.TrimPrefix(body, "\ufeff"), "json", t.engine.config.Settings.JSONDepth, 1<<20)
+		t.addLeaves(leaves, limit)
+		if !ok {
+			t.unreadable("JSON is nested too deep")
+		}
+	case bodyLines:
+		set(v.RequestBodyProcessor(), "JSON")
+		jsonLines(body, func(_ int, leaves []jsonLeaf) { t.addLeaves(leaves, limit) })
+	case bodyXML:
+		set(v.RequestBodyProcessor(), "XML")
+		t.readXML(body)
+	case bodyForm:
+		set(v.RequestBodyProcessor(), "URLENCODED")
+		set(v.RequestBody(), body)
+		for pair := range strings.SplitSeq(strings.TrimSpace(body), "&") {
+			name, value, _ := strings.Cut(pair, "=")
+			t.addArgument(fromPercent(strings.ReplaceAll(name, "+", " ")), fromPercent(strings.ReplaceAll(value, "+", " ")))
+		}
+	case bodyText:
+		set(v.RequestBody(), body)
+		t.addArgument("body", body)
+	}
+	return true
+}
+
+// unreadable notes what the engine notes when its own parsers give up.
+func (t *Transaction) unreadable(why string) {
+	v := t.variables()
+	set(v.RequestBodyError(), "1")
+	set(v.RequestBodyErrorMsg(), why)
+	set(v.RequestBodyProcessorError(), "1")
+	set(v.RequestBodyProcessorErrorMsg(), why)
+}
+
+// set writes a variable that rules only read.
+func set(variable any, value string) {
+	if s, ok := variable.(interface{ Set(string) }); ok {
+		s.Set(value)
+	}
+}
+
+// argumentAdder is what the engine's transaction offers for bodies it did not
+// parse. It counts against the limit of arguments.
+type argumentAdder interface {
+	AddPostRequestArgument(key, value string)
+}
+
+func (t *Transaction) addArgument(name, value string) {
+	if a, ok := t.tx.(argumentAdder); ok {
+		a.AddPostRequestArgument(name, value)
+	}
+}
+
+func (t *Transaction) addLeaves(leaves []jsonLeaf, limit int) {
+	for i, l := range leaves {
+		if l.key {
+			continue
+		}
+		if i > 2*limit {
+			break // the engine has noted that there were too many
+		}
+		t.addArgument(l.path, l.value)
+	}
+}
+
+// readXML shows the text of elements, the values of attributes and the document
+// type with its entities: rules look at XML:/*.
+func (t *Transaction) readXML(body string) {
+	v := t.variables()
+	d := xml.NewDecoder(strings.NewReader(body))
+	d.Strict = false
+	d.AutoClose = xml.HTMLAutoClose
+	d.Entity = xml.HTMLEntity
+	d.CharsetReader = func(_ string, r io.Reader) (io.Reader, error) { return r, nil }
+	var texts, attributes []string
+	for {
+		token, err := d.RawToken()
+		if err != nil && err != io.EOF {
+			if len(texts)+len(attributes) == 0 {
+				t.unreadable(fmt.Sprintf("XML: %v", err))
+			} else {
+				// What follows is not XML: it is judged as text.
+				texts = append(texts, body[min(int(d.InputOffset()), len(body)):])
+			}
+			break
+		}
+		switch tok := token.(type) {
+		case xml.StartElement:
+			for _, a := range tok.Attr {
+				attributes = append(attributes, a.Value)
+			}
+		case xml.CharData:
+			if s := strings.TrimSpace(string(tok)); s != "" {
+				texts = append(texts, s)
+			}
+		case xml.Directive:
+			texts = append(texts, "<!"+string(tok)+">")
+		}
+		if token == nil || err == io.EOF {
+			break
+		}
+	}
+	v.RequestXML().Set("//@*", attributes)
+	v.RequestXML().Set("/*", append(texts, attributes...))
+}
+
+// maxUpload bounds what of an uploaded file is looked at, in bytes.
+const maxUpload = 32 << 10
+
+// readParts adds what the engine's parser for multipart bodies leaves out: the
+// names of files as values, every spelling of them, and the content of files
+// that begin or go on like code.
+func (t *Transaction) readParts(declared, body string) {
+	_, params, err := mime.ParseMediaType(declared)
+	if err != nil || params["boundary"] == "" {
+		return
+	}
+	r := reading{v: t.variables()}
+	parts := multipart.NewReader(strings.NewReader(body), params["boundary"])
+	for range 1000 {
+		p, err := parts.NextRawPart()
+		if err != nil {
+			return
+		}
+		disposition := p.Header.Get("Content-Disposition")
+		names := fileNames(disposition)
+		if len(names) == 0 {
+			continue
+		}
+		field := p.FormName()
+		for _, n := range names {
+			r.add(field, "file name", n)
+			r.decode(field, n, 1)
+		}
+		content, _ := io.ReadAll(io.LimitReader(p, maxUpload))
+		if text := string(content); strings.Contains(text, "<") || strings.HasPrefix(text, "#!") || strings.HasPrefix(text, "GIF8") {
+			r.v.FilesTmpContent().Add(field, text)
+		}
+	}
+}
+
+var fileName = regexp.MustCompile(`(?i)filename(\*\d*\*?)?\s*=\s*("(?:[^"\\]|\\.)*"|[^;]*)`)
+
+// fileNames gives every file name that a Content-Disposition may be read to say.
+func fileNames(disposition string) (out []string) {
+	for _, m := range fileName.FindAllStringSubmatch(disposition, 8) {
+		name := strings.Trim(strings.TrimSpace(m[2]), `"`)
+		if m[1] != "" {
+			if parts := strings.SplitN(name, "'", 3); len(parts) == 3 {
+				name = parts[2]
+			}
+			name = fromPercent(name)
+		}
+		if name != "" {
+			out = append(out, name)
+		}
+	}
+	return out
+}

@@ -1,0 +1,117 @@
+package waf
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/gabion-io/gabion/filters"
+	wafrules "github.com/gabion-io/gabion/waf-rules"
+)
+
+func TestReadings(t *testing.T) {
+	for value, want := range map[string]string{
+		"MSBvciAxPTEtLSA9":           "1 or 1=1-- =",
+		`\x61lert\u{28}1\51`:         "alert(1)",
+		"&#60;script&#62;":           "<script>",
+		"plain words and 1234567890": "",
+		"AbCdEfGhIjKlMnOp":           "",
+	} {
+		got := ""
+		if r := readings(value); len(r) > 0 {
+			got = r[0].text
+		}
+		if got != want {
+			t.Errorf("readings(%q) = %q, want %q", value, got, want)
+		}
+	}
+}
+
+func TestKindOf(t *testing.T) {
+	for _, c := range []struct {
+		declared, body string
+		want           bodyKind
+	}{
+		{"text/plain", `{"a":[1,"x"]}`, bodyJSON},
+		{"application/json", `{"a":1}`, bodyEngine},
+		{"application/json", `{"a":`, bodyEngine},
+		{"application/x-ndjson", "{\"a\":1}\n{\"b\":2}\n", bodyLines},
+		{"", "a=1&b=two", bodyForm},
+		{"text/plain", "Ham & eggs; is it lunch?", bodyText},
+		{"text/plain", `<Request><a b="c"/></Request>`, bodyXML},
+		{"text/plain", "<script>alert(1)</script>", bodyText},
+		{"application/x-protobuf", "\x0a\x03abc\x00\x01", bodyBinary},
+		{"application/x-www-form-urlencoded", "a=1&b=2", bodyEngine},
+	} {
+		if got := kindOf(c.declared, c.body); got != c.want {
+			t.Errorf("kindOf(%q, %q) = %d, want %d", c.declared, c.body, got, c.want)
+		}
+	}
+}
+
+// TestReadWhereFrom: an attack that is found in a decoded value is shown under
+// the name an exclusion needs, and with how it was got.
+func TestReadWhereFrom(t *testing.T) {
+	e, err := NewCompiler().Compile(Config{Settings: wafrules.Defaults(), Limits: wafrules.Limits{RequestBody: 1 << 20}, Detect: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Release()
+	const attack = "MScgVU5JT04gU0VMRUNUIHBhc3N3b3JkIEZST00gdXNlcnMtLSA" // 1' UNION SELECT password FROM users--
+	for target, want := range map[string][2]string{
+		"/?q=" + attack: {"ARGS:q", "base64"},
+		"/?q=%7B%22a%22%3A%22" + attack + "%22%7D": {"ARGS:q", "base64"},
+	} {
+		tx := e.Begin("t")
+		tx.RequestHeaders(&filters.RequestHead{Method: "GET", Scheme: "http", Authority: "a.example", Path: target, Proto: "HTTP/1.1",
+			Headers: []filters.Header{{Name: "user-agent", Value: "x/1"}, {Name: "accept", Value: "*/*"}}})
+		if err := tx.RequestBody(nil, false); err != nil {
+			t.Fatal(err)
+		}
+		matches, _ := tx.Matches(10)
+		if len(matches) == 0 || tx.Denial() == nil {
+			t.Errorf("%s: nothing was found", target)
+			continue
+		}
+		if m := matches[0]; m.Variable != want[0] || m.Read != want[1] {
+			t.Errorf("%s: found in %s (%s), want %v", target, m.Variable, m.Read, want)
+		}
+		tx.Close()
+	}
+}
+
+// FuzzJSONLeaves: the reader accepts what encoding/json accepts, and nothing
+// else, as long as no limit is in the way.
+func FuzzJSONLeaves(f *testing.F) {
+	for _, s := range []string{`{"a":1}`, `[]`, `[1,]`, `{"a":"\u0041\ud83d\ude00"}`, `[1e5,-0.5,true,null]`, `{"a":{"b":[{}]}}`, "[\"\x01\"]", `{`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		leaves, ok := jsonLeaves(s, "json", 64, 10_000)
+		if ok && len(leaves) > 10_000 {
+			t.Fatal("more leaves than allowed")
+		}
+		trimmed := strings.TrimLeft(s, " \t\r\n")
+		if container := strings.HasPrefix(trimmed, "{") || strings.HasPrefix(trimmed, "["); container && !ok && json.Valid([]byte(s)) && len(s) < 60 {
+			t.Errorf("%q is JSON", s)
+		}
+	})
+}
+
+// FuzzReadings: whatever a value is, reading it ends, and adds a bounded amount.
+func FuzzReadings(f *testing.F) {
+	for _, s := range []string{"", "a=1&b=2", "https://a.example/?x=1", `"{\"a\":1}"`, "eyJhIjoxfQ.eyJhIjoxfQ.x", "%7B%7D", `\u{110000}`, "data:text/html;base64,PHA+"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		for _, r := range readings(s) {
+			if len(r.text) > 4*len(s)+16 {
+				t.Errorf("%q grew to %d bytes", s, len(r.text))
+			}
+		}
+		pairs(s)
+		productList(s)
+		kindOf("text/plain", s)
+		fileNames(s)
+	})
+}

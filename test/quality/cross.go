@@ -1,0 +1,102 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/gabion-io/gabion/filters/chain"
+)
+
+// trial is one payload in one place.
+type trial struct {
+	payload
+	place string
+	raw   []byte
+}
+
+// trials puts every payload into every place. XML attacks are documents: they
+// also stand as whole bodies, where they belong.
+func trials() ([]trial, error) {
+	own, err := ownPayloads()
+	if err != nil {
+		return nil, err
+	}
+	suite, err := suitePayloads()
+	if err != nil {
+		return nil, err
+	}
+	var out []trial
+	for _, p := range slices.Concat(own, suite) {
+		if p.family == "xxe" {
+			out = append(out, trial{p, "whole body", []byte(post("text/xml", p.text))})
+		}
+		for _, at := range places() {
+			if raw, ok := at.put(p.text); ok {
+				out = append(out, trial{p, at.name, []byte(raw)})
+			}
+		}
+	}
+	return out, nil
+}
+
+func crossPart(profile string) error {
+	all, err := trials()
+	if err != nil {
+		return err
+	}
+	raws := make([][]byte, len(all))
+	for i := range all {
+		raws[i] = all[i].raw
+	}
+	profiles := slices.Compact([]string{"crs", profile})
+	var byProfile [][]chain.Verdict
+	for _, p := range profiles {
+		j, err := newJudge(p)
+		if err != nil {
+			return err
+		}
+		byProfile = append(byProfile, judgeAll(j, raws))
+		j.Close()
+	}
+	groups := []struct {
+		title string
+		of    func(trial) (string, bool)
+	}{
+		{"all", func(t trial) (string, bool) { return "all", true }},
+		{"payloads of our own, by place", func(t trial) (string, bool) { return t.place, !suiteFamily(t.family) }},
+		{"payloads of the rule set's suite, by place", func(t trial) (string, bool) { return t.place, suiteFamily(t.family) }},
+		{"by family", func(t trial) (string, bool) { return t.family, true }},
+	}
+	for _, g := range groups {
+		fmt.Printf("%-45s", "cross-check, "+g.title)
+		for _, p := range profiles {
+			fmt.Printf(" %9s %%", p)
+		}
+		fmt.Println("  requests")
+		counts := map[string][]tally{}
+		for i, t := range all {
+			name, ok := g.of(t)
+			if !ok {
+				continue
+			}
+			if counts[name] == nil {
+				counts[name] = make([]tally, len(profiles))
+			}
+			for k := range profiles {
+				counts[name][k].add(outcomeOf(byProfile[k][i]))
+			}
+		}
+		for _, name := range slices.Sorted(maps.Keys(counts)) {
+			fmt.Printf("  %-43s", name)
+			for _, c := range counts[name] {
+				fmt.Printf(" %11.1f", percent(c.denied+c.malformed, c.all))
+			}
+			fmt.Printf(" %9d\n", counts[name][0].all)
+		}
+	}
+	fmt.Println()
+	return nil
+}
+
+func suiteFamily(f string) bool { return len(f) > 4 && f[:4] == "crs-" }

@@ -214,10 +214,14 @@ func (d *decider) settle(p *place, form string, group []*candidate, g *gap, shar
 			hole.vals.addKid(&k)
 			below = append(below, c.nodes...)
 			hole.score = min(hole.score, c.score)
-			note(d.nextValues, c.kid.id, w.id)
+			if c.score > 2.5 && len(group) >= 8 {
+				note(d.nextValues, c.kid.id, w.id)
+			}
 			continue
 		}
-		note(d.nextWords, c.kid.id, w.id)
+		if c.score < -2 {
+			note(d.nextWords, c.kid.id, w.id)
+		}
 		vals := &values{}
 		k := *c.kid
 		k.count = uint32(c.count)

@@ -86,20 +86,24 @@ func cardinality(words []*candidate, say func(float64, string, ...any)) {
 			once++
 		}
 	}
+	closed := n >= 6*m && once <= 0.08*m
 	switch {
 	case m == 1:
 		say(-3, "the same in all %d exchanges", int(n))
 		return
-	case m == 2:
-		say(-1.2, "2 distinct in %d exchanges", int(n))
-	case m == 3:
-		say(-0.5, "3 distinct in %d exchanges", int(n))
+	case m <= 3:
+		say(-1.9+0.5*(m-1), "%d distinct in %d exchanges", int(m), int(n))
+	case m >= 25 && closed:
+		say(min(4, 0.3+0.6*math.Log2(m/25)), "%d distinct", int(m))
 	case m >= 25:
 		say(min(6, 0.5+1.2*math.Log2(m/25)), "%d distinct", int(m))
 	}
-	if n >= 3*m {
+	switch {
+	case closed && m <= 40:
+		say(-clamp(0.8*math.Log(n/m), 0, 3), "%d distinct in %d exchanges, and hardly one came once only", int(m), int(n))
+	case n >= 3*m:
 		say(clamp(4*(once/m-0.15), -1.2, 2.5), "%d of %d came only once, in %d exchanges", int(once), int(m), int(n))
-	} else if m > 3 {
+	case m > 3:
 		say(clamp(0.3*(m-3), 0, 2), "%d distinct in only %d exchanges", int(m), int(n))
 	}
 }
@@ -118,7 +122,9 @@ func texts(words []*candidate, say func(float64, string, ...any)) {
 // oddness is how unlike a word of an API a text is.
 func oddness(k *kid) float64 {
 	switch k.kind {
-	case exchange.KindMixed, exchange.KindOther, exchange.KindVersion:
+	case exchange.KindMixed:
+		return mixedOddness(k.text)
+	case exchange.KindOther, exchange.KindVersion:
 		return 1
 	case exchange.KindWord:
 		if i := strings.IndexByte(k.text, '.'); i > 0 {
@@ -126,6 +132,25 @@ func oddness(k *kid) float64 {
 		}
 	}
 	return 0
+}
+
+// mixedOddness: "s3", "oauth2" and "last-30-days" are written by developers too.
+func mixedOddness(s string) float64 {
+	letters, digits := 0, 0
+	for i := range len(s) {
+		if s[i] >= '0' && s[i] <= '9' {
+			digits++
+		} else {
+			letters++
+		}
+	}
+	switch {
+	case digits <= 2 && letters >= 3*digits && s == strings.ToLower(s) && !strings.HasSuffix(s, "."):
+		return 0.45
+	case digits <= 1:
+		return 0.6
+	}
+	return 1
 }
 
 // structure: the same operations below, or different ones.
@@ -145,7 +170,11 @@ func structure(words []*candidate, c *crowd, say func(float64, string, ...any)) 
 	}
 	r := like / weights
 	strength := min(1, belief/3)
-	say(6*(r-0.45)*strength, "what lies below %d of them is %d%% alike", int(belief), int(100*r))
+	k := 6.0
+	if r < 0.45 {
+		k = 9
+	}
+	say(k*(r-0.45)*strength, "what lies below %d of them is %d%% alike", int(belief), int(100*r))
 }
 
 // methods: the items of a collection take the same methods.
@@ -255,23 +284,28 @@ func (d *decider) known(words []*candidate, w where, say func(float64, string, .
 		}
 	}
 	m := float64(len(words))
+	most := min(3, 0.6*m) // one name in common says little
 	if values > others {
-		say(3*(values-others)/m, "%d of %d are values elsewhere", int(values), int(m))
+		say(most*(values-others)/m, "%d of %d are values elsewhere", int(values), int(m))
 	} else if others > values {
-		say(-2.5*(others-values)/m, "%d of %d are words elsewhere", int(others), int(m))
+		say(-min(2.5, most)*(others-values)/m, "%d of %d are words elsewhere", int(others), int(m))
 	}
 }
 
 // beside: words next to values that are none.
 func beside(words []*candidate, g *gap, say func(float64, string, ...any)) {
-	distinct, m := float64(g.vals.distinct()), float64(len(words))
-	if distinct < 2 {
-		return
+	distinct, m, once := float64(g.vals.distinct()), float64(len(words)), 0.0
+	for _, c := range words {
+		if c.count == 1 {
+			once++
+		}
 	}
-	if m >= 4 && m >= 0.15*distinct {
+	switch {
+	case distinct < 2:
+	case m >= 4 && once >= 0.25*m && m >= 0.1*distinct:
 		say(clamp(m*0.3, 0, 2), "beside %d values that are no words", int(distinct))
-	} else {
-		say(-0.8, "few beside %d values that are no words", int(distinct))
+	default:
+		say(-1, "few beside %d values that are no words", int(distinct))
 	}
 }
 
@@ -304,14 +338,50 @@ func (d *decider) judgeWord(c *candidate, all []*candidate, crowd *crowd, shared
 		say(-1.2, "a word elsewhere")
 	}
 	if len(all) > 2 && c.count >= 3 {
-		if o := against(c, all, func(p *profile) map[string]bool { return p.fields }); o < 0.3 {
-			say(-2.5, "answers with other members than its siblings")
-		}
-		if o := against(c, all, func(p *profile) map[string]bool { return p.params }); o < 0.3 {
-			say(-1.5, "takes other query parameters than its siblings")
-		}
+		apart(c, all, say)
 	}
 	c.score, c.value = score, score > 0
+}
+
+// apart: one that is called, asked and answers in another way than the others.
+func apart(c *candidate, all []*candidate, say func(float64, string, ...any)) {
+	if o := against(c, all, func(p *profile) map[string]bool { return p.fields }); o < 0.3 {
+		say(-2.5, "answers with other members than its siblings")
+	}
+	if o := against(c, all, func(p *profile) map[string]bool { return p.params }); o < 0.3 {
+		say(-1.5, "takes other query parameters than its siblings")
+	}
+	leaves, same, asked, largest := 0.0, 0.0, 0.0, 0.0
+	for _, o := range all {
+		if o == c {
+			continue
+		}
+		largest = max(largest, o.count)
+		if o.profile.leaf == 0 {
+			continue
+		}
+		leaves++
+		if len(o.profile.params) > 0 {
+			asked++
+		}
+		for t := range c.profile.ends {
+			if o.profile.ends[t] > 0 {
+				same++
+				break
+			}
+		}
+	}
+	if c.profile.leaf >= 4 && leaves >= 4 {
+		if same < 0.15*leaves {
+			say(-2.5, "called with other methods than its siblings")
+		}
+		if len(c.profile.params) >= 2 && asked < 0.15*leaves {
+			say(-2.5, "takes query parameters, and its siblings do not")
+		}
+	}
+	if c.count >= 20 && c.count > 6*largest {
+		say(-1.5, "%d times as many exchanges as any sibling", int(c.count/max(largest, 1)))
+	}
 }
 
 // against is how much of one's names the siblings have too, in the mean.

@@ -110,13 +110,40 @@ func cardinality(words []*candidate, say func(float64, string, ...any)) {
 
 // texts: words of an API are written in letters.
 func texts(words []*candidate, say func(float64, string, ...any)) {
-	odd := 0.0
+	odd, codes, length := 0.0, 0.0, len(words[0].kid.text)
 	for _, c := range words {
 		odd += oddness(c.kid)
+		if isCode(c.kid.text) {
+			codes++
+		}
+		if len(c.kid.text) != length {
+			length = -1
+		}
+	}
+	switch m := float64(len(words)); {
+	case m >= 4 && codes >= 0.85*m:
+		say(3.5, "they are codes, as of languages, countries or currencies")
+	case m >= 6 && length > 0:
+		say(2.5, "all are %d characters long", length)
 	}
 	if odd > 0 {
 		say(3.5*odd/float64(len(words)), "%d%% hold digits or signs", int(100*odd/float64(len(words))))
 	}
+}
+
+// isCode: "de", "en-US", "EUR".
+func isCode(s string) bool {
+	if len(s) == 5 && (s[2] == '-' || s[2] == '_') {
+		s = s[:2] + s[3:]
+	} else if len(s) < 2 || len(s) > 3 {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i] | 0x20; c < 'a' || c > 'z' {
+			return false
+		}
+	}
+	return true
 }
 
 // oddness is how unlike a word of an API a text is.
@@ -169,7 +196,7 @@ func structure(words []*candidate, c *crowd, say func(float64, string, ...any)) 
 		return
 	}
 	r := like / weights
-	strength := min(1, belief/3)
+	strength := clamp((belief-1)/4, 0, 1) // two or three that are alike may be by design
 	k := 6.0
 	if r < 0.45 {
 		k = 9
@@ -311,7 +338,8 @@ func beside(words []*candidate, g *gap, say func(float64, string, ...any)) {
 
 // judgeWord adds what one segment says for itself.
 func (d *decider) judgeWord(c *candidate, all []*candidate, crowd *crowd, shared float64, w where) {
-	score := shared
+	// That there is a parameter here says only so much about one segment.
+	score := min(shared, 5)
 	say := func(weight float64, format string, args ...any) {
 		score += weight
 		c.reasons = append(c.reasons, reason{fmt.Sprintf(format, args...), weight})
@@ -375,13 +403,50 @@ func apart(c *candidate, all []*candidate, say func(float64, string, ...any)) {
 		if same < 0.15*leaves {
 			say(-2.5, "called with other methods than its siblings")
 		}
-		if len(c.profile.params) >= 2 && asked < 0.15*leaves {
-			say(-2.5, "takes query parameters, and its siblings do not")
+		if n := len(c.profile.params); n >= 1 && asked < 0.15*leaves {
+			say(-min(3.5, 2+0.5*float64(n)), "takes query parameters, and its siblings do not")
 		}
+	}
+	if what := unlike(c, all); what != "" {
+		say(-5.5, "the only one without %s", what)
 	}
 	if c.count >= 20 && c.count > 6*largest {
 		say(-1.5, "%d times as many exchanges as any sibling", int(c.count/max(largest, 1)))
 	}
+}
+
+// form is how a text is written.
+type form [6]bool
+
+var formNames = [len(form{})]string{"a hyphen", "two hyphens", "an underscore", "a digit", "a capital", "a dot"}
+
+func formOfText(s string) (f form) {
+	hyphens := strings.Count(s, "-")
+	f[0], f[1], f[2] = hyphens > 0, hyphens > 1, strings.Contains(s, "_")
+	f[3], f[4], f[5] = strings.ContainsAny(s, "0123456789"), s != strings.ToLower(s), strings.Contains(s, ".")
+	return f
+}
+
+// unlike names what nearly all siblings have in their text and this one lacks.
+func unlike(c *candidate, all []*candidate) string {
+	if len(all) < 12 {
+		return ""
+	}
+	var have [len(form{})]int
+	for _, o := range all {
+		for i, has := range formOfText(o.kid.text) {
+			if has {
+				have[i]++
+			}
+		}
+	}
+	mine := formOfText(c.kid.text)
+	for i, n := range have {
+		if !mine[i] && float64(n) >= 0.93*float64(len(all)-1) {
+			return formNames[i]
+		}
+	}
+	return ""
 }
 
 // against is how much of one's names the siblings have too, in the mean.

@@ -20,6 +20,7 @@ func (d *decider) judgeWords(words []*candidate, g *gap, p *place, w where) []re
 		}
 	}
 	crowd := d.crowd(words, g)
+	kin := kinOf(words)
 	position(w, p, say)
 	cardinality(words, say)
 	texts(words, say)
@@ -36,7 +37,7 @@ func (d *decider) judgeWords(words []*candidate, g *gap, p *place, w where) []re
 	}
 	for _, c := range words {
 		if !c.fixed {
-			d.judgeWord(c, words, crowd, total, w)
+			d.judgeWord(c, kin, crowd, total, w)
 		}
 	}
 	return shared
@@ -337,7 +338,7 @@ func beside(words []*candidate, g *gap, say func(float64, string, ...any)) {
 }
 
 // judgeWord adds what one segment says for itself.
-func (d *decider) judgeWord(c *candidate, all []*candidate, crowd *crowd, shared float64, w where) {
+func (d *decider) judgeWord(c *candidate, all *kin, crowd *crowd, shared float64, w where) {
 	// That there is a parameter here says only so much about one segment.
 	score := min(shared, 5)
 	say := func(weight float64, format string, args ...any) {
@@ -351,7 +352,7 @@ func (d *decider) judgeWord(c *candidate, all []*candidate, crowd *crowd, shared
 	}
 	like, belief := crowd.likeness(c.profile)
 	sure := belief * min(1, c.profile.n/8)
-	if len(all) > 2 || shared > 0 {
+	if all.n > 2 || shared > 0 {
 		switch {
 		case belief > 0.3 && like < 0.15:
 			say(-4*sure, "other operations below than its siblings have")
@@ -365,54 +366,107 @@ func (d *decider) judgeWord(c *candidate, all []*candidate, crowd *crowd, shared
 	if d.words[c.kid.id].elsewhere(w.id) {
 		say(-1.2, "a word elsewhere")
 	}
-	if len(all) > 2 && c.count >= 3 {
+	if all.n > 2 && c.count >= 3 {
 		apart(c, all, say)
 	}
 	c.score, c.value = score, score > 0
 }
 
-// apart: one that is called, asked and answers in another way than the others.
-func apart(c *candidate, all []*candidate, say func(float64, string, ...any)) {
-	if o := against(c, all, func(p *profile) map[string]bool { return p.fields }); o < 0.3 {
-		say(-2.5, "answers with other members than its siblings")
-	}
-	if o := against(c, all, func(p *profile) map[string]bool { return p.params }); o < 0.3 {
-		say(-1.5, "takes other query parameters than its siblings")
-	}
-	leaves, same, asked, largest := 0.0, 0.0, 0.0, 0.0
-	for _, o := range all {
-		if o == c {
-			continue
+// kin is what siblings are like together.
+type kin struct {
+	n, leaves, asked float64
+	ends             map[token]float64 // how many leaves take a method
+	fields, params   map[string]float64
+	haveFields       float64
+	haveParams       float64
+	forms            [len(form{})]float64
+	largest, second  float64 // exchanges
+}
+
+func kinOf(words []*candidate) *kin {
+	k := &kin{n: float64(len(words)), ends: map[token]float64{}, fields: map[string]float64{}, params: map[string]float64{}}
+	for _, c := range words {
+		if c.count > k.largest {
+			k.largest, k.second = c.count, k.largest
+		} else {
+			k.second = max(k.second, c.count)
 		}
-		largest = max(largest, o.count)
-		if o.profile.leaf == 0 {
-			continue
-		}
-		leaves++
-		if len(o.profile.params) > 0 {
-			asked++
-		}
-		for t := range c.profile.ends {
-			if o.profile.ends[t] > 0 {
-				same++
-				break
+		for i, has := range formOfText(c.kid.text) {
+			if has {
+				k.forms[i]++
 			}
 		}
+		if len(c.profile.fields) > 0 {
+			k.haveFields++
+		}
+		if len(c.profile.params) > 0 {
+			k.haveParams++
+		}
+		for n := range c.profile.fields {
+			k.fields[n]++
+		}
+		for n := range c.profile.params {
+			k.params[n]++
+		}
+		if c.profile.leaf == 0 {
+			continue
+		}
+		k.leaves++
+		if len(c.profile.params) > 0 {
+			k.asked++
+		}
+		for t := range c.profile.ends {
+			k.ends[t]++
+		}
 	}
-	if c.profile.leaf >= 4 && leaves >= 4 {
-		if same < 0.15*leaves {
-			say(-2.5, "called with other methods than its siblings")
-		}
-		if n := len(c.profile.params); n >= 1 && asked < 0.15*leaves {
-			say(-min(3.5, 2+0.5*float64(n)), "takes query parameters, and its siblings do not")
-		}
+	return k
+}
+
+// apart: one that is called, asked and answers in another way than the others.
+func apart(c *candidate, all *kin, say func(float64, string, ...any)) {
+	if inCommon(c.profile.fields, all.fields, all.haveFields) < 0.3 {
+		say(-2.5, "answers with other members than its siblings")
+	}
+	if inCommon(c.profile.params, all.params, all.haveParams) < 0.3 {
+		say(-1.5, "takes other query parameters than its siblings")
 	}
 	if what := unlike(c, all); what != "" {
 		say(-5.5, "the only one without %s", what)
 	}
+	largest := all.largest
+	if c.count == largest {
+		largest = all.second
+	}
 	if c.count >= 20 && c.count > 6*largest {
 		say(-1.5, "%d times as many exchanges as any sibling", int(c.count/max(largest, 1)))
 	}
+	if c.profile.leaf < 4 || all.leaves < 5 {
+		return
+	}
+	// Of the best shared method, how many siblings have it.
+	same, asked, leaves := 0.0, all.asked, all.leaves-1
+	for t := range c.profile.ends {
+		same = max(same, all.ends[t]-1)
+	}
+	if same < 0.15*leaves {
+		say(-2.5, "called with other methods than its siblings")
+	}
+	if n := len(c.profile.params); n >= 1 && asked-1 < 0.15*leaves {
+		say(-min(3.5, 2+0.5*float64(n)), "takes query parameters, and its siblings do not")
+	}
+}
+
+// inCommon is the mean share of siblings that have the names of one; 1 when there
+// is too little to compare.
+func inCommon(mine map[string]bool, all map[string]float64, have float64) float64 {
+	if len(mine) == 0 || have < 3 {
+		return 1
+	}
+	sum := 0.0
+	for n := range mine {
+		sum += (all[n] - 1) / (have - 1)
+	}
+	return sum / float64(len(mine))
 }
 
 // form is how a text is written.
@@ -428,47 +482,17 @@ func formOfText(s string) (f form) {
 }
 
 // unlike names what nearly all siblings have in their text and this one lacks.
-func unlike(c *candidate, all []*candidate) string {
-	if len(all) < 12 {
+func unlike(c *candidate, all *kin) string {
+	if all.n < 12 {
 		return ""
 	}
-	var have [len(form{})]int
-	for _, o := range all {
-		for i, has := range formOfText(o.kid.text) {
-			if has {
-				have[i]++
-			}
-		}
-	}
 	mine := formOfText(c.kid.text)
-	for i, n := range have {
-		if !mine[i] && float64(n) >= 0.93*float64(len(all)-1) {
+	for i, n := range all.forms {
+		if !mine[i] && n >= 0.93*(all.n-1) {
 			return formNames[i]
 		}
 	}
 	return ""
-}
-
-// against is how much of one's names the siblings have too, in the mean.
-func against(c *candidate, all []*candidate, of func(*profile) map[string]bool) float64 {
-	mine := of(c.profile)
-	if len(mine) == 0 {
-		return 1
-	}
-	sum, n := 0.0, 0.0
-	for _, o := range all {
-		if o != c && len(of(o.profile)) > 0 {
-			sum += overlap(mine, of(o.profile))
-			n++
-			if n >= 50 {
-				break
-			}
-		}
-	}
-	if n < 2 {
-		return 1
-	}
-	return sum / n
 }
 
 func clamp(x, lo, hi float64) float64 { return max(lo, min(hi, x)) }

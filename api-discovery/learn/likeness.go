@@ -221,18 +221,3 @@ func pow(x, n float64) float64 {
 	}
 	return r
 }
-
-// overlap is how much two sets of names have in common: 1 when they are equal or
-// one is unknown.
-func overlap(a, b map[string]bool) float64 {
-	if len(a) == 0 || len(b) == 0 {
-		return 1
-	}
-	both := 0
-	for k := range a {
-		if b[k] {
-			both++
-		}
-	}
-	return float64(both) / float64(min(len(a), len(b)))
-}

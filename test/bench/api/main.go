@@ -21,18 +21,19 @@ func main() {
 	seeds := flag.String("seeds", "1", "comma-separated seeds")
 	only := flag.String("styles", "", "comma-separated styles of values; all when empty")
 	apis := flag.String("apis", "", "comma-separated small APIs; \"none\" for none, all when empty")
+	counts := flag.String("counts", "12x,5000,50000", "exchanges of the small APIs; 12x is twelve an operation")
 	least := flag.Int("least", 5, "operations sent at least so often count")
 	zipf := flag.Float64("zipf", 1.1, "exponent over operations")
 	bodies := flag.Bool("bodies", false, "with JSON bodies")
 	verbose := flag.Bool("v", false, "print what was missed")
 	flag.Parse()
-	if err := run(*spec, *n, *seeds, *only, *apis, *least, *zipf, *bodies, *verbose); err != nil {
+	if err := run(*spec, *n, *seeds, *only, *apis, *counts, *least, *zipf, *bodies, *verbose); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(spec string, n int, seeds, only, apis string, least int, zipf float64, bodies, verbose bool) error {
+func run(spec string, n int, seeds, only, apis, counts string, least int, zipf float64, bodies, verbose bool) error {
 	header(os.Stdout)
 	measure := func(name string, ops []operation, st style, n int, seed uint64) {
 		g := newGenerator(ops, st, seed, zipf)
@@ -73,7 +74,14 @@ func run(spec string, n int, seeds, only, apis string, least int, zipf float64, 
 			if apis != "" && !slices.Contains(strings.Split(apis, ","), a.name) {
 				continue
 			}
-			for _, count := range []int{len(a.operations) * 12, 5000, 50_000} {
+			for _, text := range strings.Split(counts, ",") {
+				count, err := strconv.Atoi(strings.TrimSuffix(text, "x"))
+				if err != nil {
+					return fmt.Errorf("read counts: %w", err)
+				}
+				if strings.HasSuffix(text, "x") {
+					count *= len(a.operations)
+				}
 				measure(a.name, a.operations, styles()[1], count, seed)
 			}
 		}

@@ -347,6 +347,8 @@ func (d *decider) judgeWord(c *candidate, all *kin, crowd *crowd, shared float64
 	}
 	if o := oddness(c.kid); o > 0 {
 		say(1.5*o, "holds digits or signs")
+	} else if isPronoun(c.kid.text) {
+		say(-4, "%q stands for whoever asks", c.kid.text)
 	} else if isRouteWord(c.kid.text) {
 		say(-1.5, "%q is no name of a thing", c.kid.text)
 	}
@@ -437,8 +439,8 @@ func apart(c *candidate, all *kin, say func(float64, string, ...any)) {
 	if c.count == largest {
 		largest = all.second
 	}
-	if c.count >= 20 && c.count > 6*largest {
-		say(-1.5, "%d times as many exchanges as any sibling", int(c.count/max(largest, 1)))
+	if times := c.count / max(largest, 1); c.count >= 20 && times > 6 {
+		say(-min(4, 1.5+1.2*math.Log2(times/6)), "%d times as many exchanges as any sibling", int(times))
 	}
 	if c.profile.leaf < 4 || all.leaves < 5 {
 		return

@@ -114,7 +114,11 @@ func (l *Learner) step(n *node, g *exchange.Segment, size *int) *node {
 	k := kid{id: id, late: late, kind: g.Kind, form: form, text: string([]byte(g.Text)), length: int32(g.Length), count: 1, node: &node{}}
 	n.kids = slices.Insert(n.kids, i, k)
 	*size++
-	n.widen(g.Kind, size)
+	if n.widen(g.Kind, size); n.wide&bit != 0 {
+		if i, found = n.find(late, id); !found { // it went into the hole with others
+			return n.holeOf(form, size).node
+		}
+	}
 	return k.node
 }
 

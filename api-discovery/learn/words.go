@@ -16,6 +16,15 @@ func isRouteWord(s string) bool {
 	return false
 }
 
+// isPronoun says that a word stands for the caller, or for what is there now.
+func isPronoun(s string) bool {
+	switch strings.TrimLeft(strings.ToLower(s), "@$~_") {
+	case "me", "self", "myself", "current", "mine", "whoami", "latest":
+		return true
+	}
+	return false
+}
+
 // singular is the English singular of a plural noun, and whether it looks like one.
 func singular(s string) (string, bool) {
 	l := strings.ToLower(s)

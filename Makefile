@@ -8,7 +8,7 @@ SHELL := /bin/bash
 # the output unreadable.
 .NOTPARALLEL:
 
-.PHONY: help setup build up test test-full lint generate bench bench-engine crs clean
+.PHONY: help setup build up test test-full lint generate bench bench-engine bench-api crs clean
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -48,6 +48,10 @@ bench: ## measure Envoy plain, module, ext_proc and nginx side by side
 bench-engine: ## measure the engine alone, stock against fast, as JSON lines
 	@scripts/setup build
 	@go run ./test/bench/engine $(ARGS)
+
+bench-api: ## measure what is learned of APIs, against what they are
+	@scripts/setup build bench-api
+	@go run ./test/bench/api $(ARGS)
 
 crs: ## run the CRS regression tests, in one process and through Envoy
 	@scripts/setup build

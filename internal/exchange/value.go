@@ -63,11 +63,9 @@ const maxFixed = 64
 
 // traits is what one pass over a value finds.
 type traits struct {
-	digits, letters, upper, lower, hex, seps, dots, dashes, other int
-	turns                                                         int  // between letters and digits
-	caps                                                          int  // from lower to upper case
-	part, longest                                                 int  // length of the part between separators, the longest
-	random                                                        bool // a part looks random
+	digits, letters, upper, hex, seps, dots, dashes, other int
+	longest                                                int  // part between separators
+	random                                                 bool // a part looks random
 }
 
 // KindOf classifies a decoded value.
@@ -98,62 +96,98 @@ func KindOf(s string) Kind {
 	return lettersAndDigits(s, t)
 }
 
-func examine(s string) (t traits) {
-	partStart, turns, caps, digits := 0, 0, 0, 0
-	flush := func(end int) {
-		if n := end - partStart; n > 0 {
-			t.longest = max(t.longest, n)
-			if n >= 8 && (turns >= 3 || digits >= 5 && turns >= 1 && n >= 10 || caps*3 >= n && n >= 8) || n >= 32 && digits > 0 {
-				t.random = true
-			}
-		}
-		partStart, turns, caps, digits = end+1, 0, 0, 0
-	}
-	for i := range len(s) {
-		c := s[i]
+// Classes of characters, as bits.
+const (
+	digitClass = 1 << iota
+	letterClass
+	upperClass
+	hexClass
+	partClass // parts words: - _ . ~
+)
+
+// classes of all bytes. It is made once and never changed.
+var classes = func() (table [256]uint8) {
+	for c := range 256 {
+		b := byte(c)
 		switch {
-		case isDigit(c):
-			t.digits++
-			t.hex++
-			digits++
-		case isLetter(c):
-			t.letters++
-			if isHex(c) {
-				t.hex++
+		case isDigit(b):
+			table[c] = digitClass | hexClass
+		case isLetter(b):
+			table[c] = letterClass
+			if isHex(b) {
+				table[c] |= hexClass
 			}
-			if c&0x20 == 0 {
-				t.upper++
-			} else {
-				t.lower++
+			if b&0x20 == 0 {
+				table[c] |= upperClass
 			}
-		case c == '-' || c == '_' || c == '.' || c == '~':
-			t.seps++
-			switch c {
-			case '.':
-				t.dots++
-			case '-':
-				t.dashes++
-			}
-			flush(i)
-			continue
-		default:
-			t.other++
-			flush(i)
-			continue
-		}
-		if i > partStart {
-			p := s[i-1]
-			if isDigit(c) != isDigit(p) {
-				turns++
-				t.turns++
-			} else if isLetter(c) && c&0x20 == 0 && p&0x20 != 0 {
-				caps++
-				t.caps++
-			}
+		case b == '-' || b == '_' || b == '.' || b == '~':
+			table[c] = partClass
 		}
 	}
-	flush(len(s))
+	return table
+}()
+
+// part is what is found between two separators.
+type part struct{ start, turns, caps, digits int }
+
+func examine(s string) (t traits) {
+	var p part
+	last := uint8(0)
+	for i := range len(s) {
+		class := classes[s[i]]
+		switch {
+		case class&(digitClass|letterClass) == 0:
+			if class == partClass {
+				t.seps++
+				switch s[i] {
+				case '.':
+					t.dots++
+				case '-':
+					t.dashes++
+				}
+			} else {
+				t.other++
+			}
+			t.end(&p, i)
+			last = 0
+			continue
+		case class&digitClass != 0:
+			t.digits++
+			p.digits++
+			if last&letterClass != 0 {
+				p.turns++
+			}
+		default:
+			t.letters++
+			if class&upperClass != 0 {
+				t.upper++
+				if last&letterClass != 0 && last&upperClass == 0 {
+					p.caps++
+				}
+			}
+			if last&digitClass != 0 {
+				p.turns++
+			}
+		}
+		if class&hexClass != 0 {
+			t.hex++
+		}
+		last = class
+	}
+	t.end(&p, len(s))
 	return t
+}
+
+// end closes a part and begins the next: does it look like something that nobody
+// wrote?
+func (t *traits) end(p *part, at int) {
+	if n := at - p.start; n > 0 {
+		t.longest = max(t.longest, n)
+		if n >= 8 && (p.turns >= 3 || p.digits >= 5 && p.turns >= 1 && n >= 10 || p.caps*3 >= n) || n >= 32 && p.digits > 0 {
+			t.random = true
+		}
+	}
+	*p = part{start: at + 1}
 }
 
 // numeric: digits with signs and separators, no letters.
@@ -242,7 +276,7 @@ func lettersOnly(s string, t traits) Kind {
 
 func lettersAndDigits(s string, t traits) Kind {
 	switch {
-	case t.hex+t.dashes == len(s) && isUUID(s):
+	case len(s) >= 32 && t.hex+t.dashes == len(s) && isUUID(s):
 		return KindUUID
 	case t.hex == len(s) && len(s) >= 12:
 		return KindHex

@@ -16,7 +16,7 @@ import (
 )
 
 func main() {
-	spec := flag.String("spec", ".cache/bench-api/node_modules/@octokit/openapi/generated/api.github.com.deref.json", "OpenAPI description in JSON")
+	spec := flag.String("spec", ".tools/bench-api/node_modules/@octokit/openapi/generated/api.github.com.deref.json", "OpenAPI description in JSON")
 	n := flag.Int("n", 100_000, "exchanges")
 	seeds := flag.String("seeds", "1", "comma-separated seeds")
 	only := flag.String("styles", "", "comma-separated styles of values; all when empty")
@@ -25,8 +25,20 @@ func main() {
 	least := flag.Int("least", 5, "operations sent at least so often count")
 	zipf := flag.Float64("zipf", 1.1, "exponent over operations")
 	bodies := flag.Bool("bodies", false, "with JSON bodies")
+	fast := flag.Bool("speed", false, "measure speed and memory instead")
 	verbose := flag.Bool("v", false, "print what was missed")
 	flag.Parse()
+	if *fast {
+		ops, err := readSpec(*spec)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		speed(os.Stdout, ops, 1, *n)
+		ops = nil
+		memory(os.Stdout, 10_000, 20)
+		return
+	}
 	if err := run(*spec, *n, *seeds, *only, *apis, *counts, *least, *zipf, *bodies, *verbose); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

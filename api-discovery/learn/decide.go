@@ -198,7 +198,7 @@ func formsOf(cands []*candidate, gaps []gap) (forms []string) {
 
 // settle makes the branches of one form and goes down into them.
 func (d *decider) settle(p *place, form string, group []*candidate, g *gap, shared []reason, w where) {
-	hole := branch{hole: true, form: form, vals: &values{}, reasons: shared, score: math.Inf(1)}
+	hole := branch{hole: true, form: form, vals: &values{}, score: math.Inf(1)}
 	var below []*node
 	if g != nil {
 		hole.vals.merge(&g.vals)
@@ -213,6 +213,7 @@ func (d *decider) settle(p *place, form string, group []*candidate, g *gap, shar
 			k.count = uint32(c.count)
 			hole.vals.addKid(&k)
 			below = append(below, c.nodes...)
+			hole.reasons = shared
 			hole.score = min(hole.score, c.score)
 			if c.score > 2.5 && len(group) >= 8 {
 				note(d.nextValues, c.kid.id, w.id)

@@ -116,6 +116,9 @@ func (l *Learner) count(n *node, o *exchange.Observation) {
 			key.name = otherName
 		}
 		e := n.endOf(key)
+		if i > 0 { // each call has shapes of its own
+			o.Request.Shape, o.Response.Shape = (*exchange.Shape)(nil).Merge(o.Request.Shape), (*exchange.Shape)(nil).Merge(o.Response.Shape)
+		}
 		e.add(o, l.names)
 		for _, f := range c.Fields {
 			e.addField(l.names.of(f), 1)
@@ -241,7 +244,11 @@ func addContent(list []content, c *exchange.Content, names interner, lost *uint3
 	list[i].count++
 	if c.Shape != nil {
 		list[i].inspected++
-		list[i].shape = list[i].shape.Merge(c.Shape)
+		if list[i].shape == nil {
+			list[i].shape = c.Shape // ours from now on
+		} else {
+			list[i].shape.Merge(c.Shape)
+		}
 	}
 	return list
 }

@@ -69,7 +69,8 @@ func New(l Limits) *Learner {
 	return &Learner{limits: l.orDefault(), services: map[string]*service{}, names: interner{}}
 }
 
-// Add folds one observation in. It keeps no reference to o.
+// Add folds one observation in. The shapes of o belong to the learner from then
+// on; of the rest it keeps no reference.
 func (l *Learner) Add(o *exchange.Observation) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

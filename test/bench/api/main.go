@@ -16,7 +16,7 @@ import (
 )
 
 func main() {
-	spec := flag.String("spec", ".tools/bench-api/node_modules/@octokit/openapi/generated/api.github.com.deref.json", "OpenAPI description in JSON")
+	spec := flag.String("spec", ".tools/bench-api/node_modules/@octokit/openapi/generated/api.github.com.json", "OpenAPI description in JSON")
 	n := flag.Int("n", 100_000, "exchanges")
 	seeds := flag.String("seeds", "1", "comma-separated seeds")
 	only := flag.String("styles", "", "comma-separated styles of values; all when empty")

@@ -16,6 +16,7 @@ type operation struct {
 	response     map[string]any
 	status       int
 	requires     bool // the body
+	spec         speced
 }
 
 type param struct {
@@ -94,7 +95,7 @@ func (s speced) follow(v any) any {
 }
 
 func (s speced) operation(method, path string, item, o map[string]any) operation {
-	op := operation{method: method, path: path, status: 200}
+	op := operation{method: method, path: path, status: 200, spec: s}
 	seen := map[string]bool{}
 	for _, p := range append(anyList(o["parameters"]), anyList(item["parameters"])...) {
 		p, _ := s.follow(p).(map[string]any)

@@ -35,18 +35,17 @@ func styles() []style {
 
 // generator makes traffic of operations. Everything comes from the seed.
 type generator struct {
-	r       *rand.Rand
-	ops     []operation
-	style   style
-	noise   float64
-	errors  float64
-	bodies  bool
-	order   []int
-	zipf    *rand.Zipf
-	pick    *rand.Zipf
-	clock   time.Time
-	sent    map[string]*tally
-	escaped bool
+	r      *rand.Rand
+	ops    []operation
+	style  style
+	noise  float64
+	errors float64
+	bodies bool
+	order  []int
+	zipf   *rand.Zipf
+	pick   *rand.Zipf
+	clock  time.Time
+	sent   map[string]*tally
 }
 
 // tally is what was sent of one operation.
@@ -106,9 +105,6 @@ func (g *generator) fill(op *operation, t *tally, raw *exchange.Raw) {
 		switch p.in {
 		case "path":
 			v := g.value(p.name, p.schema, 0)
-			if strings.Contains(p.name, "path") && false {
-				v += "/" + g.word("file", g.r.IntN(50))
-			}
 			path = strings.ReplaceAll(path, "{"+p.name+"}", url.PathEscape(v))
 		case "query":
 			query = append(query, g.queryOf(p)...)
@@ -171,14 +167,14 @@ func (g *generator) scan() exchange.Raw {
 func (g *generator) bodiesOf(op *operation, raw *exchange.Raw) {
 	if op.request != nil && (op.requires || g.r.IntN(3) > 0) {
 		raw.Request.Headers = append(raw.Request.Headers, exchange.Header{Name: "Content-Type", Value: "application/json"})
-		raw.Request.Body = appendJSON(nil, g.json(op.request, 0))
+		raw.Request.Body = appendJSON(nil, g.json(op.spec, op.request, 0))
 	}
 	raw.Response.Headers = []exchange.Header{{Name: "Content-Type", Value: "application/json; charset=utf-8"}}
 	switch {
 	case raw.Status >= 400:
 		raw.Response.Body = []byte(fmt.Sprintf(`{"message":"error %d","documentation_url":"https://docs.example/"}`, raw.Status))
 	case op.response != nil:
-		raw.Response.Body = appendJSON(nil, g.json(op.response, 0))
+		raw.Response.Body = appendJSON(nil, g.json(op.spec, op.response, 0))
 	case raw.Status == 204:
 		raw.Response.Headers = nil
 	}

@@ -194,18 +194,19 @@ func (g *generator) handle(name string, i int) string {
 }
 
 // json is a valid instance of a schema, with optional members left out at times.
-func (g *generator) json(s map[string]any, depth int) any {
+func (g *generator) json(doc speced, s map[string]any, depth int) any {
+	s, _ = doc.follow(s).(map[string]any)
 	if s == nil || depth > 6 {
 		return nil
 	}
 	for _, all := range anyList(s["allOf"]) {
 		if m, ok := all.(map[string]any); ok {
-			return g.json(m, depth)
+			return g.json(doc, m, depth)
 		}
 	}
 	if one := append(anyList(s["oneOf"]), anyList(s["anyOf"])...); len(one) > 0 && s["properties"] == nil {
 		m, _ := one[g.r.IntN(len(one))].(map[string]any)
-		return g.json(m, depth+1)
+		return g.json(doc, m, depth+1)
 	}
 	types := typesOf(s)
 	if s["nullable"] == true && g.r.IntN(5) == 0 {
@@ -217,7 +218,7 @@ func (g *generator) json(s map[string]any, depth int) any {
 		for _, name := range sortedKeys(props) {
 			if slices.Contains(required, any(name)) || g.r.IntN(3) > 0 {
 				m, _ := props[name].(map[string]any)
-				out[name] = g.json(m, depth+1)
+				out[name] = g.json(doc, m, depth+1)
 			}
 		}
 		return out
@@ -230,7 +231,7 @@ func (g *generator) json(s map[string]any, depth int) any {
 		items, _ := s["items"].(map[string]any)
 		list := []any{}
 		for range g.r.IntN(3) {
-			list = append(list, g.json(items, depth+1))
+			list = append(list, g.json(doc, items, depth+1))
 		}
 		return list
 	case "object":

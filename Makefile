@@ -8,10 +8,10 @@ SHELL := /bin/bash
 # the output unreadable.
 .NOTPARALLEL:
 
-.PHONY: help setup build up test test-full lint generate bench bench-engine bench-api crs clean
+.PHONY: help setup build up test test-full lint generate bench bench-engine bench-api bench-collateral bench-exclusions bench-rehearse crs clean
 
 help: ## show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo '  make up ARGS="--listen 127.0.0.1:8888"   passes flags to bin/gabion up'
 	@echo '  make test ARGS="./controlplane/..."      runs the tests of some packages only'
@@ -48,6 +48,19 @@ bench: ## measure Envoy plain, module, ext_proc and nginx side by side
 bench-engine: ## measure the engine alone, stock against fast, as JSON lines
 	@scripts/setup build
 	@go run ./test/bench/engine $(ARGS)
+
+bench-collateral: ## measure what large bodies cost their neighbours, in the pool and without
+	@scripts/setup build
+	@scripts/build
+	@go run ./test/bench/collateral $(ARGS)
+
+bench-exclusions: ## measure what learned exclusions remove, and what they cost
+	@scripts/setup build
+	@. scripts/tags.sh && go run -tags "$$tags" ./test/bench/exclusions $(ARGS)
+
+bench-rehearse: ## measure how many recorded exchanges a core rehearses in a second
+	@scripts/setup build
+	@. scripts/tags.sh && go test -tags "$$tags" -run '^$$' -bench Rehearse -benchtime 1x $(ARGS) ./test/proposal
 
 bench-api: ## measure what is learned of APIs, against what they are
 	@scripts/setup build bench-api

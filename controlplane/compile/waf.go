@@ -87,8 +87,9 @@ func policyOf(spec v1alpha1.WAFPolicySpec, s wafrules.Settings) filters.Policy {
 	p.RequestBody = filters.BodyInspection{
 		Inspect: *spec.RequestBody.Inspect, Limit: int64(*spec.RequestBody.Limit),
 		StructuredLimit: int64(*spec.RequestBody.StructuredLimit), Depth: *spec.RequestBody.JSONDepth,
-		Beyond: filters.Beyond(*spec.RequestBody.BeyondLimit),
+		Beyond: filters.Beyond(*spec.RequestBody.BeyondLimit), Types: bodyLimits(spec.RequestBody), MinRate: int64(*spec.RequestBody.MinRate),
 	}
+	p.MaxMillis = time.Duration(*spec.MaxInspectionTime).Milliseconds()
 	p.ResponseBody = filters.BodyInspection{
 		Inspect: *spec.ResponseBody.Inspect, Limit: int64(*spec.ResponseBody.Limit),
 		Beyond: filters.Beyond(*spec.ResponseBody.BeyondLimit), ContentTypes: spec.ResponseBody.ContentTypes,
@@ -111,6 +112,7 @@ func (c *compiler) shipped(name string, m mergedWAF) (filters.Policy, bool) {
 	found := c.check(p)
 	if p.Mode != filters.ModeOff {
 		c.idleParts.seen(s)
+		found = append(slices.Clip(found), idleLimits(m.spec.RequestBody)...)
 	}
 	if !slices.ContainsFunc(found, fatal) {
 		c.tell(m, s, found, "")
@@ -211,6 +213,9 @@ func origin(m mergedWAF, s settings, path string) (v1alpha1.Key, string) {
 		from := map[string][]element{"exclusions": s.exclusions, "rules": s.rules}[list]
 		if i >= 0 && i < len(from) {
 			return from[i].policy, fmt.Sprintf("spec.%s[%d]%s", list, from[i].index, rest)
+		}
+		if k, ok := m.winners[list]; ok {
+			return k, "spec." + path
 		}
 	}
 	for _, name := range []string{path, "anomalyThreshold." + path, "requestBody." + path} {

@@ -28,6 +28,7 @@ type compiledRule struct {
 	transformations []plugintypes.Transformation
 	prefixes        []int // the engine's number for the transformations up to each
 	actions         []compiledAction
+	phrases         *phrases // of its operator, if known
 }
 
 type compiledTarget struct {

@@ -43,6 +43,7 @@ func (f *fast) plan(e *Engine) error {
 	}
 	var actions [skipPhases + 1]*skip
 	for i := range rules {
+		rules[i].phrases = phrasesOf(&rules[i], e.compiler.files)
 		for _, a := range rules[i].actions {
 			if s, ok := a.action.(*skip); ok && rules[i].id > skipRuleID && rules[i].id <= skipRuleID+skipPhases {
 				actions[rules[i].id-skipRuleID] = s

@@ -15,7 +15,10 @@ type predicate struct {
 	multi    bool
 	negated  bool
 	operator plugintypes.Operator
-	rx       *rx // operator, if it is one
+	rx       *rx      // operator, if it is one
+	phrases  *phrases // of the operator, if it has any
+	sqli     bool     // operator is @detectSQLi
+	reach    *reach   // of the operator's expression, if it has one
 }
 
 // maxPredicates bounds the table. Rules beyond it are never skipped.
@@ -34,6 +37,7 @@ type predicates struct {
 type node struct {
 	parent int
 	f      plugintypes.Transformation
+	effect effect
 }
 
 func newPredicates() *predicates {
@@ -78,12 +82,18 @@ func (p *predicates) add(r *compiledRule) (id int, ok bool) {
 		if !known {
 			child = len(p.nodes)
 			p.byID[prefix] = child
-			p.nodes = append(p.nodes, node{parent: n, f: r.transformations[i]})
+			p.nodes = append(p.nodes, node{parent: n, f: r.transformations[i], effect: effectOf(r.transformations[i])})
 		}
 		n = child
 	}
 	q := predicate{node: n, multi: r.multi, negated: r.negated, operator: r.operator}
-	q.rx, _ = r.operator.(*rx)
+	switch o := r.operator.(type) {
+	case *rx:
+		q.rx, q.reach = o, o.reach
+	case *bytesRX:
+		q.reach = o.reach
+	}
+	q.phrases, q.sqli = r.phrases, name == "detectsqli"
 	p.ids[key] = len(p.list)
 	p.list = append(p.list, q)
 	return len(p.list) - 1, true
@@ -101,6 +111,8 @@ type trial struct {
 	nodes []node
 	forms []form
 	round uint64
+	spare []*grams // of which the first used are taken by forms
+	used  int
 }
 
 type form struct {
@@ -108,8 +120,9 @@ type form struct {
 	known bool // alphabet is
 	text  string
 	of    alphabet
-	read  bool // grams are
-	grams grams
+	grams *grams // nil: not read yet
+	// silent: a transformation changed the text and did not say so.
+	silent bool
 }
 
 // begin takes up another value.
@@ -118,7 +131,7 @@ func (t *trial) begin(nodes []node, value string) {
 		t.forms = make([]form, len(nodes))
 		t.round = 0
 	}
-	t.nodes = nodes
+	t.nodes, t.used = nodes, 0
 	t.round++
 	t.forms[0].set(t.round, value)
 }
@@ -126,7 +139,7 @@ func (t *trial) begin(nodes []node, value string) {
 // end lets go of the value.
 func (t *trial) end() {
 	for i := range t.forms {
-		t.forms[i].text = ""
+		t.forms[i].text, t.forms[i].grams = "", nil
 	}
 }
 
@@ -138,16 +151,45 @@ func (t *trial) form(n int) *form {
 		return f
 	}
 	before := t.form(t.nodes[n].parent)
-	text, _, err := t.nodes[n].f(before.text)
+	if before.alphabet()&t.nodes[n].effect.changes == 0 {
+		*f = *before
+		return f
+	}
+	text, changed, err := t.nodes[n].f(before.text)
 	if err != nil || text == before.text {
 		text = before.text
 	}
 	f.set(t.round, text)
+	f.silent = before.silent || err == nil && !changed && text != before.text
 	return f
 }
 
 func (f *form) set(round uint64, text string) {
-	f.round, f.text, f.known, f.read = round, text, false, false
+	*f = form{round: round, text: text}
+}
+
+func (f *form) alphabet() alphabet {
+	if !f.known {
+		f.of, f.known = alphabetOf(f.text), true
+	}
+	return f.of
+}
+
+// found gives the pairs and triples of the text, which are read once.
+func (t *trial) found(f *form) *grams {
+	if f.grams == nil {
+		f.grams = t.spareGrams()
+		f.grams.read(f.text)
+	}
+	return f.grams
+}
+
+func (t *trial) spareGrams() *grams {
+	if t.used == len(t.spare) {
+		t.spare = append(t.spare, new(grams))
+	}
+	t.used++
+	return t.spare[t.used-1]
 }
 
 func (t *trial) matches(tx plugintypes.TransactionState, p *predicate) bool {
@@ -155,27 +197,34 @@ func (t *trial) matches(tx plugintypes.TransactionState, p *predicate) bool {
 		return t.anyForm(tx, p)
 	}
 	f := t.form(p.node)
-	if p.rx == nil {
-		return p.operator.Evaluate(tx, f.text) != p.negated
+	return p.holds(tx, t, f) != p.negated
+}
+
+// holds asks the operator about one form.
+func (p *predicate) holds(tx plugintypes.TransactionState, t *trial, f *form) bool {
+	switch {
+	case p.rx != nil:
+		return p.rx.matches(t, f)
+	case p.reach != nil && p.reach.lacks(f.alphabet()), p.phrases != nil && !p.phrases.mayBeIn(t, f), p.sqli && oneWord(f.text):
+		return false
 	}
-	return p.rx.matches(f) != p.negated
+	return p.operator.Evaluate(tx, f.text)
 }
 
 // anyForm is for rules with multiMatch: every form that a transformation says
-// it changed counts.
+// it changed counts. One that says so and gave the same text changes no answer.
 func (t *trial) anyForm(tx plugintypes.TransactionState, p *predicate) bool {
-	var path []int
-	for n := p.node; n != 0; n = t.nodes[n].parent {
-		path = append(path, n)
+	if t.form(p.node).silent {
+		return true // the engine goes another way: let it
 	}
-	value := t.forms[0].text
-	found := p.operator.Evaluate(tx, value) != p.negated
-	for i := len(path) - 1; i >= 0 && !found; i-- {
-		next, changed, err := t.nodes[path[i]].f(value)
-		if err == nil && changed {
-			value = next
-			found = p.operator.Evaluate(tx, value) != p.negated
+	for n, last := p.node, (*form)(nil); ; n = t.nodes[n].parent {
+		f := t.form(n)
+		if (last == nil || f.text != last.text) && p.holds(tx, t, f) != p.negated {
+			return true
+		}
+		last = f
+		if n == 0 {
+			return false
 		}
 	}
-	return found
 }

@@ -63,6 +63,7 @@ type skipPlan struct {
 	remember   *verdicts  // nil: ask anew each time
 	stats      *skipStats
 	scratch    sync.Pool
+	prospects  prospects
 }
 
 // skipTarget is a variable, or one key of it, and who looks at it.
@@ -88,6 +89,8 @@ type skipStats struct{ values, known, asked, considered, skipped atomic.Uint64 }
 type skipScratch struct {
 	trial trial
 	keep  []bool
+	many  bool // values: none of them is remembered
+	seen  map[string]struct{}
 	hits  []uint64
 }
 
@@ -98,6 +101,9 @@ func (p *skipPlan) run(tx plugintypes.TransactionState, remover ruleRemover) {
 	}
 	clear(s.keep)
 	for i := range p.targets {
+		if late(tx) {
+			break
+		}
 		p.look(tx, &p.targets[i], s)
 	}
 	s.trial.end()
@@ -123,13 +129,9 @@ func (p *skipPlan) look(tx plugintypes.TransactionState, t *skipTarget, s *skipS
 		case t.key != "":
 			found = func() (m []types.MatchData) { return c.FindString(t.key) }
 		}
-		for _, m := range found() {
-			p.judge(tx, t, m.Key(), m.Value(), s)
-		}
+		p.judgeAll(tx, t, found(), s)
 	default:
-		for _, m := range c.FindAll() {
-			p.judge(tx, t, m.Key(), m.Value(), s)
-		}
+		p.judgeAll(tx, t, c.FindAll(), s)
 	}
 	for w, word := range s.hits {
 		for ; word != 0; word &= word - 1 {
@@ -144,11 +146,12 @@ func (p *skipPlan) look(tx plugintypes.TransactionState, t *skipTarget, s *skipS
 func (p *skipPlan) judge(tx plugintypes.TransactionState, t *skipTarget, key, value string, s *skipScratch) {
 	p.stats.values.Add(1)
 	var v *verdict
-	if p.remember != nil && !t.scalar && len(value) <= maxRemembered && !sensitive(t.variable, key) && !composite(t.variable, value) {
+	if p.remember != nil && !s.many && !t.scalar && len(value) <= maxRemembered && !sensitive(t.variable, key) && !composite(t.variable, value) {
 		v = p.remember.of(value, p.words)
 	}
 	begun := false
 	var asked uint64
+	var prospects []uint64
 	for w, want := range t.asks {
 		unknown := want &^ s.hits[w]
 		if v != nil {
@@ -161,12 +164,16 @@ func (p *skipPlan) judge(tx plugintypes.TransactionState, t *skipTarget, key, va
 		}
 		if !begun {
 			s.trial.begin(p.nodes, value)
+			prospects = p.prospects.of(s.trial.forms[0].alphabet(), p)
 			begun = true
 		}
 		var hits uint64
-		for left := unknown; left != 0; left &= left - 1 {
+		for left := unknown & prospects[w]; left != 0; left &= left - 1 {
 			asked++
 			bit := left & -left
+			if len(value) > longValue && late(tx) {
+				return
+			}
 			if s.trial.matches(tx, &p.predicates[w*64+bits.TrailingZeros64(left)]) {
 				hits |= bit
 			}

@@ -8,7 +8,7 @@ SHELL := /bin/bash
 # the output unreadable.
 .NOTPARALLEL:
 
-.PHONY: help setup build up test test-full lint generate bench bench-engine bench-collateral bench-exclusions bench-rehearse waf-quality crs clean
+.PHONY: help setup build up test test-full lint generate bench bench-engine bench-collateral bench-exclusions bench-rehearse waf-quality crs bench-api clean
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -65,6 +65,10 @@ bench-rehearse: ## measure how many recorded exchanges a core rehearses in a sec
 waf-quality: ## judge the WAF's profiles: what they find, what they stop in vain
 	@scripts/setup build quality
 	@go run ./test/quality $(ARGS)
+
+bench-api: ## measure what is learned of APIs, against what they are
+	@scripts/setup build bench-api
+	@go run ./test/bench/api $(ARGS)
 
 crs: ## run the CRS regression tests, in one process and through Envoy
 	@scripts/setup build

@@ -1,0 +1,253 @@
+package learn
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/gabion-io/gabion/api-discovery"
+	"github.com/gabion-io/gabion/internal/exchange"
+)
+
+var equalTemplates = cmp.Comparer(func(a, b apidiscovery.PathTemplate) bool { return a == b })
+
+// traffic is random exchanges of a small API, noise included.
+func traffic(seed uint64, n int) (list []exchange.Raw) {
+	r := rand.New(rand.NewPCG(seed, 1))
+	names := strings.Fields("anna bob carol dave erin frank grace heidi ivan judy mallory niaj olivia peggy rupert sybil trent victor walter zoe")
+	for i := range n {
+		raw := exchange.Raw{Time: time.Unix(1_800_000_000+int64(i), 0), Client: fmt.Sprint(r.IntN(90)), Method: "GET", Host: "api.example", Status: 200,
+			Duration: time.Duration(r.IntN(90)) * time.Millisecond}
+		name := names[r.IntN(len(names))] + names[r.IntN(len(names))]
+		switch r.IntN(9) {
+		case 0:
+			raw.Path = fmt.Sprintf("/v1/orders/%d?expand=%t", r.IntN(1e6), r.IntN(2) == 0)
+		case 1:
+			raw.Path = "/v1/users/" + name
+		case 2:
+			raw.Path = "/v1/users/" + name + "/posts/" + fmt.Sprint(r.IntN(5000))
+			raw.Response = exchange.RawMessage{Headers: []exchange.Header{{Name: "content-type", Value: "application/json"}}, Body: []byte(fmt.Sprintf(`{"id":%d,"title":"t","type":"%s"}`, i, names[r.IntN(3)]))}
+		case 3:
+			raw.Path = "/v1/users/me"
+		case 4:
+			raw.Path, raw.Method, raw.Status = "/v1/orders", "POST", 201
+			raw.Request = exchange.RawMessage{Headers: []exchange.Header{{Name: "content-type", Value: "application/json"}, {Name: "X-Tenant", Value: "a"}}, Body: []byte(`{"sku":"x","amount":1}`)}
+		case 5:
+			raw.Path, raw.Status = "/"+name+".php", 404
+		case 6:
+			raw.Path, raw.Status = fmt.Sprintf("/v1/orders/%d", r.IntN(1e6)), 404
+		case 7:
+			raw.Path, raw.Method = "/v1/orders", "OPTIONS"
+			raw.Request.Headers = []exchange.Header{{Name: "Access-Control-Request-Method", Value: "POST"}}
+		case 8:
+			raw.Path = "/v1/search?q=" + name
+		}
+		list = append(list, raw)
+	}
+	return list
+}
+
+func learned(list []exchange.Raw, order []int) *Learner {
+	l := New(Limits{})
+	door := &exchange.Door{}
+	var o exchange.Observation
+	for _, i := range order {
+		raw := list[i]
+		door.Observe(&raw, &o)
+		l.Add(&o)
+	}
+	return l
+}
+
+func inOrder(n int) (order []int) {
+	for i := range n {
+		order = append(order, i)
+	}
+	return order
+}
+
+func templates(specs []apidiscovery.Spec) (list []string) {
+	for _, s := range specs {
+		for _, o := range s.Operations {
+			list = append(list, strings.TrimSpace(o.Method+" "+o.Template.String()+" "+o.Name))
+		}
+	}
+	return list
+}
+
+func TestLearn(t *testing.T) {
+	list := traffic(1, 3000)
+	specs := learned(list, inOrder(len(list))).Conclude(nil)
+	want := []string{"POST /v1/orders", "GET /v1/orders/{orderId}", "GET /v1/search", "GET /v1/users/me", "GET /v1/users/{userId}", "GET /v1/users/{userId}/posts/{postId}"}
+	if diff := cmp.Diff(want, templates(specs)); diff != "" {
+		t.Fatal(diff)
+	}
+	orders := specs[0].Operations[1]
+	if orders.Traffic.Missing == 0 || orders.Traffic.Count < orders.Traffic.Missing*3/2 {
+		t.Errorf("missing %d of %d", orders.Traffic.Missing, orders.Traffic.Count)
+	}
+	if specs[0].Operations[0].Traffic.Preflights == 0 {
+		t.Error("the preflights are nowhere")
+	}
+	for _, a := range specs[0].Aside {
+		if a.Reason == "missing" && a.Count > 0 && len(a.Examples) > 0 {
+			return
+		}
+	}
+	t.Error("the scanner is nowhere: ", specs[0].Aside)
+}
+
+// The order does not matter.
+func TestOrderDoesNotMatter(t *testing.T) {
+	list := traffic(2, 4000)
+	want := learned(list, inOrder(len(list))).Conclude(nil)
+	r := rand.New(rand.NewPCG(3, 3))
+	for range 3 {
+		if diff := cmp.Diff(want, learned(list, r.Perm(len(list))).Conclude(nil), equalTemplates); diff != "" {
+			t.Fatal(diff)
+		}
+	}
+}
+
+// Parts merged are the whole, also when a part went through its encoded form.
+func TestMergeIsTheFold(t *testing.T) {
+	list := traffic(4, 4000)
+	want := learned(list, inOrder(len(list))).Conclude(nil)
+	r := rand.New(rand.NewPCG(5, 5))
+	parts := [3][]int{}
+	for i := range list {
+		k := r.IntN(3)
+		parts[k] = append(parts[k], i)
+	}
+	whole := learned(list, parts[0])
+	whole.Merge(learned(list, parts[1]))
+	whole.Merge(learned(list, parts[2]))
+	if diff := cmp.Diff(want, whole.Conclude(nil), equalTemplates); diff != "" {
+		t.Fatal(diff)
+	}
+}
+
+// More names than a place keeps: which ones stay does not depend on the order.
+func TestWidePlacesAreOrderless(t *testing.T) {
+	var list []exchange.Raw
+	r := rand.New(rand.NewPCG(6, 6))
+	for range 6000 {
+		name := ""
+		for range 4 + r.IntN(6) {
+			name += string(rune('a' + r.IntN(26)))
+		}
+		list = append(list, exchange.Raw{Method: "GET", Host: "h", Path: "/users/" + name + "/posts", Status: 200})
+		list = append(list, exchange.Raw{Method: "GET", Host: "h", Path: "/users/me/settings", Status: 200})
+	}
+	want := learned(list, inOrder(len(list)))
+	if n := want.size.proven; n > 3000 {
+		t.Errorf("%d places for two operations", n)
+	}
+	specs := want.Conclude(nil)
+	if diff := cmp.Diff([]string{"GET /users/me/settings", "GET /users/{userId}/posts"}, templates(specs)); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(specs, learned(list, r.Perm(len(list))).Conclude(nil), equalTemplates); diff != "" {
+		t.Fatal(diff)
+	}
+	parts := learned(list, inOrder(len(list))[:5000])
+	parts.Merge(learned(list, inOrder(len(list))[5000:]))
+	if diff := cmp.Diff(specs, parts.Conclude(nil), equalTemplates); diff != "" {
+		t.Fatal(diff)
+	}
+}
+
+// At its bound the tree becomes smaller, and the operations stay the same.
+func TestCompact(t *testing.T) {
+	list := traffic(7, 6000)
+	free := learned(list, inOrder(len(list)))
+	l := New(Limits{Nodes: 400})
+	door := &exchange.Door{}
+	var o exchange.Observation
+	for i := range list {
+		door.Observe(&list[i], &o)
+		l.Add(&o)
+	}
+	if l.size.proven > l.limits.Nodes {
+		t.Errorf("%d places, at most %d are allowed", l.size.proven, l.limits.Nodes)
+	}
+	want, got := free.Conclude(nil), l.Conclude(nil)
+	if diff := cmp.Diff(templates(want), templates(got)); diff != "" {
+		t.Fatal(diff)
+	}
+	for i := range want[0].Operations {
+		if a, b := want[0].Operations[i].Traffic.Count, got[0].Operations[i].Traffic.Count; a != b {
+			t.Errorf("%s: %d exchanges, want %d", got[0].Operations[i].Template, b, a)
+		}
+	}
+}
+
+func TestScannersAreBounded(t *testing.T) {
+	l := New(Limits{Strays: 500})
+	door := &exchange.Door{}
+	var o exchange.Observation
+	for i := range 5000 {
+		raw := exchange.Raw{Method: "GET", Host: "h", Path: fmt.Sprintf("/a%db/x%dy/z", i*7919%5003, i), Status: 404}
+		door.Observe(&raw, &o)
+		l.Add(&o)
+	}
+	if l.size.stray > 600 || l.Evicted() == 0 {
+		t.Errorf("%d places, %d left out", l.size.stray, l.Evicted())
+	}
+	if specs := l.Conclude(nil); len(specs[0].Operations) > 0 {
+		t.Error(templates(specs))
+	}
+}
+
+func TestOverrides(t *testing.T) {
+	var list []exchange.Raw
+	for i := range 400 {
+		list = append(list, exchange.Raw{Method: "GET", Host: "h", Path: fmt.Sprintf("/shops/s%d/items/%d", i%80, i), Status: 200})
+		list = append(list, exchange.Raw{Method: "GET", Host: "h", Path: "/modes/" + []string{"fast", "slow"}[i%2], Status: 200})
+	}
+	learner := learned(list, inOrder(len(list)))
+	at := apidiscovery.MustPathTemplate
+	for _, c := range []struct {
+		o    apidiscovery.Override
+		want []string
+	}{
+		{apidiscovery.Override{}, []string{"GET /modes/fast", "GET /modes/slow", "GET /shops/{shopId}/items/{itemId}"}},
+		{apidiscovery.Override{Action: apidiscovery.OverrideMerge, Template: at("/modes/{mode}")}, []string{"GET /modes/{mode}", "GET /shops/{shopId}/items/{itemId}"}},
+		{apidiscovery.Override{Action: apidiscovery.OverrideSplit, Template: at("/shops/{s}"), Value: "s7"},
+			[]string{"GET /modes/fast", "GET /modes/slow", "GET /shops/s7/items/{itemId}", "GET /shops/{shopId}/items/{itemId}"}},
+		{apidiscovery.Override{Action: apidiscovery.OverrideRename, Template: at("/shops/{a}/items/{b}"), Names: []string{"shop", "number"}},
+			[]string{"GET /modes/fast", "GET /modes/slow", "GET /shops/{shop}/items/{number}"}},
+		{apidiscovery.Override{Action: apidiscovery.OverridePin, Service: "other", Template: at("/modes/{mode}")},
+			[]string{"GET /modes/fast", "GET /modes/slow", "GET /shops/{shopId}/items/{itemId}"}},
+	} {
+		if diff := cmp.Diff(c.want, templates(learner.Conclude([]apidiscovery.Override{c.o}))); diff != "" {
+			t.Errorf("%s %s: %s", c.o.Action, c.o.Template, diff)
+		}
+	}
+}
+
+// Whatever comes, the template is one, and holds no more than it may.
+func FuzzLearn(f *testing.F) {
+	f.Add("/v1/users/4711?x=1", "/v1/users/4712/;a=b/%2F..", 200)
+	f.Add("//", "/Users(5)/x.json", 404)
+	f.Fuzz(func(t *testing.T, a, b string, status int) {
+		l, door := New(Limits{Nodes: 50}), &exchange.Door{}
+		var o exchange.Observation
+		for i, path := range []string{a, b, a + b, a, b + "/x"} {
+			raw := exchange.Raw{Method: "GET", Host: "h", Path: path, Status: 200 + i%2*(status%400)}
+			door.Observe(&raw, &o)
+			l.Add(&o)
+		}
+		for _, s := range l.Conclude(nil) {
+			for _, op := range s.Operations {
+				if _, err := apidiscovery.ParsePathTemplate(op.Template.String()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//
+// Policy: the same answer as segmentation.Judge, from tables.
+#ifndef GABION_JUDGE_H
+#define GABION_JUDGE_H
+
+#include "tables.h"
+
+struct question {
+	u32 set;
+	u32 ifindex;
+	u32 identity; // of the peer
+	u16 port;
+	u8 protocol;
+	u8 direction;
+	u32 rule; // answer: which rule decided; 0: the default
+};
+
+// find_peer looks an address up: the address itself, then the narrowest prefix
+// that holds it.
+static always_inline struct peer *find_peer(u32 set, const union address *a)
+{
+	void *table = bpf_map_lookup_elem(&addresses, &set);
+	if (!table)
+		return 0;
+	struct peer *found = bpf_map_lookup_elem(table, a);
+	if (found)
+		return found;
+	table = bpf_map_lookup_elem(&prefixes, &set);
+	if (!table)
+		return 0;
+	struct prefix key = {.length = 128, .address = *a};
+	return bpf_map_lookup_elem(table, &key);
+}
+
+// judge looks through the shapes that the workload's rules have. Those with a
+// deny come first, because a deny beats every allow whatever its shape; of the
+// others the first match settles the matter. It is a function of its own to the
+// verifier, which else would walk its loop once for every way that leads here.
+noinline u32 judge(struct question *q)
+{
+	if (!q)
+		return DENIED;
+	u32 set = q->set, ifindex = q->ifindex;
+	void *table = bpf_map_lookup_elem(&endpoints, &set);
+	if (!table)
+		return DENIED;
+	const struct endpoint *e = bpf_map_lookup_elem(table, &ifindex);
+	if (!e)
+		return DENIED;
+	const struct lane *lane = &e->lanes[q->direction & 1];
+	u32 settled = ENFORCED_ALLOW | AUDITED_ALLOW;
+	u32 bits = 0, enforced = 0, audited = 0;
+	struct rule_key key = {.subject = e->subject};
+
+	if (lane->count) {
+		table = bpf_map_lookup_elem(&rules, &set);
+		if (!table)
+			return DENIED;
+		for (u32 i = 0; i < SHAPES; i++) {
+			if (i >= lane->count || (i >= lane->denies && (bits & settled) == settled))
+				break;
+			u8 shape = lane->shapes[i];
+			u8 wild = shape & 0x7f;
+			key.peer = shape & SHAPE_ANY_PEER ? 0 : q->identity;
+			key.protocol = wild == SHAPE_ANY_PROTOCOL ? 0 : q->protocol;
+			key.port = wild >= 16 ? 0 : q->port & (0xffff << wild);
+			key.way = (q->direction & 1) | wild << 1;
+			const struct rule *r = bpf_map_lookup_elem(table, &key);
+			if (!r)
+				continue;
+			if (r->bits & ENFORCED_DENY) {
+				q->rule = r->enforced;
+				return DENIED;
+			}
+			if ((r->bits & ENFORCED_ALLOW) && !(bits & ENFORCED_ALLOW))
+				enforced = r->enforced;
+			if ((r->bits & AUDITED_DENY) && !(bits & AUDITED_DENY))
+				audited = r->audited;
+			bits |= r->bits;
+		}
+	}
+	q->rule = enforced;
+	if (lane->closed_enforced && !(bits & ENFORCED_ALLOW)) {
+		q->rule = 0;
+		return DENIED;
+	}
+	if ((bits & AUDITED_DENY) || (lane->closed_audited && !(bits & AUDITED_ALLOW))) {
+		q->rule = audited;
+		return AUDITED;
+	}
+	return ALLOWED;
+}
+
+#endif

@@ -49,12 +49,12 @@ const (
 
 // Lane is one direction of an endpoint.
 type Lane struct {
-	_              structs.HostLayout
-	ClosedEnforced uint8
-	ClosedAudited  uint8
-	Denies         uint8
-	Count          uint8
-	Shapes         [Shapes]uint8
+	_      structs.HostLayout
+	Closed uint8
+	Strict uint8
+	Count  uint8
+	_      uint8
+	Shapes [Shapes]uint8
 }
 
 // Endpoint is an interface of a workload.
@@ -66,6 +66,9 @@ type Endpoint struct {
 	Lanes    [2]Lane // by segmentation.Direction
 }
 
+// Outside is the identity of addresses that no prefix holds.
+const Outside = 1
+
 // Peer is what an address stands for.
 type Peer struct {
 	_        structs.HostLayout
@@ -73,7 +76,8 @@ type Peer struct {
 	Workload uint32
 }
 
-// RuleKey and Rule are a row of policy.
+// RuleKey is a row of policy. Way is the direction and, shifted by one, the low
+// bits of the port that are wild.
 type RuleKey struct {
 	_        structs.HostLayout
 	Subject  uint32
@@ -83,20 +87,11 @@ type RuleKey struct {
 	Way      uint8
 }
 
-// Bits of a Rule.
-const (
-	EnforcedAllow = 1 << iota
-	EnforcedDeny
-	AuditedAllow
-	AuditedDeny
-)
-
-// Rule says what a row's bits are and which rules they come from.
+// Rule is what becomes of the flows that a key matches.
 type Rule struct {
-	_        structs.HostLayout
-	Bits     uint32
-	Enforced uint32
-	Audited  uint32
+	_       structs.HostLayout
+	Verdict uint32
+	Rule    uint32
 }
 
 // FlowKey is the same for both directions of a flow.

@@ -33,9 +33,8 @@ static always_inline struct peer *find_peer(u32 set, const union address *a)
 	return bpf_map_lookup_elem(table, &key);
 }
 
-// judge looks through the shapes that the workload's rules have. Those with a
-// deny come first, because a deny beats every allow whatever its shape; of the
-// others the first match settles the matter. It is a function of its own to the
+// judge looks through the shapes that the workload's rules have, the most specific
+// first: the first match settles the matter. It is a function of its own to the
 // verifier, which else would walk its loop once for every way that leads here.
 noinline u32 judge(struct question *q)
 {
@@ -49,47 +48,28 @@ noinline u32 judge(struct question *q)
 	if (!e)
 		return DENIED;
 	const struct lane *lane = &e->lanes[q->direction & 1];
-	u32 settled = ENFORCED_ALLOW | AUDITED_ALLOW;
-	u32 bits = 0, enforced = 0, audited = 0;
+	if (!lane->count)
+		return ALLOWED;
+	table = bpf_map_lookup_elem(&rules, &set);
+	if (!table)
+		return DENIED;
 	struct rule_key key = {.subject = e->subject};
-
-	if (lane->count) {
-		table = bpf_map_lookup_elem(&rules, &set);
-		if (!table)
-			return DENIED;
-		for (u32 i = 0; i < SHAPES; i++) {
-			if (i >= lane->count || (i >= lane->denies && (bits & settled) == settled))
-				break;
-			u8 shape = lane->shapes[i];
-			u8 wild = shape & 0x7f;
-			key.peer = shape & SHAPE_ANY_PEER ? 0 : q->identity;
-			key.protocol = wild == SHAPE_ANY_PROTOCOL ? 0 : q->protocol;
-			key.port = wild >= 16 ? 0 : q->port & (0xffff << wild);
-			key.way = (q->direction & 1) | wild << 1;
-			const struct rule *r = bpf_map_lookup_elem(table, &key);
-			if (!r)
-				continue;
-			if (r->bits & ENFORCED_DENY) {
-				q->rule = r->enforced;
-				return DENIED;
-			}
-			if ((r->bits & ENFORCED_ALLOW) && !(bits & ENFORCED_ALLOW))
-				enforced = r->enforced;
-			if ((r->bits & AUDITED_DENY) && !(bits & AUDITED_DENY))
-				audited = r->audited;
-			bits |= r->bits;
+	for (u32 i = 0; i < SHAPES; i++) {
+		if (i >= lane->count)
+			break;
+		u8 shape = lane->shapes[i];
+		u8 wild = shape & 0x7f;
+		key.peer = shape & SHAPE_ANY_PEER ? 0 : q->identity;
+		key.protocol = wild == SHAPE_ANY_PROTOCOL ? 0 : q->protocol;
+		key.port = wild >= 16 ? 0 : q->port & (0xffff << wild);
+		key.way = (q->direction & 1) | wild << 1;
+		const struct rule *r = bpf_map_lookup_elem(table, &key);
+		if (r) {
+			q->rule = r->rule;
+			return r->verdict;
 		}
 	}
-	q->rule = enforced;
-	if (lane->closed_enforced && !(bits & ENFORCED_ALLOW)) {
-		q->rule = 0;
-		return DENIED;
-	}
-	if ((bits & AUDITED_DENY) || (lane->closed_audited && !(bits & AUDITED_ALLOW))) {
-		q->rule = audited;
-		return AUDITED;
-	}
-	return ALLOWED;
+	return DENIED;
 }
 
 #endif

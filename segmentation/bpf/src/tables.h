@@ -65,13 +65,13 @@ enum {
 	SHAPES = 36,
 };
 
-// One direction of a workload: which shapes its rules have, those with a deny
-// first, then the most specific first.
+// One direction of a workload: which shapes its rules have, in the order in which
+// the first match settles the matter. Empty: it is governed by nothing.
 struct lane {
-	u8 closed_enforced; // default deny by enforced policies
-	u8 closed_audited;  // default deny by enforced and audited policies
-	u8 denies;          // this many of the shapes hold denies
+	u8 closed; // denies what no rule is about
+	u8 strict; // denies something
 	u8 count;
+	u8 zero;
 	u8 shapes[SHAPES];
 };
 
@@ -81,6 +81,8 @@ struct endpoint {
 	u64 adopt;    // until then a TCP flow may be picked up in its middle, from either side
 	struct lane lanes[2];
 };
+
+enum { OUTSIDE = 1 }; // the identity of addresses that no prefix holds
 
 struct peer {
 	u32 identity;
@@ -100,17 +102,9 @@ struct rule_key {
 	u8 way;      // low bit: direction; the rest: the shape
 };
 
-enum {
-	ENFORCED_ALLOW = 1,
-	ENFORCED_DENY = 2,
-	AUDITED_ALLOW = 4, // by enforced and audited policies together
-	AUDITED_DENY = 8,
-};
-
 struct rule {
-	u32 bits;
-	u32 enforced; // the policy's rule that gave the enforced bits
-	u32 audited;
+	u32 verdict;
+	u32 rule; // which of the policies' rules it comes from
 };
 
 // A flow's key is the same for both of its directions: the lower end first.

@@ -181,7 +181,7 @@ static noinline u32 ask(const struct visit *v, u8 initiator, u32 *rule)
 	if (v->p.protocol != IPPROTO_ICMP)
 		q.port = v->from == initiator ? v->p.ports[1] : v->p.ports[0];
 	struct peer *peer = find_peer(v->set, other);
-	q.identity = peer ? peer->identity : 0xffffffff;
+	q.identity = peer ? peer->identity : OUTSIDE;
 	u32 verdict = judge(&q);
 	*rule = q.rule;
 	return verdict;
@@ -541,15 +541,15 @@ static noinline int unusual(struct __sk_buff *skb, struct visit *v)
 			return TCX_PASS;
 		if (v->outbound && !is_mine(v, &v->p.from))
 			return drop(skb, v, REASON_SPOOFED, 0);
-		if (lane->closed_enforced || lane->denies)
+		if (lane->strict)
 			return drop(skb, v, REASON_FRAGMENT, 0);
 		break;
 	case KIND_OTHER:
-		if (lane->closed_enforced)
+		if (lane->closed)
 			return drop(skb, v, REASON_PROTOCOL, 0);
 		break;
 	default:
-		if (lane->closed_enforced || lane->denies)
+		if (lane->strict)
 			return drop(skb, v, REASON_MALFORMED, 0);
 	}
 	count(REASON_ALLOWED);

@@ -109,10 +109,12 @@ func (b *bed) world(policies string) ([]segmentation.Policy, segmentation.World)
 	return script.Policies[script.Checks[0].Policies], script.World
 }
 
+func id(name string) workload.ID { return workload.ID{Namespace: "shop", Name: name} }
+
 func (b *bed) interfaces() (out []policymap.Interface) {
 	for _, name := range b.names {
 		for _, i := range b.workloads[name].Interfaces {
-			out = append(out, policymap.Interface{Index: i.HostIndex, Workload: workload.ID{Namespace: "shop", Name: name}, Adopt: b.adopt})
+			out = append(out, policymap.Interface{Index: i.HostIndex, Workload: id(name), Adopt: b.adopt})
 		}
 	}
 	return out

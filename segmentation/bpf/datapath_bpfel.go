@@ -31,6 +31,7 @@ const (
 	DatapathMapRules            = "rules"
 	DatapathMapSockets          = "sockets"
 	DatapathMapUsages           = "usages"
+	DatapathProgEditTable       = "edit_table"
 	DatapathProgFromWorkload    = "from_workload"
 	DatapathProgOnConnect4      = "on_connect4"
 	DatapathProgOnConnect6      = "on_connect6"
@@ -90,6 +91,7 @@ type DatapathSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type DatapathProgramSpecs struct {
+	EditTable    *ebpf.ProgramSpec `ebpf:"edit_table"`
 	FromWorkload *ebpf.ProgramSpec `ebpf:"from_workload"`
 	OnConnect4   *ebpf.ProgramSpec `ebpf:"on_connect4"`
 	OnConnect6   *ebpf.ProgramSpec `ebpf:"on_connect6"`
@@ -209,6 +211,7 @@ type DatapathVariables struct {
 //
 // It can be passed to LoadDatapathObjects or ebpf.CollectionSpec.LoadAndAssign.
 type DatapathPrograms struct {
+	EditTable    *ebpf.Program `ebpf:"edit_table"`
 	FromWorkload *ebpf.Program `ebpf:"from_workload"`
 	OnConnect4   *ebpf.Program `ebpf:"on_connect4"`
 	OnConnect6   *ebpf.Program `ebpf:"on_connect6"`
@@ -220,6 +223,7 @@ type DatapathPrograms struct {
 
 func (p *DatapathPrograms) Close() error {
 	return _DatapathClose(
+		p.EditTable,
 		p.FromWorkload,
 		p.OnConnect4,
 		p.OnConnect6,

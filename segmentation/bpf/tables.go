@@ -87,6 +87,19 @@ type RuleKey struct {
 	Way      uint8
 }
 
+// Void is the verdict of a rule that does not count any more; a void Peer has the
+// identity 0.
+const Void = 255
+
+// Edit is what edit_table is given. Value is a Rule or a Peer, low half first.
+type Edit struct {
+	_     structs.HostLayout
+	Table uint32 // 0: rules, 1: addresses
+	Set   uint32
+	Key   [16]byte
+	Value uint64
+}
+
 // Rule is what becomes of the flows that a key matches.
 type Rule struct {
 	_       structs.HostLayout

@@ -3,6 +3,7 @@ package datapath_test
 import (
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -218,4 +219,13 @@ func (b *bed) until(what string, true func() bool) {
 			b.Fatalf("waited in vain until %s", what)
 		}
 	}
+}
+
+// rounds is how often a test repeats: more where everything is exhaustive.
+func rounds(t *testing.T) int {
+	if os.Getenv("GABION_FULL") != "" {
+		t.Log("exhaustive")
+		return 20
+	}
+	return 3
 }

@@ -82,8 +82,8 @@ func configure(spec *ebpf.CollectionSpec, l Limits) error {
 		// Loading must never write into a map that is in use.
 		m.Contents = nil
 	}
-	for name, value := range map[string]int{"limit_established": l.PerWorkload, "limit_opened": l.OpenRate} {
-		if err := spec.Variables[name].Set(uint64(value)); err != nil {
+	for name, value := range l.constants() {
+		if err := spec.Variables[name].Set(value); err != nil {
 			return fmt.Errorf("set %s: %w", name, err)
 		}
 	}
@@ -123,7 +123,7 @@ func (d *Datapath) Tables() policymap.Maps {
 	m := d.all.Maps
 	return policymap.Maps{
 		Control: m["control"], Endpoints: m["endpoints"], Addresses: m["addresses"],
-		Prefixes: m["prefixes"], Rules: m["rules"], Inner: d.inner,
+		Prefixes: m["prefixes"], Rules: m["rules"], Edit: d.Program("edit_table"), Inner: d.inner,
 	}
 }
 

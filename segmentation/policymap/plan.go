@@ -20,7 +20,7 @@ import (
 //     of a flow is removed after every other old one that it could fall to.
 //
 // Lanes say where to look: they grow before the first step and shrink after the
-// last.
+// last, each time with a table of endpoints of its own that is switched to.
 type plan struct {
 	before  map[uint32]bpf.Endpoint // endpoints to write first
 	add     []bpf.RuleKey

@@ -1,6 +1,7 @@
 package policymap
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
+
+	"github.com/gabion-io/gabion/segmentation/bpf"
 )
 
 // Maps are the tables that a Writer writes. All but Control hold maps, by set.
@@ -19,6 +22,7 @@ type Maps struct {
 	Addresses *ebpf.Map
 	Prefixes  *ebpf.Map
 	Rules     *ebpf.Map
+	Edit      *ebpf.Program // edit_table
 	// Inner says how a map within one of them is made.
 	Inner func(outer string) *ebpf.MapSpec
 }
@@ -31,6 +35,7 @@ type Writer struct {
 	now     *Image // what the set in force holds; nil: not known
 	set     set    // the maps in force
 	most    int
+	void    int // entries of the set that are void
 	swapped int
 }
 
@@ -88,47 +93,79 @@ func (w *Writer) Publish(img *Image) error {
 }
 
 func (w *Writer) fits(img *Image) bool {
-	return len(img.Rules)+len(w.now.Rules) <= w.set.capacity[w.set.rules] &&
-		len(img.Addresses)+len(w.now.Addresses) <= w.set.capacity[w.set.addresses] &&
-		len(img.Prefixes)+len(w.now.Prefixes) <= w.set.capacity[w.set.prefixes] &&
-		len(img.Endpoints)+len(w.now.Endpoints) <= w.set.capacity[w.set.endpoints]
+	return len(img.Rules)+len(w.now.Rules)+w.void <= w.set.capacity[w.set.rules] &&
+		len(img.Addresses)+len(w.now.Addresses)+w.void <= w.set.capacity[w.set.addresses]
 }
 
 // change does a plan's steps.
 func (w *Writer) change(p plan, img *Image) error {
-	var bad []error
-	put := func(m *ebpf.Map, k, v any) { bad = append(bad, m.Put(k, v)) }
-	remove := func(m *ebpf.Map, k any) {
-		if err := m.Delete(k); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-			bad = append(bad, err)
+	if len(p.before) > 0 {
+		if err := w.renewEndpoints(merge(w.now.Endpoints, p.before)); err != nil {
+			return err
 		}
 	}
-	for i, e := range p.before {
-		put(w.set.endpoints, i, &e)
-	}
+	var bad []error
 	for _, k := range slices.Concat(p.add, p.change) {
-		v := img.Rules[k]
-		put(w.set.rules, &k, &v)
+		bad = append(bad, w.editRule(k, img.Rules[k]))
 	}
 	for _, k := range p.rewrite.put {
-		v := img.Addresses[k]
-		put(w.set.addresses, &k, &v)
+		bad = append(bad, w.editAddress(k, img.Addresses[k]))
 	}
 	for _, k := range p.rewrite.remove {
-		remove(w.set.addresses, &k)
-	}
-	for _, i := range p.gone {
-		remove(w.set.endpoints, i)
+		bad = append(bad, w.editAddress(k, bpf.Peer{}))
 	}
 	for _, k := range p.remove {
-		remove(w.set.rules, &k)
+		bad = append(bad, w.editRule(k, bpf.Rule{Verdict: bpf.Void}))
 	}
-	for i, e := range p.after {
-		put(w.set.endpoints, i, &e)
+	w.void += len(p.remove) + len(p.rewrite.remove)
+	if err := errors.Join(bad...); err != nil {
+		return err
+	}
+	if len(p.after)+len(p.gone) > 0 {
+		return w.renewEndpoints(img.Endpoints)
 	}
 	w.raise(0)
-	return errors.Join(bad...)
+	return nil
 }
+
+func merge(a, b map[uint32]bpf.Endpoint) map[uint32]bpf.Endpoint {
+	out := maps.Clone(a)
+	maps.Copy(out, b)
+	return out
+}
+
+func (w *Writer) editRule(k bpf.RuleKey, v bpf.Rule) error {
+	e := bpf.Edit{Table: 0, Value: uint64(v.Rule)<<32 | uint64(v.Verdict)}
+	if _, err := binary.Encode(e.Key[:], binary.NativeEndian, &k); err != nil {
+		return fmt.Errorf("write rule key: %w", err)
+	}
+	return w.edit(e)
+}
+
+func (w *Writer) editAddress(k bpf.Address, v bpf.Peer) error {
+	return w.edit(bpf.Edit{Table: 1, Key: k, Value: uint64(v.Workload)<<32 | uint64(v.Identity)})
+}
+
+// edit has a program change one entry, because only a program can do that in one
+// write.
+func (w *Writer) edit(e bpf.Edit) error {
+	e.Set = w.inForce()
+	b := make([]byte, 14, 64)
+	b, err := binary.Append(b, binary.NativeEndian, &e)
+	if err != nil {
+		return fmt.Errorf("write edit: %w", err)
+	}
+	answer, err := w.maps.Edit.Run(&ebpf.RunOptions{Data: b})
+	if err != nil {
+		return fmt.Errorf("edit table: %w", err)
+	}
+	if answer != 0 {
+		return fmt.Errorf("edit table %d: it is full", e.Table)
+	}
+	return nil
+}
+
+func (w *Writer) inForce() uint32 { return uint32(atomic.LoadUint64(w.word)>>32) & 1 }
 
 // raise makes every flow be judged again, and switches the set if asked to.
 func (w *Writer) raise(flip uint64) {
@@ -141,34 +178,61 @@ func (w *Writer) raise(flip uint64) {
 	}
 }
 
-// swap fills the set that is not in force and switches to it.
+// swap fills a new set and switches to it.
 func (w *Writer) swap(img *Image) error {
 	fresh, err := w.fill(img)
 	if err != nil {
 		return fmt.Errorf("fill tables: %w", err)
 	}
-	current := uint32(atomic.LoadUint64(w.word)>>32) & 1
-	other := 1 - current
-	for _, pair := range w.pairs(&fresh) {
-		if err := pair.outer.Put(other, pair.inner); err != nil {
-			fresh.close()
+	if err := w.switchTo(&fresh); err != nil {
+		fresh.close()
+		return err
+	}
+	w.set.close()
+	w.set, w.now, w.void = fresh, img, 0
+	w.swapped++
+	return nil
+}
+
+// renewEndpoints switches to a set that differs in its endpoints only.
+func (w *Writer) renewEndpoints(all map[uint32]bpf.Endpoint) error {
+	fresh := w.set
+	var err error
+	if fresh.endpoints, err = w.table("endpoints", len(all)); err != nil {
+		return err
+	}
+	if err = putAll(fresh.endpoints, all); err == nil {
+		err = w.switchTo(&fresh)
+	}
+	if err != nil {
+		fresh.endpoints.Close()
+		return err
+	}
+	w.set.endpoints.Close()
+	w.set = fresh
+	return nil
+}
+
+// switchTo puts tables in the place that is not in force, and that in force. When
+// it returns no program reads the old ones any more.
+func (w *Writer) switchTo(s *set) error {
+	current := w.inForce()
+	for _, p := range w.pairs(s) {
+		if err := p.outer.Put(1-current, p.inner); err != nil {
 			return fmt.Errorf("put tables in place: %w", err)
 		}
 	}
 	w.raise(1)
 	// Writing to a map of maps returns when no program runs any more that began
-	// before: from here on nobody reads the old set.
-	if err := w.maps.Rules.Put(uint32(2), fresh.rules); err != nil {
+	// before.
+	if err := w.maps.Rules.Put(uint32(2), s.rules); err != nil {
 		return fmt.Errorf("wait for programs: %w", err)
 	}
-	for _, pair := range w.pairs(&fresh) {
-		if err := pair.outer.Delete(current); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+	for _, p := range w.pairs(s) {
+		if err := p.outer.Delete(current); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			return fmt.Errorf("remove old tables: %w", err)
 		}
 	}
-	w.set.close()
-	w.set, w.now = fresh, img
-	w.swapped++
 	return nil
 }
 
@@ -178,19 +242,29 @@ func (w *Writer) pairs(s *set) []pair {
 	return []pair{{w.maps.Endpoints, s.endpoints}, {w.maps.Addresses, s.addresses}, {w.maps.Prefixes, s.prefixes}, {w.maps.Rules, s.rules}}
 }
 
+// table makes an inner map, with room for changes in place.
+func (w *Writer) table(outer string, entries int) (*ebpf.Map, error) {
+	spec := w.maps.Inner(outer)
+	spec.MaxEntries = uint32(max(64, entries))
+	if outer == "rules" || outer == "addresses" {
+		spec.MaxEntries = uint32(entries + entries/4 + inPlace)
+	}
+	m, err := ebpf.NewMap(spec)
+	if err != nil {
+		return nil, fmt.Errorf("make table of %s: %w", outer, err)
+	}
+	return m, nil
+}
+
 // fill makes inner maps and writes an image into them.
 func (w *Writer) fill(img *Image) (s set, err error) {
 	s.capacity = map[*ebpf.Map]int{}
-	table := func(outer string, entries int) *ebpf.Map {
-		if err != nil {
-			return nil
+	table := func(outer string, entries int) (m *ebpf.Map) {
+		if err == nil {
+			m, err = w.table(outer, entries)
 		}
-		spec := w.maps.Inner(outer)
-		// Room for changes in place.
-		spec.MaxEntries = uint32(max(256, entries+entries/4+inPlace))
-		var m *ebpf.Map
-		if m, err = ebpf.NewMap(spec); err == nil {
-			s.capacity[m] = int(spec.MaxEntries)
+		if err == nil {
+			s.capacity[m] = int(m.MaxEntries())
 		}
 		return m
 	}
@@ -198,12 +272,10 @@ func (w *Writer) fill(img *Image) (s set, err error) {
 	s.addresses = table("addresses", len(img.Addresses))
 	s.prefixes = table("prefixes", len(img.Prefixes))
 	s.rules = table("rules", len(img.Rules))
-	if err != nil {
-		s.close()
-		return s, err
+	if err == nil {
+		err = errors.Join(putAll(s.endpoints, img.Endpoints), putAll(s.addresses, img.Addresses),
+			putAll(s.rules, img.Rules), putEach(s.prefixes, img.Prefixes))
 	}
-	err = errors.Join(putAll(s.endpoints, img.Endpoints), putAll(s.addresses, img.Addresses),
-		putAll(s.rules, img.Rules), putEach(s.prefixes, img.Prefixes))
 	if err != nil {
 		s.close()
 	}

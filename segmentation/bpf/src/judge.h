@@ -18,19 +18,21 @@ struct question {
 
 // find_peer looks an address up: the address itself, then the narrowest prefix
 // that holds it.
-static always_inline struct peer *find_peer(u32 set, const union address *a)
+static always_inline u32 find_peer(u32 set, const union address *a)
 {
 	void *table = bpf_map_lookup_elem(&addresses, &set);
 	if (!table)
-		return 0;
+		return OUTSIDE;
 	struct peer *found = bpf_map_lookup_elem(table, a);
-	if (found)
-		return found;
+	u32 identity = found ? *(volatile u32 *)&found->identity : 0;
+	if (identity)
+		return identity;
 	table = bpf_map_lookup_elem(&prefixes, &set);
 	if (!table)
-		return 0;
-	struct prefix key = {.length = 128, .address = *a};
-	return bpf_map_lookup_elem(table, &key);
+		return OUTSIDE;
+	struct prefix key = {.length = 128, .address = {a->w[0], a->w[1], a->w[2], a->w[3]}};
+	found = bpf_map_lookup_elem(table, &key);
+	return found ? found->identity : OUTSIDE;
 }
 
 // judge looks through the shapes that the workload's rules have, the most specific
@@ -64,10 +66,13 @@ noinline u32 judge(struct question *q)
 		key.port = wild >= 16 ? 0 : q->port & (0xffff << wild);
 		key.way = (q->direction & 1) | wild << 1;
 		const struct rule *r = bpf_map_lookup_elem(table, &key);
-		if (r) {
-			q->rule = r->rule;
-			return r->verdict;
-		}
+		if (!r)
+			continue;
+		u64 both = *(volatile u64 *)r;
+		if ((u32)both == VOID)
+			continue;
+		q->rule = both >> 32;
+		return both;
 	}
 	return DENIED;
 }

@@ -85,13 +85,13 @@ struct endpoint {
 enum { OUTSIDE = 1 }; // the identity of addresses that no prefix holds
 
 struct peer {
-	u32 identity;
+	u32 identity; // 0: void
 	u32 workload; // 0: not of this host
 };
 
 struct prefix {
 	u32 length;
-	union address address;
+	u32 address[4]; // no union: its alignment would tear the key apart
 };
 
 struct rule_key {
@@ -102,9 +102,22 @@ struct rule_key {
 	u8 way;      // low bit: direction; the rest: the shape
 };
 
+// Rules and peers are eight bytes that change as one. An entry is never removed
+// from a table in use: the kernel gives a removed one's memory to the next key at
+// once, while a program may still be reading it. It becomes void instead.
+enum { VOID = 255 };
+
 struct rule {
-	u32 verdict;
-	u32 rule; // which of the policies' rules it comes from
+	u32 verdict; // or VOID
+	u32 rule;    // which of the policies' rules it comes from
+};
+
+// What edit_table is given.
+struct edit {
+	u32 table; // 0: rules, 1: addresses
+	u32 set;
+	u8 key[16];
+	u64 value;
 };
 
 // A flow's key is the same for both of its directions: the lower end first.

@@ -180,8 +180,7 @@ static noinline u32 ask(const struct visit *v, u8 initiator, u32 *rule)
 	q.direction = direction_of(v->me, initiator);
 	if (v->p.protocol != IPPROTO_ICMP)
 		q.port = v->from == initiator ? v->p.ports[1] : v->p.ports[0];
-	struct peer *peer = find_peer(v->set, other);
-	q.identity = peer ? peer->identity : OUTSIDE;
+	q.identity = find_peer(v->set, other);
 	u32 verdict = judge(&q);
 	*rule = q.rule;
 	return verdict;
@@ -663,6 +662,30 @@ int sweep_flows(struct __sk_buff *skb)
 	struct sweep s = {.now = bpf_ktime_get_coarse_ns(), .flows = c->flows};
 	bpf_for_each_map_elem(&established, sweep_one, &s, 0);
 	return s.removed;
+}
+
+// edit_table is run by the agent: it changes one entry of a table in use, in one
+// write.
+SEC("tcx/ingress")
+int edit_table(struct __sk_buff *skb)
+{
+	struct edit e;
+	if (bpf_skb_load_bytes(skb, 14, &e, sizeof(e)))
+		return -1;
+	u32 set = e.set & 1;
+	void *table;
+	if (e.table)
+		table = bpf_map_lookup_elem(&addresses, &set);
+	else
+		table = bpf_map_lookup_elem(&rules, &set);
+	if (!table)
+		return -1;
+	u64 *value = bpf_map_lookup_elem(table, e.key);
+	if (value) {
+		*(volatile u64 *)value = e.value;
+		return 0;
+	}
+	return bpf_map_update_elem(table, e.key, &e.value, BPF_NOEXIST) ? -1 : 0;
 }
 
 static always_inline int remember_socket(struct bpf_sock_addr *s)

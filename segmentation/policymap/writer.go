@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"unsafe"
 
@@ -217,10 +218,8 @@ func (w *Writer) renewEndpoints(all map[uint32]bpf.Endpoint) error {
 // it returns no program reads the old ones any more.
 func (w *Writer) switchTo(s *set) error {
 	current := w.inForce()
-	for _, p := range w.pairs(s) {
-		if err := p.outer.Put(1-current, p.inner); err != nil {
-			return fmt.Errorf("put tables in place: %w", err)
-		}
+	if err := w.together(s, func(p pair) error { return p.outer.Put(1-current, p.inner) }); err != nil {
+		return fmt.Errorf("put tables in place: %w", err)
 	}
 	w.raise(1)
 	// Writing to a map of maps returns when no program runs any more that began
@@ -228,12 +227,23 @@ func (w *Writer) switchTo(s *set) error {
 	if err := w.maps.Rules.Put(uint32(2), s.rules); err != nil {
 		return fmt.Errorf("wait for programs: %w", err)
 	}
-	for _, p := range w.pairs(s) {
-		if err := p.outer.Delete(current); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-			return fmt.Errorf("remove old tables: %w", err)
-		}
+	err := w.together(s, func(p pair) error { return p.outer.Delete(current) })
+	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("remove old tables: %w", err)
 	}
 	return nil
+}
+
+// together does the same with every table. Each waits for the programs that run,
+// and together they wait once.
+func (w *Writer) together(s *set, do func(pair) error) error {
+	var all sync.WaitGroup
+	bad := make([]error, 4)
+	for i, p := range w.pairs(s) {
+		all.Go(func() { bad[i] = do(p) })
+	}
+	all.Wait()
+	return errors.Join(bad...)
 }
 
 type pair struct{ outer, inner *ebpf.Map }

@@ -2,8 +2,12 @@ package datapath_test
 
 import (
 	"bytes"
+	"errors"
 	"net/netip"
 	"testing"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 
 	"github.com/gabion-io/gabion/segmentation"
 	"github.com/gabion-io/gabion/workload"
@@ -57,7 +61,13 @@ func mayPass(f []byte) bool {
 func (r *runner) both(frame []byte) {
 	r.Helper()
 	for _, program := range []string{"from_workload", "to_workload"} {
-		if r.run(program, r.index[0], frame) != drops && !mayPass(frame) {
+		answer, err := r.dp.Program(program).Run(&ebpf.RunOptions{Data: frame, Context: &skb{Ifindex: uint32(r.index[0])}})
+		if errors.Is(err, unix.EINVAL) && len(frame) < 54 {
+			return // so short a one the kernel does not run: TestTruncatedPackets sends them
+		} else if err != nil {
+			r.Fatalf("run %s on %x: %v", program, frame, err)
+		}
+		if int32(answer) != drops && !mayPass(frame) {
 			r.Errorf("%s passes %x", program, frame)
 		}
 	}

@@ -173,3 +173,25 @@ func TestVLAN(t *testing.T) {
 		b.until("the tagged packet is judged as what it holds", func() bool { return b.count(bpf.ReasonDenied) == before+1 })
 	}
 }
+
+// Packets that end within their headers are dropped and counted, wherever they end.
+func TestTruncatedPackets(t *testing.T) {
+	b := newBed(t, "web", "cart")
+	b.apply("policy shop/web enforces for app=web\n  egress to nobody\n")
+	web, i := b.workloads["web"], b.workloads["web"].Interfaces[0]
+	before := b.count(bpf.ReasonMalformed)
+	var frames [][]byte
+	for _, kind := range []uint16{0x0800, 0x86dd} {
+		packet := udp4(i.V4, b.addr("cart", false), 1, 2, "")
+		if kind == 0x86dd {
+			packet = append(ipHeader(i.V6, b.addr("cart", true), 17, 8), 0, 1, 0, 2, 0, 8, 0, 0)
+		}
+		for size := 1; size < len(packet); size++ {
+			frames = append(frames, frame(i.HostMAC, i.MAC, kind, packet[:size]))
+		}
+	}
+	if err := web.Raw("eth0", frames...); err != nil {
+		t.Fatal(err)
+	}
+	b.until("every truncated packet is counted", func() bool { return b.count(bpf.ReasonMalformed) == before+uint64(len(frames)) })
+}

@@ -8,7 +8,7 @@ SHELL := /bin/bash
 # the output unreadable.
 .NOTPARALLEL:
 
-.PHONY: help setup build up test test-full lint generate bench bench-engine crs clean
+.PHONY: help setup build up test test-full lint generate bench bench-datapath bench-engine crs clean
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -37,13 +37,18 @@ lint: ## vet, gofmt, staticcheck, shellcheck
 	@scripts/setup lint
 	@scripts/lint
 
-generate: ## write generated files again
+generate: ## write generated files again (installs clang)
+	@scripts/setup generate
 	@go generate ./...
 
 bench: ## measure Envoy plain, module, ext_proc and nginx side by side
 	@scripts/setup build bench
 	@scripts/build
 	@scripts/bench $(ARGS)
+
+bench-datapath: ## measure the segmentation programs, as JSON lines (root)
+	@scripts/setup build
+	@go run ./test/bench/datapath $(ARGS)
 
 bench-engine: ## measure the engine alone, stock against fast, as JSON lines
 	@scripts/setup build

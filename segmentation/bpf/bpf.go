@@ -8,3 +8,4 @@
 package bpf
 
 //go:generate go run github.com/cilium/ebpf/cmd/bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -output-stem datapath -no-global-types Datapath src/tcx.c -- -Wall -Werror -mcpu=v3 -I src
+//go:generate go run github.com/cilium/ebpf/cmd/bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -output-stem bench -no-global-types Bench src/bench.c -- -Wall -Werror -mcpu=v3 -I src

@@ -8,7 +8,7 @@
 
 struct question {
 	u32 set;
-	u32 ifindex;
+	u32 subject;
 	u32 identity; // of the peer
 	u16 port;
 	u8 protocol;
@@ -38,24 +38,17 @@ static always_inline u32 find_peer(u32 set, const union address *a)
 // judge looks through the shapes that the workload's rules have, the most specific
 // first: the first match settles the matter. It is a function of its own to the
 // verifier, which else would walk its loop once for every way that leads here.
-noinline u32 judge(struct question *q)
+noinline u32 judge(struct question *q, const struct lane *lane)
 {
-	if (!q)
+	if (!q || !lane)
 		return DENIED;
-	u32 set = q->set, ifindex = q->ifindex;
-	void *table = bpf_map_lookup_elem(&endpoints, &set);
-	if (!table)
-		return DENIED;
-	const struct endpoint *e = bpf_map_lookup_elem(table, &ifindex);
-	if (!e)
-		return DENIED;
-	const struct lane *lane = &e->lanes[q->direction & 1];
 	if (!lane->count)
 		return ALLOWED;
-	table = bpf_map_lookup_elem(&rules, &set);
+	u32 set = q->set;
+	void *table = bpf_map_lookup_elem(&rules, &set);
 	if (!table)
 		return DENIED;
-	struct rule_key key = {.subject = e->subject};
+	struct rule_key key = {.subject = q->subject};
 	for (u32 i = 0; i < SHAPES; i++) {
 		if (i >= lane->count)
 			break;

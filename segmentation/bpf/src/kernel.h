@@ -43,6 +43,7 @@ enum {
 
 enum {
 	BPF_F_NO_PREALLOC = 1 << 0,
+	BPF_F_NO_COMMON_LRU = 1 << 1,
 	BPF_F_MMAPABLE = 1 << 10,
 };
 

@@ -260,7 +260,15 @@ IN_SETS(rules, BPF_MAP_TYPE_HASH, struct rule_key, struct rule, 1024, 0);
 IN_SETS(flows, BPF_MAP_TYPE_HASH, struct tally_key, struct tally, 65536, BPF_F_NO_PREALLOC);
 IN_SETS(drops, BPF_MAP_TYPE_HASH, struct tally_key, struct tally, 16384, BPF_F_NO_PREALLOC);
 
-TABLE(half_open, BPF_MAP_TYPE_LRU_HASH, struct flow_key, struct flow, 65536);
+// Each processor has its own part of it, and none waits for another.
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_COMMON_LRU);
+	__type(key, struct flow_key);
+	__type(value, struct flow);
+} half_open SEC(".maps");
+
 TABLE(established, BPF_MAP_TYPE_HASH, struct flow_key, struct flow, 131072);
 TABLE(fragments, BPF_MAP_TYPE_LRU_HASH, struct fragment_key, struct fragment, 8192);
 TABLE(neighbours, BPF_MAP_TYPE_HASH, union address, struct neighbour, 4096);

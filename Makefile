@@ -8,7 +8,7 @@ SHELL := /bin/bash
 # the output unreadable.
 .NOTPARALLEL:
 
-.PHONY: help setup build up test test-full lint generate bench bench-datapath bench-engine crs clean
+.PHONY: help setup build up test test-full lint generate bench bench-datapath bench-engine crs clean bench-learn
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -53,6 +53,10 @@ bench-datapath: ## measure the segmentation programs, as JSON lines (root)
 bench-engine: ## measure the engine alone, stock against fast, as JSON lines
 	@scripts/setup build
 	@go run ./test/bench/engine $(ARGS)
+
+bench-learn: ## measure learned segmentation on generated topologies, as JSON lines
+	@scripts/setup build
+	@go run ./test/bench/learn $(ARGS)
 
 crs: ## run the CRS regression tests, in one process and through Envoy
 	@scripts/setup build

@@ -8,10 +8,10 @@ SHELL := /bin/bash
 # the output unreadable.
 .NOTPARALLEL:
 
-.PHONY: help setup build up test test-full lint generate bench bench-datapath bench-engine crs clean bench-learn
+.PHONY: help setup build up test test-full lint generate bench bench-datapath bench-engine crs clean bench-learn bench-collateral bench-exclusions bench-rehearse
 
 help: ## show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo '  make up ARGS="--listen 127.0.0.1:8888"   passes flags to bin/gabion up'
 	@echo '  make test ARGS="./controlplane/..."      runs the tests of some packages only'
@@ -57,6 +57,19 @@ bench-engine: ## measure the engine alone, stock against fast, as JSON lines
 bench-learn: ## measure learned segmentation on generated topologies, as JSON lines
 	@scripts/setup build
 	@go run ./test/bench/learn $(ARGS)
+
+bench-collateral: ## measure what large bodies cost their neighbours, in the pool and without
+	@scripts/setup build
+	@scripts/build
+	@go run ./test/bench/collateral $(ARGS)
+
+bench-exclusions: ## measure what learned exclusions remove, and what they cost
+	@scripts/setup build
+	@. scripts/tags.sh && go run -tags "$$tags" ./test/bench/exclusions $(ARGS)
+
+bench-rehearse: ## measure how many recorded exchanges a core rehearses in a second
+	@scripts/setup build
+	@. scripts/tags.sh && go test -tags "$$tags" -run '^$$' -bench Rehearse -benchtime 1x $(ARGS) ./test/proposal
 
 crs: ## run the CRS regression tests, in one process and through Envoy
 	@scripts/setup build

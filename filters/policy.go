@@ -35,12 +35,15 @@ type Binding struct {
 
 // Policy is one effective policy: everything merged, defaults filled in.
 type Policy struct {
-	Mode         Mode            `json:"mode"`
-	FailureMode  FailureMode     `json:"failureMode"`
-	RequestBody  BodyInspection  `json:"requestBody"`
-	ResponseBody BodyInspection  `json:"responseBody"`
-	Block        BlockResponse   `json:"block"`
-	WAF          json.RawMessage `json:"waf,omitempty"` // wafrules.Settings; nil: no WAF
+	Mode         Mode           `json:"mode"`
+	FailureMode  FailureMode    `json:"failureMode"`
+	RequestBody  BodyInspection `json:"requestBody"`
+	ResponseBody BodyInspection `json:"responseBody"`
+	Block        BlockResponse  `json:"block"`
+	// MaxMillis is how long one judgement may take once it has begun; then
+	// FailureMode speaks. 0: as long as it takes.
+	MaxMillis int64           `json:"maxMillis,omitempty"`
+	WAF       json.RawMessage `json:"waf,omitempty"` // wafrules.Settings; nil: no WAF
 }
 
 // Beyond says what happens to a body longer than is inspected.
@@ -60,6 +63,18 @@ type BodyInspection struct {
 	Depth           int      `json:"depth,omitempty"`           // JSON nesting
 	Beyond          Beyond   `json:"beyond"`
 	ContentTypes    []string `json:"contentTypes,omitempty"` // responses: media types inspected; empty: all
+	// Types are limits by media type; the first that fits goes before Limit,
+	// StructuredLimit and Beyond.
+	Types   []BodyLimit `json:"types,omitempty"`
+	MinRate int64       `json:"minRate,omitempty"` // bytes a second while a request body is held; 0: any
+}
+
+// BodyLimit is the limit of one kind of bodies. ContentType is a media type in
+// which one star may stand for any text: "image/*", "application/*+json".
+type BodyLimit struct {
+	ContentType string `json:"contentType"`
+	Limit       int64  `json:"limit"`
+	Beyond      Beyond `json:"beyond"`
 }
 
 // BlockResponse is the answer to a denied request. In Body and JSON the text

@@ -25,8 +25,10 @@ func (l *linter) snippet(text string) {
 			l.marks = append(l.marks, markUse{name: name, path: l.at, line: d.line, column: 1})
 		case "secruleremovebyid", "secruleupdateactionbyid", "secruleupdatetargetbyid":
 			l.byID(d)
+			l.directiveOff(d)
 		case "secruleremovebytag", "secruleupdatetargetbytag":
 			l.byTag(d)
+			l.directiveOff(d)
 		}
 	}
 }
@@ -40,6 +42,11 @@ func (l *linter) custom(d directive, parsed secRule, chained bool) {
 			l.marks = append(l.marks, markUse{name: a.value, jump: true, path: l.at, line: line, column: column})
 		case "ctl":
 			l.ctl(a.value, r.Phase, line, column)
+			l.ctlOff(a.value, always(d, parsed, chained), line, column)
+		case "allow":
+			if always(d, parsed, chained) {
+				l.idle("", line, column, "allow lets every request pass here: no rule after this one inspects it")
+			}
 		case "deny", "drop", "redirect":
 			if r.Phase == 5 {
 				l.idle("", line, column, "%s does nothing in phase 5: the response has been sent", a.key)
@@ -226,6 +233,10 @@ func (l *linter) exclusion(x Exclusion) {
 	}
 	if x.Target != "" {
 		l.target("target", running, x.Target, 0, 0)
+		return
+	}
+	if x.Host == "" && x.Method == "" && (x.Path == "" || x.Path == "*" || x.Path == "/*") {
+		l.off(field, ids, "", 0, 0)
 	}
 }
 

@@ -28,6 +28,7 @@ type Fast struct {
 	NoAlphabet bool `json:"noAlphabet,omitempty"` // run every regular expression, even when the value's characters rule a match out
 	NoSkip     bool `json:"noSkip,omitempty"`     // evaluate every rule, even when no value it looks at can match
 	NoLevels   bool `json:"noLevels,omitempty"`   // compare the paranoia level anew in every request
+	NoSetup    bool `json:"noSetup,omitempty"`    // evaluate the rules that only set up and compare TX variables
 	NoMemory   bool `json:"noMemory,omitempty"`   // work out anew what is known of values seen before
 }
 

@@ -7,9 +7,11 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/gabion-io/gabion/controlplane/ingest"
 	"github.com/gabion-io/gabion/controlplane/server"
 )
 
@@ -117,5 +119,26 @@ func (a *app) showExplanation(e server.Explanation) error {
 			a.warn(r.Conditions)
 		}
 	}
-	return nil
+	return a.showEfforts(e.Filters)
+}
+
+// showEfforts says how much of the engine's work was saved, by proxy.
+func (a *app) showEfforts(filters []ingest.Effort) error {
+	if len(filters) == 0 {
+		return nil
+	}
+	fmt.Fprintln(a.out, "\n  The engine's work in the running filters, over all routes since they began:")
+	t := newTable(a.out, "  PROXY", "VALUES", "KNOWN", "ASKED", "RULES", "SKIPPED", "REMEMBERED", "AT")
+	for _, f := range filters {
+		t.row("  "+f.Proxy, fmt.Sprint(f.Values), share(f.Known, f.Values), fmt.Sprint(f.Asked), fmt.Sprint(f.Rules),
+			share(f.Skipped, f.Rules), fmt.Sprintf("%d (%d KiB)", f.Remembered, f.Bytes>>10), f.At.Format(time.TimeOnly))
+	}
+	return t.flush()
+}
+
+func share(part, whole uint64) string {
+	if whole == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f%%", 100*float64(part)/float64(whole))
 }

@@ -23,7 +23,7 @@ func newProposal(a *app) *cobra.Command {
 		`A proposal is a candidate resource with its evidence. It enforces nothing until a
 person accepts it, which writes the resource. A proposal is named by its id, the
 beginning of it, or latest.`,
-		newProposalList(a), newProposalShow(a), newProposalSuggest(a), newProposalRehearse(a), newProposalAccept(a), newProposalReject(a))
+		newProposalList(a), newProposalShow(a), newPropose(a, "suggest"), newProposalRehearse(a), newProposalAccept(a), newProposalReject(a))
 }
 
 func proposalPath(id string, more ...string) string {
@@ -145,43 +145,6 @@ func findProposal(ctx context.Context, cl *client, prefix string) (p proposal.Pr
 		return p, withHint(fmt.Errorf("there is no proposal %s", prefix), "'gabion proposal list --show all' lists them")
 	}
 	return p, fmt.Errorf("%d proposals begin with %s, %s and %s among them; give more of the id", len(found), prefix, found[0].ID, found[len(found)-1].ID)
-}
-
-func newProposalSuggest(a *app) *cobra.Command {
-	var since string
-	c := &cobra.Command{
-		Use:   "suggest",
-		Short: "Let gabion learn exclusions from the stored events",
-		Long: `Look for false positives in the stored events and propose exclusions for them. It
-takes several clients over several hours: nobody talks gabion into a hole alone.`,
-		Example: "  gabion proposal suggest --since 7d",
-		Args:    args(cobra.NoArgs),
-		RunE: func(c *cobra.Command, _ []string) error {
-			body := map[string]any{}
-			if since != "" {
-				t, err := moment(since, a.now())
-				if err != nil {
-					return usageOf(c, fmt.Errorf("--since: %w", err))
-				}
-				body["since"] = t.UTC()
-			}
-			cl, err := a.dial()
-			if err != nil {
-				return err
-			}
-			var list server.ProposalList
-			if err := cl.call(c.Context(), request{method: http.MethodPost, path: "/api/v1/proposals/suggest", body: body}, &list); err != nil {
-				return err
-			}
-			if len(list.Items) == 0 && a.output != "json" {
-				fmt.Fprintln(a.out, "nothing to suggest: no false positive shows in the events of enough different clients")
-				return nil
-			}
-			return a.showProposals(list)
-		},
-	}
-	c.Flags().StringVar(&since, "since", "", "events looked at: 24h, 7d (the default), or a time")
-	return a.outputs(a.remote(c), "table", "json")
 }
 
 func newProposalRehearse(a *app) *cobra.Command {
@@ -321,7 +284,10 @@ func (a *app) showProposal(p proposal.Proposal) {
 	}
 	e := p.Evidence
 	fmt.Fprintf(a.out, "\n  Evidence, supplied by %s\n", e.Supplied)
-	fmt.Fprintf(a.out, "    covers   %s of %s\n", plural(e.Covered, "event", "events"), plural(e.Clients, "client", "clients"))
+	fmt.Fprintf(a.out, "    covers   %s of %s%s\n", plural(e.Covered, "event", "events"), plural(e.Clients, "client", "clients"), whenSeen(e))
+	for _, r := range e.Rules {
+		fmt.Fprintf(a.out, "    rule     %d: %s of %s in %s; opens %d\n", r.Rule, plural(r.Events, "event", "events"), plural(r.Clients, "client", "clients"), plural(r.Forms, "form", "forms"), e.Opens.Rules[r.Rule])
+	}
 	fmt.Fprintf(a.out, "    replayed %d of them: %d would pass, %d still denied, %d were not recorded\n", e.Replay.Recorded, e.Replay.Passed, len(e.Replay.StillDenied), e.Replay.NotRecorded)
 	fmt.Fprintf(a.out, "    others   %d of %s would pass as well (%s)\n", e.Others.WouldPass, plural(e.Others.Checked, "other event", "other events"), plural(e.Others.Clients, "client", "clients"))
 	fmt.Fprintf(a.out, "    opens    %s\n", opensText(e.Opens))
@@ -334,11 +300,19 @@ func (a *app) showProposal(p proposal.Proposal) {
 	fmt.Fprintf(a.out, "\n%s", a.coloured(p.Patch))
 }
 
+// whenSeen is the time that learned evidence is spread over.
+func whenSeen(e proposal.Evidence) string {
+	if e.Hours == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", in %s from %s to %s", plural(e.Hours, "hour", "hours"), e.First.UTC().Format("2006-01-02 15:04"), e.Last.UTC().Format("2006-01-02 15:04"))
+}
+
 func opensText(o proposal.Opens) string {
 	if o.Error != "" {
 		return "unknown: " + o.Error
 	}
-	text := fmt.Sprintf("%d of the %d attacks tried that are denied today", o.Opened, o.Denied)
+	text := fmt.Sprintf("%d of the %d attacks tried there that are denied today, %.2f points of detection", o.Opened, o.Denied, o.Points)
 	if !o.Complete {
 		text += fmt.Sprintf(" (%d of %d tried; --full tries all)", o.Tried, o.Attacks)
 	}

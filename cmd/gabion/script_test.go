@@ -21,6 +21,7 @@ import (
 	"github.com/gabion-io/gabion/controlplane/server/servertest"
 	"github.com/gabion-io/gabion/filters"
 	"github.com/gabion-io/gabion/filters/chain"
+	"github.com/gabion-io/gabion/waf-rules/regression"
 )
 
 func TestMain(m *testing.M) {
@@ -59,7 +60,7 @@ func startPlane(env *testscript.Env) error {
 		Check: chain.Check,
 		Options: func(o *server.Options) {
 			w := &world{loop: o.Live.(*reconcile.Loop), store: o.Store}
-			o.Proposals = proposal.NewDesk(proposal.Options{Store: o.Store, World: w, Engine: judgeBy, Attacks: knownAttacks})
+			o.Proposals = proposal.NewDesk(proposal.Options{Store: o.Store, World: w, Engine: judgesOf(chain.NewJudging(chain.Options{})), Attacks: regression.Attacks})
 		},
 		Observe: recordRevisions,
 	}, owned...)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"time"
 
@@ -31,10 +32,12 @@ import (
 	"github.com/gabion-io/gabion/internal/atomicfile"
 	"github.com/gabion-io/gabion/internal/recording"
 	"github.com/gabion-io/gabion/internal/unixsocket"
+	"github.com/gabion-io/gabion/waf-rules/regression"
 )
 
 type serveOptions struct {
 	admin, transport, resources string
+	database                    string
 	files, hosts                []string
 }
 
@@ -53,15 +56,39 @@ func newServe(a *app) *cobra.Command {
 	f.StringVar(&o.admin, "admin", "127.0.0.1:9090", "address of the REST API")
 	f.StringArrayVar(&o.hosts, "admin-host", nil, "name under which the REST API is reached, beside loopback; may be repeated")
 	f.StringVar(&a.state, "state", "", "state directory")
+	databaseFlag(c, a, &o.database)
 	f.StringVar(&o.transport, "transport", string(xds.Module), "how the filter is reached: module or extproc")
 	f.StringVar(&o.resources, "resources", "", "file of resources that stand for flags; anything else overrides them")
 	f.StringArrayVarP(&o.files, "file", "f", nil, "file or directory of resources, watched; may be repeated")
 	return c
 }
 
+// databaseFlag takes the address of a PostgreSQL database. The environment keeps
+// a password out of the list of processes.
+func databaseFlag(c *cobra.Command, a *app, to *string) {
+	f := c.Flags()
+	f.StringVar(to, "database", a.env("GABION_DATABASE"), "PostgreSQL for the state: postgres://USER@HOST/NAME (default $GABION_DATABASE, then SQLite in the state directory)")
+	f.Lookup("database").DefValue = "" // a password is not for the help
+}
+
+// checkDatabase refuses what is no address of a PostgreSQL, without quoting it.
+func checkDatabase(address string) error {
+	if address == "" {
+		return nil
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
+		return usageError{errors.New("--database: want postgres://USER:PASSWORD@HOST:PORT/NAME")}
+	}
+	return nil
+}
+
 // runServe is the composition root of the control plane, in the order of the
 // flow of data: state, resources, proxies, telemetry, proposals, REST.
 func runServe(ctx context.Context, a *app, o serveOptions) error {
+	if err := checkDatabase(o.database); err != nil {
+		return err
+	}
 	log := newLog(a.err, logLevel(a.env, slog.LevelInfo))
 	l, err := openLayout(stateDir(a.state, a.env))
 	if err != nil {
@@ -76,7 +103,7 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	// State: resources, audit, tokens, events, exchanges.
-	st, err := store.Open(ctx, store.Options{Dir: l.file("db"), Log: log})
+	st, err := store.Open(ctx, store.Options{Dir: l.file("db"), Postgres: o.database, Log: log})
 	if err != nil {
 		return err
 	}
@@ -132,14 +159,14 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 	// Proposals: evidence and rehearsals on what was recorded.
 	world := &world{loop: loop, store: st}
 	desk := proposal.NewDesk(proposal.Options{
-		Store: st, World: world, Engine: judgeBy, Attacks: knownAttacks,
+		Store: st, World: world, Engine: judgesOf(chain.NewJudging(chain.Options{})), Attacks: regression.Attacks,
 		Recordings: recording.NewOpener(l.recordings(), recordKey),
 		Lost:       lostRecordings(st), Log: log,
 	})
 
 	// REST: everything above for people and their tools.
 	handler := server.New(ctx, server.Options{
-		Store: st, Live: loop, Proxies: discovery, Proposals: desk,
+		Store: st, Live: loop, Proxies: discovery, Proposals: desk, Efforts: door,
 		Registry: registry, Log: log, Version: version(), Hosts: o.hosts,
 	})
 

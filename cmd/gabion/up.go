@@ -27,6 +27,7 @@ import (
 
 type upOptions struct {
 	listen, upstream, admin, transport, envoy string
+	database                                  string
 	tlsCert, tlsKey                           string
 	files, hosts                              []string
 	concurrency                               int
@@ -58,6 +59,7 @@ Envoy and ends every process.`,
 	f.StringVar(&o.admin, "admin", "127.0.0.1:9090", "address of the control plane's REST API")
 	f.StringArrayVar(&o.hosts, "admin-host", nil, "name under which the REST API is reached, beside loopback; may be repeated")
 	f.StringVar(&a.state, "state", "", "state directory (default $GABION_STATE, then ~/.local/state/gabion)")
+	databaseFlag(c, a, &o.database)
 	f.StringArrayVarP(&o.files, "file", "f", nil, "file or directory of resources, watched; may be repeated")
 	f.StringVar(&o.transport, "transport", string(xds.Module), "how the filter is reached: module (inside Envoy) or extproc (a process beside it)")
 	f.IntVar(&o.concurrency, "concurrency", runtime.NumCPU(), "worker threads of Envoy")
@@ -164,7 +166,7 @@ func startStages(ctx context.Context, g *supervise.Group, o upOptions, l layout,
 		serve = append(serve, "--admin-host", h)
 	}
 	err = g.Start(ctx, supervise.Spec{
-		Name: "serve", Command: self, Args: serve, Env: []string{"GABION_LOG=" + level.String()},
+		Name: "serve", Command: self, Args: serve, Env: []string{"GABION_LOG=" + level.String(), "GABION_DATABASE=" + o.database},
 		Ready: readyURL("http://" + o.admin + "/readyz"), ReadyWithin: 60 * time.Second,
 	})
 	if err != nil {
@@ -325,6 +327,9 @@ func (o upOptions) check() error {
 	}
 	if o.transport != string(xds.Module) && o.transport != string(xds.ExtProc) {
 		return usageError{fmt.Errorf("--transport %q: want module or extproc", o.transport)}
+	}
+	if err := checkDatabase(o.database); err != nil {
+		return err
 	}
 	if o.concurrency < 1 {
 		return usageError{fmt.Errorf("--concurrency %d: want at least 1", o.concurrency)}

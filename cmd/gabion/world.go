@@ -184,18 +184,18 @@ func record(ctx context.Context, st *store.Store, log *slog.Logger, k store.Key,
 
 // lostRecordings counts exchanges that were to be recorded and are known to be
 // lost.
-func lostRecordings(st *store.Store) func(context.Context) uint64 {
-	return func(ctx context.Context) (lost uint64) {
+func lostRecordings(st *store.Store) func(context.Context) (uint64, error) {
+	return func(ctx context.Context) (lost uint64, err error) {
 		all, err := st.Coverage(ctx)
 		if err != nil {
-			return 0
+			return 0, err
 		}
 		for _, c := range all {
 			if strings.HasPrefix(c.Source, "recording") {
 				lost += c.Lost
 			}
 		}
-		return lost
+		return lost, nil
 	}
 }
 

@@ -41,6 +41,18 @@ type settings struct {
 	rules      []element
 }
 
+// fastOf turns off what a diagnosis does without.
+func fastOf(d *v1alpha1.Diagnosis) wafrules.Fast {
+	if d == nil {
+		return wafrules.Fast{}
+	}
+	without := func(step string) bool { return slices.Contains(d.Without, step) }
+	return wafrules.Fast{
+		NoAlphabet: without("alphabet"), NoSkip: without("skip"), NoLevels: without("levels"),
+		NoSetup: without("setup"), NoMemory: without("memory"),
+	}
+}
+
 // settingsOf leaves out exclusions whose time is over.
 func (c *compiler) settingsOf(m mergedWAF) settings {
 	s := settings{Settings: wafrules.Settings{
@@ -51,6 +63,7 @@ func (c *compiler) settingsOf(m mergedWAF) settings {
 		MaxArguments:  *m.spec.MaxArguments,
 		JSONDepth:     *m.spec.RequestBody.JSONDepth,
 		Rules:         slices.Clone(m.spec.Rules),
+		Fast:          fastOf(m.spec.Diagnosis),
 	}}
 	s.rules = m.origins["rules"]
 	for i, e := range m.spec.Exclusions {
@@ -87,8 +100,9 @@ func policyOf(spec v1alpha1.WAFPolicySpec, s wafrules.Settings) filters.Policy {
 	p.RequestBody = filters.BodyInspection{
 		Inspect: *spec.RequestBody.Inspect, Limit: int64(*spec.RequestBody.Limit),
 		StructuredLimit: int64(*spec.RequestBody.StructuredLimit), Depth: *spec.RequestBody.JSONDepth,
-		Beyond: filters.Beyond(*spec.RequestBody.BeyondLimit),
+		Beyond: filters.Beyond(*spec.RequestBody.BeyondLimit), Types: bodyLimits(spec.RequestBody), MinRate: int64(*spec.RequestBody.MinRate),
 	}
+	p.MaxMillis = time.Duration(*spec.MaxInspectionTime).Milliseconds()
 	p.ResponseBody = filters.BodyInspection{
 		Inspect: *spec.ResponseBody.Inspect, Limit: int64(*spec.ResponseBody.Limit),
 		Beyond: filters.Beyond(*spec.ResponseBody.BeyondLimit), ContentTypes: spec.ResponseBody.ContentTypes,
@@ -111,6 +125,7 @@ func (c *compiler) shipped(name string, m mergedWAF) (filters.Policy, bool) {
 	found := c.check(p)
 	if p.Mode != filters.ModeOff {
 		c.idleParts.seen(s)
+		found = append(slices.Clip(found), idleLimits(m.spec.RequestBody)...)
 	}
 	if !slices.ContainsFunc(found, fatal) {
 		c.tell(m, s, found, "")
@@ -211,6 +226,9 @@ func origin(m mergedWAF, s settings, path string) (v1alpha1.Key, string) {
 		from := map[string][]element{"exclusions": s.exclusions, "rules": s.rules}[list]
 		if i >= 0 && i < len(from) {
 			return from[i].policy, fmt.Sprintf("spec.%s[%d]%s", list, from[i].index, rest)
+		}
+		if k, ok := m.winners[list]; ok {
+			return k, "spec." + path
 		}
 	}
 	for _, name := range []string{path, "anomalyThreshold." + path, "requestBody." + path} {

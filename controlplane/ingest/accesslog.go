@@ -41,6 +41,7 @@ func (s service) StreamAccessLogs(stream grpc.ClientStreamingServer[accesslog.St
 		for _, e := range entries {
 			it, report := in.door.entry(proxy, listener, e)
 			it.source = source
+			in.efforts.add(proxy, e.GetCommonProperties().GetMetadata(), in.o.Now())
 			in.receive(it, report)
 		}
 	}

@@ -60,6 +60,8 @@ type Ingest struct {
 	metrics  *metrics
 	seen     *recentSet // exchanges that ended: a repeated entry is a duplicate
 
+	efforts *efforts
+
 	spools []spoolDir
 	drain  sync.Mutex // one pass at a time
 
@@ -93,6 +95,7 @@ func New(o Options) (*Ingest, error) {
 	in := &Ingest{
 		o: o, door: door{key: o.ClientKey, now: o.Now}, queue: make(chan item, o.Queue), flush: make(chan flushing),
 		coverage: newTally(), seen: newRecentSet(65_536), warned: map[string]time.Time{},
+		efforts: &efforts{last: map[string]Effort{}},
 	}
 	in.metrics = newMetrics(o.Registry, func() float64 { return float64(len(in.queue)) })
 	in.spools = spoolDirs(o.EventSpools, o.RecordingSpools)

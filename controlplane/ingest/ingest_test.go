@@ -299,12 +299,15 @@ func TestSpool(t *testing.T) {
 func TestRecordingsReachTheArchive(t *testing.T) {
 	w := newWorld(t, nil)
 	key := must(recording.GenerateKey())
-	sp := must(spool.Open(filepath.Join(w.dir, "recordings"), 1<<20))
+	sp := must(spool.OpenWith(filepath.Join(w.dir, "recordings"), spool.Options{MaxBytes: 1 << 20, Weight: recording.Count}))
 	sealer := must(recording.NewSealer(recording.PublicKey(key), sp, recording.SealerOptions{}))
 	for i := range 5 {
 		sealer.Add(&recording.Exchange{ID: fmt.Sprint(i), Time: time.Now()})
 	}
 	sealer.Close()
+	if sealer.Add(&recording.Exchange{ID: "late"}) { // lost before it was sealed
+		t.Error("a closed sealer takes more")
+	}
 	sp.Append([]byte("no batch at all"))
 	sp.Close()
 	w.flush()
@@ -313,7 +316,7 @@ func TestRecordingsReachTheArchive(t *testing.T) {
 	if err != nil || n != 5 {
 		t.Fatal(n, report, err)
 	}
-	if c := w.coverage("recording"); c.Received != 1 || c.Garbage != 1 {
+	if c := w.coverage("recording"); c.Received != 5 || c.Garbage != 1 || c.Lost != 1 { // exchanges, not batches
 		t.Fatalf("%+v", c)
 	}
 }

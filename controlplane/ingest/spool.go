@@ -17,8 +17,8 @@ type spoolDir struct {
 	recording bool
 }
 
-// Names of the spools as sources of coverage. A lost record of the second is a
-// batch of up to 64 exchanges.
+// Names of the spools as sources of coverage. The second receives sealed batches
+// and counts exchanges: those in what it received, and those that were lost.
 const (
 	sourceSpool     = "spool"
 	sourceRecording = "recording"
@@ -70,10 +70,12 @@ func (in *Ingest) pass(ctx context.Context) {
 			continue
 		}
 		source, take := sourceSpool, in.takeEvents
+		var weight func([]byte) int
 		if d.recording {
-			source, take = sourceRecording, in.takeRecordings
+			source, take, weight = sourceRecording, in.takeRecordings, recording.Count
 		}
 		report, err := spool.Drainer{
+			Weight:  weight,
 			Records: func(recs [][]byte) error { return take(ctx, recs) },
 			Loss: func(l spool.Loss) error {
 				return in.o.Sink.AddCoverage(ctx, []store.CoverageDelta{{Source: source, Writer: l.Writer, WriterLost: l.Total}})
@@ -119,15 +121,17 @@ func (in *Ingest) takeEvents(ctx context.Context, recs [][]byte) error {
 
 // takeRecordings moves sealed batches into the archive.
 func (in *Ingest) takeRecordings(_ context.Context, recs [][]byte) error {
-	bad := 0
+	bad, exchanges := 0, 0
 	for _, rec := range recs {
 		err := in.o.Archive.Append(rec)
 		if errors.Is(err, recording.ErrBatch) {
 			bad++
 		} else if err != nil {
 			return err
+		} else {
+			exchanges += recording.Count(rec)
 		}
 	}
-	in.coverage.add(store.CoverageDelta{Source: sourceRecording, Received: uint64(len(recs) - bad), Garbage: uint64(bad)})
+	in.coverage.add(store.CoverageDelta{Source: sourceRecording, Received: uint64(exchanges), Garbage: uint64(bad)})
 	return nil
 }

@@ -7,60 +7,18 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/gabion-io/gabion/filters"
 	wafrules "github.com/gabion-io/gabion/waf-rules"
 )
-
-// Attack is a known attack: a test of the rule set's regression suite that
-// expects its requests to be found.
-type Attack struct {
-	ID       string // "942100-1"
-	Rule     int    // the rule under test
-	Requests []AttackRequest
-}
-
-// AttackRequest is one request of an attack.
-type AttackRequest struct {
-	Method  string
-	Target  string // with query
-	Version string // "HTTP/1.1"
-	Headers []filters.Header
-	Body    []byte
-	Encoded []byte // the whole request as bytes; then nothing else is set
-}
-
-func (r *AttackRequest) bytes() []byte {
-	if r.Encoded != nil {
-		return r.Encoded
-	}
-	var b bytes.Buffer
-	b.WriteString(r.Method + " " + r.Target + " " + r.Version + "\r\n")
-	for _, h := range r.Headers {
-		b.WriteString(h.Name + ": " + h.Value + "\r\n")
-	}
-	b.WriteString("\r\n")
-	b.Write(r.Body)
-	return b.Bytes()
-}
-
-func (r *AttackRequest) header(name string) (string, bool) {
-	for _, h := range r.Headers {
-		if strings.EqualFold(h.Name, name) {
-			return h.Value, true
-		}
-	}
-	return "", false
-}
 
 // maxVariants bounds the requests made of one attack and one exclusion.
 const maxVariants = 6
 
-// moved writes a known attack as requests that fall under an exclusion: the
+// Placed writes a known attack as requests that fall under an exclusion: the
 // attack as it is, sent to the exclusion's method, host and path, and each of
 // its payloads put where the exclusion's target reads. What cannot be said in a
 // request (a payload in the path, when the path is given) is left out, so the
 // list may be empty.
-func moved(r *AttackRequest, x wafrules.Exclusion) [][]byte {
+func Placed(r *wafrules.AttackRequest, x wafrules.Exclusion) [][]byte {
 	p := place{method: x.Method, host: concreteHost(x.Host), path: x.Path}
 	var out [][]byte
 	add := func(raw []byte) {
@@ -100,7 +58,7 @@ func concreteKey(key string) string {
 }
 
 // resend is the attack with the place's method, host and path.
-func (p place) resend(r *AttackRequest) []byte {
+func (p place) resend(r *wafrules.AttackRequest) []byte {
 	if r.Encoded != nil {
 		return p.resendEncoded(r.Encoded)
 	}
@@ -118,10 +76,10 @@ func (p place) resend(r *AttackRequest) []byte {
 	if p.host != "" {
 		c.Headers = setHeader(c.Headers, "Host", p.host)
 	}
-	if _, has := c.header("Content-Length"); !has && takesBody(c.Method) && c.Method != r.Method {
+	if _, has := c.Header("Content-Length"); !has && takesBody(c.Method) && c.Method != r.Method {
 		c.Headers = setHeader(c.Headers, "Content-Length", strconv.Itoa(len(c.Body)))
 	}
-	return c.bytes()
+	return c.Bytes()
 }
 
 // resendEncoded does the same to bytes, in the request line and the Host line.
@@ -171,7 +129,7 @@ func (p place) carry(payload, variable, key string) []byte {
 	if p.method == "" && bodyTarget(variable, key) {
 		method = "POST"
 	}
-	req := AttackRequest{Version: "HTTP/1.1", Method: method, Target: path, Headers: []filters.Header{
+	req := wafrules.AttackRequest{Version: "HTTP/1.1", Method: method, Target: path, Headers: []wafrules.AttackHeader{
 		{Name: "Host", Value: or(p.host, "localhost")},
 		{Name: "User-Agent", Value: "Mozilla/5.0 (X11; Linux x86_64)"},
 		{Name: "Accept", Value: "*/*"},
@@ -207,7 +165,7 @@ func (p place) carry(payload, variable, key string) []byte {
 	default:
 		return nil
 	}
-	return req.bytes()
+	return req.Bytes()
 }
 
 // bodyTarget: the target reads the body, and only that.
@@ -222,13 +180,13 @@ func takesBody(method string) bool {
 	return slices.Contains([]string{"POST", "PUT", "PATCH"}, method)
 }
 
-func setBody(r *AttackRequest, contentType, body string) {
+func setBody(r *wafrules.AttackRequest, contentType, body string) {
 	r.Body = []byte(body)
-	r.Headers = append(r.Headers, filters.Header{Name: "Content-Type", Value: contentType},
-		filters.Header{Name: "Content-Length", Value: strconv.Itoa(len(body))})
+	r.Headers = append(r.Headers, wafrules.AttackHeader{Name: "Content-Type", Value: contentType},
+		wafrules.AttackHeader{Name: "Content-Length", Value: strconv.Itoa(len(body))})
 }
 
-func setMultipart(r *AttackRequest, field, filename string) {
+func setMultipart(r *wafrules.AttackRequest, field, filename string) {
 	if !cleanHeader(filename) {
 		return
 	}
@@ -238,9 +196,9 @@ func setMultipart(r *AttackRequest, field, filename string) {
 		quoted(field)+"\"; filename=\""+quoted(filename)+"\"\r\nContent-Type: text/plain\r\n\r\nhello\r\n--"+boundary+"--\r\n")
 }
 
-func setHeader(in []filters.Header, name, value string) []filters.Header {
-	out := slices.DeleteFunc(slices.Clone(in), func(f filters.Header) bool { return strings.EqualFold(f.Name, name) })
-	return append(out, filters.Header{Name: name, Value: value})
+func setHeader(in []wafrules.AttackHeader, name, value string) []wafrules.AttackHeader {
+	out := slices.DeleteFunc(slices.Clone(in), func(f wafrules.AttackHeader) bool { return strings.EqualFold(f.Name, name) })
+	return append(out, wafrules.AttackHeader{Name: name, Value: value})
 }
 
 // cleanHeader: the value can stand in a header at all.
@@ -264,7 +222,7 @@ func nestJSON(keys []string, value string) string {
 
 // payloads are the values of an attack that may be the attack: what stands in
 // its query, form, cookies, the headers people attack by, and its body.
-func payloads(r *AttackRequest) []string {
+func payloads(r *wafrules.AttackRequest) []string {
 	var out []string
 	add := func(s string) {
 		if s != "" && len(s) <= 8<<10 && !slices.Contains(out, s) {
@@ -273,7 +231,7 @@ func payloads(r *AttackRequest) []string {
 	}
 	_, query, _ := strings.Cut(r.Target, "?")
 	formPayloads(query, add)
-	contentType, _ := r.header("Content-Type")
+	contentType, _ := r.Header("Content-Type")
 	switch {
 	case len(r.Body) == 0:
 	case strings.HasPrefix(contentType, formType):
@@ -284,7 +242,7 @@ func payloads(r *AttackRequest) []string {
 		add(string(r.Body))
 	}
 	for _, name := range []string{"User-Agent", "Referer", "Cookie", "X-Filename", "X-File-Name", "Accept", "Content-Type", "X-Forwarded-For", "Range", "Authorization"} {
-		value, ok := r.header(name)
+		value, ok := r.Header(name)
 		if !ok || ordinary(name, value) {
 			continue
 		}

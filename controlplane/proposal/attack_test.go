@@ -4,18 +4,17 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gabion-io/gabion/filters"
 	wafrules "github.com/gabion-io/gabion/waf-rules"
 )
 
 func TestMovedAttacksFallUnderTheExclusion(t *testing.T) {
-	post := AttackRequest{Method: "POST", Target: "/post", Version: "HTTP/1.1", Body: []byte("a=%3Cscript%3E&b=2"), Headers: []filters.Header{
+	post := wafrules.AttackRequest{Method: "POST", Target: "/post", Version: "HTTP/1.1", Body: []byte("a=%3Cscript%3E&b=2"), Headers: []wafrules.AttackHeader{
 		{Name: "Host", Value: "localhost"}, {Name: "User-Agent", Value: "OWASP CRS test agent"}, {Name: "Content-Type", Value: formType}}}
-	query := AttackRequest{Method: "GET", Target: "/get?x=1%27%20or%201", Version: "HTTP/1.1", Headers: []filters.Header{{Name: "Host", Value: "localhost"}, {Name: "Referer", Value: "http://e/?q=<svg>"}}}
-	traversal := AttackRequest{Method: "GET", Target: "/get/../../etc/passwd", Version: "HTTP/1.1"}
-	encoded := AttackRequest{Encoded: []byte("GET / HTTP/1.1\r\nHost: localhost\r\nCookie: a=b\r\n\r\n")}
+	query := wafrules.AttackRequest{Method: "GET", Target: "/get?x=1%27%20or%201", Version: "HTTP/1.1", Headers: []wafrules.AttackHeader{{Name: "Host", Value: "localhost"}, {Name: "Referer", Value: "http://e/?q=<svg>"}}}
+	traversal := wafrules.AttackRequest{Method: "GET", Target: "/get/../../etc/passwd", Version: "HTTP/1.1"}
+	encoded := wafrules.AttackRequest{Encoded: []byte("GET / HTTP/1.1\r\nHost: localhost\r\nCookie: a=b\r\n\r\n")}
 	for name, c := range map[string]struct {
-		r    AttackRequest
+		r    wafrules.AttackRequest
 		x    wafrules.Exclusion
 		want []string // the beginning of each, in order
 	}{
@@ -34,7 +33,7 @@ func TestMovedAttacksFallUnderTheExclusion(t *testing.T) {
 		"a place outside of requests": {query, wafrules.Exclusion{Target: "RESPONSE_BODY:x"}, nil},
 	} {
 		var got []string
-		for _, raw := range moved(&c.r, c.x) {
+		for _, raw := range Placed(&c.r, c.x) {
 			got = append(got, string(raw))
 		}
 		if len(got) != len(c.want) {
@@ -47,7 +46,7 @@ func TestMovedAttacksFallUnderTheExclusion(t *testing.T) {
 			}
 		}
 	}
-	if raw := moved(&query, wafrules.Exclusion{Target: `ARGS:/^json\.items\.[0-9]+\.name$/`, Method: "PUT", Path: "/o"})[0]; !strings.HasSuffix(string(raw), `{"items":[{"name":"1' or 1"}]}`) {
+	if raw := Placed(&query, wafrules.Exclusion{Target: `ARGS:/^json\.items\.[0-9]+\.name$/`, Method: "PUT", Path: "/o"})[0]; !strings.HasSuffix(string(raw), `{"items":[{"name":"1' or 1"}]}`) {
 		t.Errorf("JSON body of %q", raw)
 	}
 }
@@ -57,9 +56,9 @@ func FuzzMoved(f *testing.F) {
 	f.Add("POST", "/%2e%2e/", "{\"a\":[1]}", "REQUEST_HEADERS:/^x$/", "/", "")
 	f.Fuzz(func(t *testing.T, method, target, body, variable, path, host string) {
 		for _, encoded := range [][]byte{nil, []byte(method + " " + target + " " + body)} {
-			r := AttackRequest{Method: method, Target: target, Version: "HTTP/1.1", Body: []byte(body), Encoded: encoded,
-				Headers: []filters.Header{{Name: "Content-Type", Value: "application/json"}, {Name: "Cookie", Value: body}}}
-			if got := moved(&r, wafrules.Exclusion{Rule: 1, Target: variable, Path: path, Host: host, Method: method}); len(got) > maxVariants {
+			r := wafrules.AttackRequest{Method: method, Target: target, Version: "HTTP/1.1", Body: []byte(body), Encoded: encoded,
+				Headers: []wafrules.AttackHeader{{Name: "Content-Type", Value: "application/json"}, {Name: "Cookie", Value: body}}}
+			if got := Placed(&r, wafrules.Exclusion{Rule: 1, Target: variable, Path: path, Host: host, Method: method}); len(got) > maxVariants {
 				t.Fatalf("%d variants", len(got))
 			}
 		}

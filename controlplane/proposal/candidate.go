@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
+	"github.com/gabion-io/gabion/internal/yamledit"
 	wafrules "github.com/gabion-io/gabion/waf-rules"
 )
 
@@ -28,14 +29,23 @@ func withExclusions(manifest []byte, add []wafrules.Exclusion) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("render candidate: %w", err)
 	}
-	if edited, ok := insertExclusions(manifest, missing(policy, add)); ok {
-		if got, err := decodePolicy(edited); err == nil {
-			if same, err := v1alpha1.Encode(got); err == nil && bytes.Equal(same, canonical) {
-				return edited, nil
-			}
-		}
+	if edited, ok := insertExclusions(manifest, missing(policy, add)); ok && says(edited, canonical) {
+		return edited, nil
+	}
+	if edited, err := yamledit.Merge(manifest, canonical); err == nil && says(edited, canonical) {
+		return edited, nil
 	}
 	return canonical, nil
+}
+
+// says: the text is the policy of that canonical form.
+func says(text, canonical []byte) bool {
+	got, err := decodePolicy(text)
+	if err != nil {
+		return false
+	}
+	same, err := v1alpha1.Encode(got)
+	return err == nil && bytes.Equal(same, canonical)
 }
 
 // missing leaves out what the policy excludes already, to the letter.

@@ -14,6 +14,7 @@ import (
 	"github.com/gabion-io/gabion/filters"
 	"github.com/gabion-io/gabion/internal/exchange"
 	"github.com/gabion-io/gabion/internal/recording"
+	wafrules "github.com/gabion-io/gabion/waf-rules"
 )
 
 // Errors a caller tells apart with errors.Is.
@@ -69,14 +70,14 @@ type Options struct {
 	Store      Store
 	World      World
 	Engine     Engine
-	Recordings Recordings                   // nil: nothing is recorded
-	Lost       func(context.Context) uint64 // exchanges known to be lost before they were stored; nil: unknown
-	Attacks    func() ([]Attack, error)     // known attacks, read once when first needed; nil: none are tried
-	Now        func() time.Time             // nil: time.Now
-	NewID      func() string                // nil: ULIDs
-	Log        *slog.Logger                 // nil: discarded
-	Workers    int                          // 0: GOMAXPROCS
-	Budget     time.Duration                // for the attacks tried in a proposal; 0: 2 s
+	Recordings Recordings                            // nil: nothing is recorded
+	Lost       func(context.Context) (uint64, error) // exchanges known to be lost before they were stored; nil: unknown
+	Attacks    func() ([]wafrules.Attack, error)     // known attacks, read once when first needed; nil: none are tried
+	Now        func() time.Time                      // nil: time.Now
+	NewID      func() string                         // nil: ULIDs
+	Log        *slog.Logger                          // nil: discarded
+	Workers    int                                   // 0: GOMAXPROCS
+	Budget     time.Duration                         // for the attacks tried in a proposal; 0: 2 s
 }
 
 // Progress is told how far a long piece of work has come. total may grow. It is
@@ -88,7 +89,7 @@ type Desk struct {
 	o Options
 
 	mu    sync.Mutex
-	known []Attack
+	known []wafrules.Attack
 }
 
 // NewDesk gives a desk.
@@ -108,7 +109,7 @@ func NewDesk(o Options) *Desk {
 	return &Desk{o: o}
 }
 
-func (d *Desk) attacks() ([]Attack, error) {
+func (d *Desk) attacks() ([]wafrules.Attack, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.known != nil {

@@ -20,6 +20,7 @@ type draft struct {
 	home   home
 	now    time.Time
 	reason string
+	only   *learned // what the draft may exclude; nil: whatever helps
 
 	judges   *judges
 	recorded map[string]*recording.Exchange // by event id
@@ -77,7 +78,14 @@ func (w *draft) settle(ctx context.Context, events []filters.Event) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		chosen, err := choose(facts, limit, w.widen)
+		var may func(filters.Match) bool
+		if w.only != nil {
+			if facts = w.only.settleIn(w.only.admit(facts, limit)); len(facts) == 0 {
+				return fmt.Errorf("%w: the engine finds something else in these events today", ErrNotExcludable)
+			}
+			may = w.only.takes
+		}
+		chosen, err := choose(facts, limit, w.widen, may)
 		if err != nil {
 			return err
 		}
@@ -354,8 +362,11 @@ func (w *draft) opens(ctx context.Context, e filters.Event, o ProposeOptions) Op
 		return Opens{Error: "the event's route is no longer inspected by any policy"}
 	}
 	budget := w.desk.o.Budget
-	if o.Full {
+	switch {
+	case o.Full:
 		budget = 0
+	case w.only != nil: // nobody waits for one of many
+		budget *= 5
 	}
 	return Opened(ctx, AttackTrial{
 		Engine: w.desk.o.Engine, Attacks: attacks, Before: *before, After: *after, Exclusions: w.exclusions,

@@ -3,7 +3,6 @@ package proposal
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 
@@ -11,28 +10,18 @@ import (
 	"github.com/gabion-io/gabion/internal/recording"
 )
 
-// Message is one whole exchange as the engine is shown it; filters/chain's
-// Message converts to it and back. Response may be nil; a nil body is no body.
-// RequestBytes and ResponseBytes are the bodies' whole lengths when less is given.
-type Message struct {
-	Request                     *filters.RequestHead
-	RequestBody                 []byte
-	RequestBytes, ResponseBytes int64
-	Response                    *filters.ResponseHead
-	ResponseBody                []byte
-}
-
-// Judge is one policy compiled by the filter's own engine. Its answer is the
-// decision and what was found, nil for nothing. Safe for concurrent use.
+// Judge is one policy compiled by the filter's own engine; *chain.Judge is one.
+// Safe for concurrent use.
 type Judge interface {
-	Decide(Message) (filters.Decision, *filters.Event)
+	Decide(filters.Message) filters.Verdict
 	// DecideRaw judges one HTTP/1 request, bytes as on the wire; what a proxy
 	// refuses as malformed is denied, without an event.
-	DecideRaw([]byte) (filters.Decision, *filters.Event)
+	DecideRaw([]byte) filters.Verdict
 	Close()
 }
 
-// Engine compiles a policy with the filter's own code.
+// Engine compiles a policy with the filter's own code. Called again for another
+// policy it should let both share what they remember.
 type Engine func(filters.Policy) (Judge, error)
 
 // verdict is what a Judge says, in the form that is compared.
@@ -43,53 +32,57 @@ type verdict struct {
 	event    *filters.Event // nil: no finding
 }
 
-func verdictOf(d filters.Decision, e *filters.Event) verdict {
-	v := verdict{decision: d, event: e}
-	if e == nil {
-		return v
-	}
-	v.score = e.Score
-	for _, m := range e.Matches {
-		if !slices.Contains(v.rules, m.Rule) {
-			v.rules = append(v.rules, m.Rule)
-		}
-	}
-	return v
+func verdictOf(v filters.Verdict) verdict {
+	return verdict{decision: v.Decision, score: v.Score, rules: v.Rules, event: v.Event}
 }
 
 // judges compiles each distinct policy once for the length of one piece of work.
 type judges struct {
 	engine Engine
 
-	mu   sync.Mutex
-	made map[string]Judge
-	err  map[string]error
+	mu    sync.Mutex
+	made  map[string]Judge
+	err   map[string]error
+	known map[*filters.Policy]Judge // those asked for by the same pointer before
 }
 
 func newJudges(engine Engine) *judges {
-	return &judges{engine: engine, made: map[string]Judge{}, err: map[string]error{}}
+	return &judges{engine: engine, made: map[string]Judge{}, err: map[string]error{}, known: map[*filters.Policy]Judge{}}
 }
 
-func (j *judges) of(p filters.Policy) (Judge, error) {
+func (j *judges) of(p *filters.Policy) (Judge, error) {
 	if j.engine == nil {
 		return nil, errors.New("there is no engine to judge with")
 	}
-	id := filters.PolicyID(p)
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if judge := j.known[p]; judge != nil {
+		return judge, nil
+	}
+	id := filters.PolicyID(*p)
 	if err := j.err[id]; err != nil {
 		return nil, err
 	}
 	if judge := j.made[id]; judge != nil {
+		j.remember(p, judge)
 		return judge, nil
 	}
-	judge, err := j.engine(p)
+	judge, err := j.engine(*p)
 	if err != nil {
 		j.err[id] = fmt.Errorf("compile policy %s: %w", id, err)
 		return nil, j.err[id]
 	}
 	j.made[id] = judge
+	j.remember(p, judge)
 	return judge, nil
+}
+
+// remember saves hashing a policy again; j.mu is held. Callers that copy policies
+// must not make it grow.
+func (j *judges) remember(p *filters.Policy, judge Judge) {
+	if len(j.known) < 256 {
+		j.known[p] = judge
+	}
 }
 
 func (j *judges) close() {
@@ -141,7 +134,7 @@ func (j *judges) decide(p *filters.Policy, x *recording.Exchange) (verdict, erro
 	if p == nil {
 		return verdict{decision: filters.Allow}, nil
 	}
-	judge, err := j.of(*p)
+	judge, err := j.of(p)
 	if err != nil {
 		return verdict{}, err
 	}
@@ -152,8 +145,8 @@ func (j *judges) decide(p *filters.Policy, x *recording.Exchange) (verdict, erro
 	return v, nil
 }
 
-func message(x *recording.Exchange) Message {
-	m := Message{
+func message(x *recording.Exchange) filters.Message {
+	m := filters.Message{
 		Request: &x.Request, RequestBody: x.RequestBody,
 		RequestBytes: x.RequestBodyBytes, ResponseBytes: x.ResponseBodyBytes,
 	}

@@ -17,13 +17,14 @@ import (
 // AttackTrial asks which known attacks exclusions would let through.
 type AttackTrial struct {
 	Engine     Engine
-	Attacks    []Attack
+	Attacks    []wafrules.Attack
 	Before     filters.Policy // what governs where the exclusions act
 	After      filters.Policy // with the exclusions
 	Exclusions []wafrules.Exclusion
-	Budget     time.Duration // 0: until all are tried
-	Workers    int           // 0: GOMAXPROCS
-	Progress   Progress      // nil: nobody watches
+	Places     []wafrules.Exclusion // where attacks are sent; nil: where the exclusions act
+	Budget     time.Duration        // 0: until all are tried
+	Workers    int                  // 0: GOMAXPROCS
+	Progress   Progress             // nil: nobody watches
 }
 
 // Opened runs the attacks, moved to where the exclusions act, through both
@@ -34,12 +35,16 @@ func Opened(ctx context.Context, t AttackTrial) Opens {
 	out := Opens{Attacks: len(cases)}
 	js := newJudges(t.Engine)
 	defer js.close()
-	before, err := js.of(t.Before)
+	before, err := js.of(&t.Before)
 	if err == nil {
 		var after Judge
-		if after, err = js.of(t.After); err == nil {
-			o := &opening{trial: t, before: before, after: after, out: &out}
+		if after, err = js.of(&t.After); err == nil {
+			o := &opening{trial: t, rules: map[int]int{}, limit: limitsIn(&t.Before), before: before, after: after, out: &out}
+			for _, x := range places(t) {
+				o.places = append(o.places, o.ground(x))
+			}
 			err = o.run(ctx, cases)
+			out.Rules = o.rules
 		}
 	}
 	if err != nil {
@@ -47,14 +52,17 @@ func Opened(ctx context.Context, t AttackTrial) Opens {
 	}
 	slices.Sort(out.IDs)
 	out.IDs = out.IDs[:min(len(out.IDs), MaxOpened)]
+	if out.Attacks > 0 { // those that matter most were tried first: of what is left, little opens
+		out.Points = 100 * float64(out.Opened) / float64(out.Attacks)
+	}
 	out.Complete = err == nil && out.Tried == out.Attacks
 	return out
 }
 
 // ordered gives the attacks in the order they are tried: on an excluded rule, of its
 // family, the rest; each in the suite's order.
-func ordered(cases []Attack, xs []wafrules.Exclusion) []*Attack {
-	rank := func(c *Attack) int {
+func ordered(cases []wafrules.Attack, xs []wafrules.Exclusion) []*wafrules.Attack {
+	rank := func(c *wafrules.Attack) int {
 		best := 2
 		for _, x := range xs {
 			switch {
@@ -66,23 +74,43 @@ func ordered(cases []Attack, xs []wafrules.Exclusion) []*Attack {
 		}
 		return best
 	}
-	var out []*Attack
+	var out []*wafrules.Attack
 	for i := range cases {
 		out = append(out, &cases[i])
 	}
-	slices.SortStableFunc(out, func(a, b *Attack) int { return rank(a) - rank(b) })
+	slices.SortStableFunc(out, func(a, b *wafrules.Attack) int { return rank(a) - rank(b) })
+	return out
+}
+
+// places are the exclusions without what tells them apart in one place: an attack
+// is sent there once, however many rules are excluded.
+func places(t AttackTrial) []wafrules.Exclusion {
+	from := t.Places
+	if from == nil {
+		from = t.Exclusions
+	}
+	var out []wafrules.Exclusion
+	for _, x := range from {
+		at := wafrules.Exclusion{Target: x.Target, Method: x.Method, Host: x.Host, Path: x.Path}
+		if !slices.Contains(out, at) {
+			out = append(out, at)
+		}
+	}
 	return out
 }
 
 type opening struct {
 	trial         AttackTrial
+	places        []ground
+	limit         thresholds
+	rules         map[int]int // opened attacks that an excluded rule had found
 	before, after Judge
 
 	mu  sync.Mutex
 	out *Opens
 }
 
-func (o *opening) run(ctx context.Context, cases []*Attack) error {
+func (o *opening) run(ctx context.Context, cases []*wafrules.Attack) error {
 	if o.trial.Budget > 0 {
 		limited, cancel := context.WithTimeout(ctx, o.trial.Budget)
 		defer cancel()
@@ -93,10 +121,10 @@ func (o *opening) run(ctx context.Context, cases []*Attack) error {
 		workers = runtime.GOMAXPROCS(0)
 	}
 	group, working := errgroup.WithContext(ctx)
-	queue := make(chan *Attack)
+	queue := make(chan *wafrules.Attack)
 	for range workers {
 		group.Go(func() error {
-			return work(queue, func(c *Attack) { o.try(c, len(cases)) })
+			return work(queue, func(c *wafrules.Attack) { o.try(c, len(cases)) })
 		})
 	}
 feed:
@@ -114,21 +142,58 @@ feed:
 	return nil
 }
 
+// ground is a place with what harmless requests set off there already: a method
+// that no policy allows, say. An attack is found there only by what it adds.
+type ground struct {
+	at    wafrules.Exclusion
+	noise map[suspect]bool
+}
+
+func (o *opening) ground(at wafrules.Exclusion) ground {
+	g := ground{at, map[suspect]bool{}}
+	harmless := wafrules.AttackRequest{Method: "GET", Target: "/?q=hello", Version: "HTTP/1.1", Headers: []wafrules.AttackHeader{
+		{Name: "Host", Value: "localhost"}, {Name: "User-Agent", Value: "Mozilla/5.0 (X11; Linux x86_64)"}, {Name: "Accept", Value: "*/*"}}}
+	for _, raw := range Placed(&harmless, at) {
+		v := o.before.DecideRaw(raw)
+		if v.Event == nil {
+			continue
+		}
+		for _, m := range v.Event.Matches {
+			g.noise[suspect{m.Rule, m.Variable}] = true
+		}
+	}
+	return g
+}
+
+// found: the verdict is no, and not for what harmless requests are denied for.
+func (o *opening) found(v verdict, g ground) bool {
+	if v.decision == filters.Allow {
+		return false
+	}
+	if v.event == nil || len(g.noise) == 0 {
+		return true
+	}
+	return !remaining(*v.event, o.limit, func(m filters.Match) bool { return g.noise[suspect{m.Rule, m.Variable}] }).passes(o.limit)
+}
+
 // try judges one attack in every form the exclusions can be met in.
-func (o *opening) try(c *Attack, total int) {
+func (o *opening) try(c *wafrules.Attack, total int) {
 	denied, opened := false, false
+	guilty := map[int]bool{}
 	for i := range c.Requests {
-		for _, x := range o.trial.Exclusions {
-			for _, raw := range moved(&c.Requests[i], x) {
+		for _, g := range o.places {
+			for _, raw := range Placed(&c.Requests[i], g.at) {
 				v := verdictOf(o.before.DecideRaw(raw))
-				if v.decision == filters.Allow {
+				if !o.found(v, g) {
 					continue
 				}
 				denied = true
 				// Only what an excluded rule had a part in can change.
-				if touched(v, o.trial.Exclusions) {
-					still, _ := o.after.DecideRaw(raw)
-					opened = opened || still == filters.Allow
+				if touched(v, o.trial.Exclusions) && !o.found(verdictOf(o.after.DecideRaw(raw)), g) {
+					opened = true
+					for _, rule := range v.rules {
+						guilty[rule] = true
+					}
 				}
 			}
 		}
@@ -142,6 +207,11 @@ func (o *opening) try(c *Attack, total int) {
 	if opened {
 		o.out.Opened++
 		o.out.IDs = append(o.out.IDs, c.ID)
+		for _, rule := range rulesIn(o.trial.Exclusions) {
+			if guilty[rule] {
+				o.rules[rule]++
+			}
+		}
 	}
 	if o.trial.Progress != nil {
 		o.trial.Progress(o.out.Tried, total)

@@ -21,6 +21,8 @@ type ProposeOptions struct {
 	Full     bool     // try every attack, however long it takes
 	Progress Progress
 	DryRun   bool // make it, do not store it
+
+	learned *learned // nil: a person asks, and whatever helps may be excluded
 }
 
 // maxProposeEvents bounds the events of one proposal.
@@ -75,13 +77,16 @@ func (d *Desk) make(ctx context.Context, events []filters.Event, o ProposeOption
 	if err != nil {
 		return Proposal{}, err
 	}
-	w := &draft{desk: d, before: before, home: home, widen: widen{}, now: d.o.Now()}
+	w := &draft{desk: d, before: before, home: home, widen: widen{}, now: d.o.Now(), only: o.learned}
 	defer w.close()
 	if err := w.replayable(events); err != nil {
 		return Proposal{}, err
 	}
 	p := Proposal{ID: d.o.NewID(), Kind: KindExclusion, State: Proposed, Created: w.now.UTC(), Author: o.Author, Base: home.base}
 	w.reason = fmt.Sprintf("proposal %s by %s: false positive in %s", p.ID, o.Author, count(len(events), "event"))
+	if o.learned != nil {
+		w.reason = fmt.Sprintf("proposal %s, learned from %s of %s", p.ID, count(len(o.learned.voices), "event"), count(len(o.learned.clients()), "client"))
+	}
 	if err := w.settle(ctx, events); err != nil {
 		return Proposal{}, err
 	}
@@ -183,6 +188,11 @@ func limitsOf(tables side, e filters.Event) thresholds {
 	if p == nil {
 		p = tables.byID(e.PolicyID)
 	}
+	return limitsIn(p)
+}
+
+// limitsIn are a policy's thresholds; of none, the defaults.
+func limitsIn(p *filters.Policy) thresholds {
 	s := wafrules.Defaults()
 	if p != nil && p.WAF != nil {
 		var set wafrules.Settings

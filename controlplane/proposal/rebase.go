@@ -83,7 +83,9 @@ func (d *Desk) RehearseCandidate(ctx context.Context, candidate []byte, o Rehear
 	r.At, r.Candidate = d.o.Now().UTC(), digest(candidate)
 	r.Base = d.baseOfCandidate(ctx, candidate)
 	if d.o.Lost != nil {
-		r.Coverage.Lost = d.o.Lost(ctx)
+		if r.Coverage.Lost, err = d.o.Lost(ctx); err != nil {
+			r.Coverage.LostUnknown = err.Error()
+		}
 		r.Coverage.Summary = summary(r)
 	}
 	return r, nil

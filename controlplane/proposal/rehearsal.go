@@ -86,6 +86,8 @@ type Coverage struct {
 	Segments   int       `json:"segments"`
 	Garbage    int       `json:"garbage,omitempty"` // batches torn, damaged or sealed to another key
 	Lost       uint64    `json:"lost,omitempty"`    // exchanges known to be lost before they were stored
-	Percent    float64   `json:"percent"`           // of exchanges without findings that are kept: the lowest of all listeners; 0: only findings
-	Duplicates int       `json:"duplicates,omitempty"`
+	// LostUnknown is why that is not known; then Lost says nothing.
+	LostUnknown string  `json:"lostUnknown,omitempty"`
+	Percent     float64 `json:"percent"` // of exchanges without findings that are kept: the lowest of all listeners; 0: only findings
+	Duplicates  int     `json:"duplicates,omitempty"`
 }

@@ -94,7 +94,7 @@ func TestNarrowestExclusions(t *testing.T) {
 		},
 	}
 	for name, c := range cases {
-		chosen, err := choose(c.events, defaultLimits, widen{})
+		chosen, err := choose(c.events, defaultLimits, widen{}, nil)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -130,7 +130,7 @@ func TestNotExcludable(t *testing.T) {
 	hidden := event("b", match(942100, 5, "ARGS:q"))
 	hidden.Score, hidden.MoreMatches = 50, 9
 	for _, e := range []filters.Event{limit, hidden} {
-		if _, err := choose([]filters.Event{e}, defaultLimits, widen{}); err == nil {
+		if _, err := choose([]filters.Event{e}, defaultLimits, widen{}, nil); err == nil {
 			t.Errorf("%s: no error", e.ID)
 		}
 	}

@@ -3,10 +3,10 @@ package proposal
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/gabion-io/gabion/controlplane/store"
@@ -17,13 +17,15 @@ import (
 // Evidence must not be something one client can manufacture.
 type SuggestRules struct {
 	Since   time.Time     // events looked at; zero: the last seven days
-	Clients int           // distinct clients; 0: 5
-	Spread  time.Duration // between the first and the last; 0: 24 h
+	Route   string        // suggestions for one route only: "default/shop"; "": all
+	Clients int           // distinct client networks; 0: 5
+	Spread  time.Duration // between the first and the last of them; 0: 24 h
 	Buckets int           // distinct hours with events; 0: 5
 	Limit   int           // suggestions at most; 0: 20
 }
 
-func (r SuggestRules) withDefaults(now time.Time) SuggestRules {
+// WithDefaults fills what is not set.
+func (r SuggestRules) WithDefaults(now time.Time) SuggestRules {
 	if r.Since.IsZero() {
 		r.Since = now.Add(-7 * 24 * time.Hour)
 	}
@@ -36,66 +38,93 @@ func (r SuggestRules) withDefaults(now time.Time) SuggestRules {
 
 const (
 	maxLearn        = 100_000 // events looked at in one run, newest first
-	eventsPerClient = 3       // of one client's events in a group, the first: more is no more evidence
+	eventsPerClient = 3       // of one client's events for the same rules and field, the first: more is no more evidence
 	maxSuggested    = 200     // events handed to one proposal
 )
 
-// Suggest learns from the stored events and stores what it proposes. What is
-// proposed already, or was decided, is not proposed again.
-func (d *Desk) Suggest(ctx context.Context, r SuggestRules) ([]Proposal, error) {
-	now := d.o.Now()
-	r = r.withDefaults(now)
-	events, err := d.learnable(ctx, r.Since)
-	if err != nil {
-		return nil, err
-	}
+// Suggestions are what one run found, and what it looked at.
+type Suggestions struct {
+	Proposals []Proposal
+	Looked    Looked
+}
+
+// Looked says what a run made of the stored events.
+type Looked struct {
+	Events      int `json:"events"`      // that are denied or would be
+	Alarming    int `json:"alarming"`    // of them, looking like several classes of attack, or found by a strong rule
+	Voices      int `json:"voices"`      // of them, those that one field's rules explain
+	Discredited int `json:"discredited"` // client networks whose events do not count, because some look like attacks
+	Fields      int `json:"fields"`      // parameters with enough evidence
+	Known       int `json:"known"`       // events that speak only for what was proposed or decided before
+}
+
+// Suggest learns from the stored events and stores what it proposes, rehearsed.
+// What is proposed already is not proposed again; nor is what was decided, unless
+// the events since would be enough by themselves.
+func (d *Desk) Suggest(ctx context.Context, r SuggestRules) (Suggestions, error) {
+	r = r.WithDefaults(d.o.Now())
 	before, err := d.o.World.Effective(ctx, nil)
 	if err != nil {
-		return nil, fmt.Errorf("compile the policies in force: %w", err)
+		return Suggestions{}, fmt.Errorf("compile the policies in force: %w", err)
 	}
-	groups := candidates(events, r, func(e filters.Event) thresholds { return limitsOf(before, e) })
-	known, err := d.proposedBefore(ctx)
+	events, err := d.learnable(ctx, r.Since)
 	if err != nil {
-		return nil, err
+		return Suggestions{}, err
 	}
-	honest := newHonesty(d.o.Store, r.Since, events)
-	var out []Proposal
-	for _, g := range groups {
-		if len(out) == r.Limit {
+	spent, err := d.spent(ctx)
+	if err != nil {
+		return Suggestions{}, err
+	}
+	l := &learning{rules: r, events: events, spent: spent, honesty: newHonesty(d.o.Store, r, events), taken: map[string]int{}, peeled: map[string]bool{},
+		limit: func(e filters.Event) thresholds { return limitsOf(before, e) }}
+	found, err := l.run(ctx)
+	if err != nil {
+		return Suggestions{}, err
+	}
+	// Every proposal compares with what is in force: compiled once, and held.
+	held := newJudges(d.o.Engine)
+	defer held.close()
+	out := Suggestions{Looked: l.looked}
+	for _, c := range found {
+		e := c.voices[0].event
+		if p, _ := side(before).policy(e.Listener, e.Key); p != nil {
+			_, _ = held.of(p) // what does not compile is told by whoever needs it
+		}
+		if len(out.Proposals) == r.Limit {
 			break
 		}
-		g, err := honest.filter(ctx, g)
-		if err != nil {
-			return out, err
-		}
-		if !r.enough(g) {
-			continue
-		}
-		p, err := d.learn(ctx, g, known)
+		p, err := d.learn(ctx, c, r)
 		if err != nil {
 			return out, err
 		}
 		if p != nil {
-			out = append(out, *p)
+			out.Proposals = append(out.Proposals, *p)
 		}
 	}
 	return out, nil
 }
 
-// learn makes a suggestion of one group and stores it; nil when there is none to
-// make, or it was made before.
-func (d *Desk) learn(ctx context.Context, group []filters.Event, known map[string]bool) (*Proposal, error) {
-	p, err := d.make(ctx, group[:min(len(group), maxSuggested)], ProposeOptions{Author: Learned})
+// learn makes a suggestion of one case, rehearses and stores it; nil when there
+// is none to make.
+func (d *Desk) learn(ctx context.Context, c learned, r SuggestRules) (*Proposal, error) {
+	p, err := d.make(ctx, c.sample(), ProposeOptions{Author: Learned, learned: &c})
+	if err == nil && p.Evidence.Replay.Recorded > 0 && p.Evidence.Replay.Passed == 0 {
+		err = errors.New("none of the recorded events would pass with it")
+	}
 	if err != nil {
-		d.o.Log.Info("no exclusion can be suggested", "event", group[0].ID, "reason", err)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		d.o.Log.Info("no exclusion can be suggested", "route", c.field.route, "path", c.field.path, "target", c.field.target, "reason", err)
 		return nil, nil
 	}
-	key := fingerprint(p)
-	if known[key] {
-		return nil, nil
+	c.testify(&p.Evidence)
+	rehearsal, err := d.RehearseCandidate(ctx, []byte(p.Candidate), RehearseOptions{Since: r.Since})
+	if err != nil {
+		return nil, err
 	}
-	known[key] = true
-	p.Evidence.Supplied = fmt.Sprintf("learned from %d clients over %s", p.Evidence.Clients, p.Evidence.Last.Sub(p.Evidence.First).Round(time.Hour))
+	rehearsal.Base = p.Base
+	p.Rehearsal = &rehearsal
 	if p, err = d.put(ctx, p); err != nil {
 		return nil, err
 	}
@@ -124,160 +153,224 @@ func (d *Desk) learnable(ctx context.Context, since time.Time) ([]filters.Event,
 	return out, nil
 }
 
-// candidates groups events that one exclusion would cover and keeps the groups
-// that are evidence, most clients first.
-func candidates(events []filters.Event, r SuggestRules, limit func(filters.Event) thresholds) [][]filters.Event {
-	groups := map[string][]filters.Event{}
-	taken := map[string]int{}
-	for _, e := range slices.Backward(events) { // oldest first
-		if !countable(e, limit(e)) {
-			continue
-		}
-		key := groupKey(e)
-		if who := key + "\x00" + clientOf(e); taken[who] < eventsPerClient {
-			taken[who]++
-			groups[key] = append(groups[key], e)
-		}
-	}
-	var out [][]filters.Event
-	for _, key := range slices.Sorted(maps.Keys(groups)) {
-		if r.enough(groups[key]) {
-			out = append(out, groups[key])
-		}
-	}
-	slices.SortStableFunc(out, func(a, b []filters.Event) int { return cmp.Compare(len(clientsOf(b)), len(clientsOf(a))) })
-	return out
+// learning finds fields whose rules misfire.
+type learning struct {
+	rules   SuggestRules
+	events  []filters.Event // newest first
+	spent   spent
+	honesty *honesty
+	limit   func(filters.Event) thresholds
+	taken   map[string]int  // voices heard of each client
+	peeled  map[string]bool // events heard again
+	looked  Looked
 }
 
-// groupKey is what one exclusion covers: the policy, the place, and what matched.
-func groupKey(e filters.Event) string {
-	at := scopeOf(e)
-	key := []string{e.Policy, e.Route, at.method, at.host, at.path}
-	for _, s := range suspectsOf(e, nil) {
-		key = append(key, fmt.Sprint(s.rule, " ", withoutIndices(s.target)))
-	}
-	slices.Sort(key[5:])
-	return strings.Join(key, "\x00")
+// learned is a field with the voices for it.
+type learned struct {
+	field  field
+	claims map[int]support // by rule
+	voices []voice         // oldest first
 }
 
-// countable: the event may be evidence at all. An event that also looks like
-// another class of attack never is, nor one that a strong rule found.
-func countable(e filters.Event, t thresholds) bool {
-	if e.Client == "" || len(e.Matches) == 0 || e.MoreMatches > 0 || e.Engine == "chain" {
-		return false
-	}
-	classes := map[string]bool{}
-	critical := false
-	for _, m := range e.Matches {
-		critical = critical || strings.EqualFold(m.Severity, "critical")
-		for _, tag := range m.Tags {
-			if class, ok := strings.CutPrefix(tag, "attack-"); ok {
-				classes[class] = true
-			}
-		}
-	}
-	return len(classes) <= 1 && !(critical && e.Score >= 2*t.inbound)
-}
-
-// enough distinct clients, over enough time, not all at once. Each client speaks
-// once, by its first event: coming back spreads no evidence.
-func (r SuggestRules) enough(events []filters.Event) bool {
-	first := map[string]time.Time{}
-	for _, e := range events {
-		who := clientOf(e)
-		if t, spoke := first[who]; !spoke || e.Time.Before(t) {
-			first[who] = e.Time
-		}
-	}
-	if len(first) < r.Clients {
-		return false
-	}
-	hours := map[int64]bool{}
-	for _, t := range first {
-		hours[t.Unix()/3600] = true
-	}
-	times := slices.SortedFunc(maps.Values(first), time.Time.Compare)
-	return len(hours) >= r.Buckets && times[len(times)-1].Sub(times[0]) >= r.Spread
-}
-
-// honesty knows clients by how much of their traffic would be denied.
-type honesty struct {
-	store   Store
-	since   time.Time
-	flagged map[string][]string // ids of a client's events
-	judged  map[string]bool
-}
-
-func newHonesty(s Store, since time.Time, events []filters.Event) *honesty {
-	h := &honesty{store: s, since: since, flagged: map[string][]string{}, judged: map[string]bool{}}
-	for _, e := range events {
-		h.flagged[e.Client] = append(h.flagged[e.Client], e.ID)
-	}
-	return h
-}
-
-// clientTraffic is how much of a client's latest traffic is looked at.
-const clientTraffic = 1000
-
-// filter leaves out events of clients most of whose traffic would be denied:
-// those come to attack. A client nothing else is known of does not count either.
-func (h *honesty) filter(ctx context.Context, group []filters.Event) ([]filters.Event, error) {
-	var out []filters.Event
-	for _, e := range group {
-		ok, known := h.judged[e.Client]
-		if !known {
-			var err error
-			if ok, err = h.judge(ctx, e.Client); err != nil {
-				return nil, err
-			}
-			h.judged[e.Client] = ok
-		}
-		if ok {
-			out = append(out, e)
-		}
-	}
-	return out, nil
-}
-
-func (h *honesty) judge(ctx context.Context, client string) (bool, error) {
-	seen, err := h.store.Exchanges(ctx, store.ExchangeQuery{Client: client, Since: h.since, Limit: clientTraffic})
-	if err != nil {
-		return false, fmt.Errorf("read exchanges of a client: %w", err)
-	}
-	flagged := len(h.flagged[client])
-	if len(seen) == clientTraffic { // only the latest were read: count the same ones
-		ids := map[string]bool{}
-		for _, x := range seen {
-			ids[x.ID], ids[x.Event] = true, true
-		}
-		flagged = 0
-		for _, id := range h.flagged[client] {
-			if ids[id] {
-				flagged++
-			}
-		}
-	}
-	return 2*flagged <= len(seen), nil
-}
-
-// proposedBefore lists what was proposed before, in any state.
-func (d *Desk) proposedBefore(ctx context.Context) (map[string]bool, error) {
-	all, err := d.List(ctx, "")
+func (l *learning) run(ctx context.Context) ([]learned, error) {
+	voices, err := l.honest(ctx, l.listen())
 	if err != nil {
 		return nil, err
 	}
+	// What is known to misfire is known from clients that never sent anything
+	// alarming. Whoever sent something alarming that this does not explain attacks,
+	// and nothing of theirs is evidence.
+	alarmed := l.networks(func(filters.Event) bool { return true })
+	groups := l.rules.group(without(voices, alarmed))
+	sure := l.rules.supported(l.place(groups, without(voices, alarmed)))
+	caught := l.networks(func(e filters.Event) bool { return !l.explained(e, groups, sure) })
+	l.looked.Discredited = len(caught)
+
+	voices = without(voices, caught)
+	for range rounds {
+		groups = l.rules.group(voices)
+		claims := l.rules.supported(l.place(groups, voices))
+		more, err := l.peel(ctx, groups, claims, caught)
+		if err != nil {
+			return nil, err
+		}
+		if len(more) == 0 {
+			return l.cases(voices, claims), nil
+		}
+		voices = append(voices, more...)
+		slices.SortStableFunc(voices, func(a, b voice) int { return a.event.Time.Compare(b.event.Time) })
+	}
+	l.place(groups, voices)
+	return l.cases(voices, l.rules.supported(voices)), nil
+}
+
+// networks are those with an alarming event of a kind.
+func (l *learning) networks(kind func(filters.Event) bool) map[string]bool {
 	out := map[string]bool{}
-	for _, p := range all {
-		out[fingerprint(p)] = true
+	for _, e := range l.events {
+		if who := clientOf(e); who != "" && !out[who] && alarming(e, l.limit(e)) && kind(e) {
+			out[who] = true
+		}
+	}
+	return out
+}
+
+func without(voices []voice, who map[string]bool) []voice {
+	return slices.DeleteFunc(slices.Clone(voices), func(v voice) bool { return who[clientOf(v.event)] })
+}
+
+// peel hears strong events again without the rules that are believed by now: of
+// two that misfire together, one may never come alone. Events of several classes
+// are not heard.
+func (l *learning) peel(ctx context.Context, groups grouping, claims map[claim]support, caught map[string]bool) ([]voice, error) {
+	var out []voice
+	for _, e := range slices.Backward(l.events) {
+		t := l.limit(e)
+		if l.peeled[e.ID] || e.MoreMatches > 0 || caught[clientOf(e)] || !alarming(e, t) || classes(e) > 1 || !l.explained(e, groups, claims) {
+			continue
+		}
+		rest := e
+		rest.Matches = slices.DeleteFunc(slices.Clone(e.Matches), func(m filters.Match) bool {
+			return claims[claim{groups.of(fieldOf(e, alike(m))), m.Rule}] != nil
+		})
+		rest.Score = remaining(e, t, func(m filters.Match) bool {
+			return claims[claim{groups.of(fieldOf(e, alike(m))), m.Rule}] != nil
+		}).in
+		if !countable(rest, t) {
+			continue
+		}
+		l.peeled[e.ID] = true
+		ok, err := l.honesty.honest(ctx, e.Client)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			out = append(out, l.hear(speak(e, t))...)
+		}
 	}
 	return out, nil
 }
 
-// fingerprint is what a proposal would change, whatever it is based on.
-func fingerprint(p Proposal) string {
-	parts := []string{p.Base.String()}
-	for _, x := range p.Exclusions {
-		parts = append(parts, identity(x))
+// explained: the event is of a field that misfires. One of its rules is believed
+// there, and nothing matched anywhere else.
+func (l *learning) explained(e filters.Event, groups grouping, claims map[claim]support) bool {
+	target := ""
+	known := false
+	for _, m := range e.Matches {
+		if m.Score == 0 {
+			continue
+		}
+		if target == "" {
+			target = alike(m)
+		}
+		if alike(m) != target {
+			return false
+		}
+		known = known || claims[claim{groups.of(fieldOf(e, target)), m.Rule}] != nil
 	}
-	return strings.Join(parts, "\n")
+	return known && e.MoreMatches == 0
+}
+
+// place gives every voice its field.
+func (l *learning) place(groups grouping, voices []voice) []voice {
+	for i := range voices {
+		voices[i].field = groups.of(voices[i].at)
+	}
+	return voices
+}
+
+// listen gathers the voices, oldest first.
+func (l *learning) listen() []voice {
+	l.looked.Events = len(l.events)
+	var out []voice
+	for _, e := range slices.Backward(l.events) {
+		t := l.limit(e)
+		if alarming(e, t) {
+			l.looked.Alarming++
+		}
+		voices := voicesOf(e, t)
+		if len(voices) > 0 {
+			l.looked.Voices++
+		}
+		out = append(out, l.hear(voices)...)
+	}
+	return out
+}
+
+// hear leaves out what is not asked about, what was proposed before, and what the
+// client has said often enough.
+func (l *learning) hear(voices []voice) []voice {
+	var out []voice
+	known := false
+	for _, v := range voices {
+		if l.rules.Route != "" && v.at.route != l.rules.Route {
+			continue
+		}
+		if l.spent.covers(v) {
+			known = true
+			continue
+		}
+		if who := fmt.Sprint(v.at, v.rules, clientOf(v.event)); l.taken[who] < eventsPerClient {
+			l.taken[who]++
+			out = append(out, v)
+		}
+	}
+	if known {
+		l.looked.Known++
+	}
+	return out
+}
+
+// honest keeps the voices of honest clients, asked only about those whose voice
+// could matter.
+func (l *learning) honest(ctx context.Context, voices []voice) ([]voice, error) {
+	claims := l.rules.supported(l.place(l.rules.group(voices), voices))
+	var out []voice
+	for _, v := range voices {
+		if !v.heard(claims) {
+			continue
+		}
+		ok, err := l.honesty.honest(ctx, v.event.Client)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			out = append(out, v)
+		}
+	}
+	return out, nil
+}
+
+// cases gathers the voices by field, most clients first.
+func (l *learning) cases(voices []voice, claims map[claim]support) []learned {
+	byField := map[field]*learned{}
+	for _, v := range voices {
+		if !v.heard(claims) {
+			continue
+		}
+		c := byField[v.field]
+		if c == nil {
+			c = &learned{field: v.field, claims: map[int]support{}}
+			byField[v.field] = c
+		}
+		c.voices = append(c.voices, v)
+		for _, rule := range v.rules {
+			c.claims[rule] = claims[claim{v.field, rule}]
+		}
+	}
+	l.looked.Fields = len(byField)
+	var out []learned
+	for _, f := range slices.SortedFunc(maps.Keys(byField), field.compare) {
+		out = append(out, *byField[f])
+	}
+	slices.SortStableFunc(out, func(a, b learned) int { return cmp.Compare(len(a.clients()), len(b.clients())) * -1 })
+	return out
+}
+
+func (c learned) clients() map[string]bool {
+	out := map[string]bool{}
+	for _, v := range c.voices {
+		out[clientOf(v.event)] = true
+	}
+	return out
 }

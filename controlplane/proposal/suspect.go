@@ -80,8 +80,9 @@ func volatile(variable string) bool {
 
 // choose finds a smallest set of suspects to remove: per event the heaviest
 // first, preferring those other events need too, then whatever proves
-// dispensable is given back.
-func choose(events []filters.Event, limit func(filters.Event) thresholds, w widen) (choice, error) {
+// dispensable is given back. Only suspects with a match that may is true of are
+// chosen; nil is true of all.
+func choose(events []filters.Event, limit func(filters.Event) thresholds, w widen, may func(filters.Match) bool) (choice, error) {
 	wanted := map[suspect]int{} // in how many events
 	for _, e := range events {
 		for _, s := range suspectsOf(e, w) {
@@ -90,7 +91,13 @@ func choose(events []filters.Event, limit func(filters.Event) thresholds, w wide
 	}
 	removed := map[suspect]bool{}
 	for _, e := range events {
-		if err := chooseFor(e, limit(e), w, wanted, removed); err != nil {
+		open := suspectsOf(e, w)
+		if may != nil {
+			open = slices.DeleteFunc(open, func(s suspect) bool {
+				return !slices.ContainsFunc(e.Matches, func(m filters.Match) bool { return w.of(m) == s && may(m) })
+			})
+		}
+		if err := chooseFor(e, limit(e), w, open, wanted, removed); err != nil {
 			return nil, err
 		}
 	}
@@ -106,11 +113,10 @@ func choose(events []filters.Event, limit func(filters.Event) thresholds, w wide
 	return out, nil
 }
 
-func chooseFor(e filters.Event, t thresholds, w widen, wanted map[suspect]int, removed map[suspect]bool) error {
+func chooseFor(e filters.Event, t thresholds, w widen, order []suspect, wanted map[suspect]int, removed map[suspect]bool) error {
 	if e.Engine != "waf" && e.Engine != "" {
 		return fmt.Errorf("%w: event %s was raised by a limit, not by a rule (%s); change the policy's limits instead", ErrNotExcludable, e.ID, e.Reason)
 	}
-	order := suspectsOf(e, w)
 	points := pointsOf(e, t, w)
 	slices.SortStableFunc(order, func(a, b suspect) int {
 		return cmp.Or(cmp.Compare(points[b], points[a]), cmp.Compare(wanted[b], wanted[a]), a.compare(b))

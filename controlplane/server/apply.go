@@ -11,6 +11,7 @@ import (
 	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
 	"github.com/gabion-io/gabion/controlplane/source"
 	"github.com/gabion-io/gabion/controlplane/store"
+	"github.com/gabion-io/gabion/internal/yamledit"
 )
 
 type applyInput struct {
@@ -144,14 +145,31 @@ func fileOwned(item source.Item, d *document) (Applied, error) {
 	out := Applied{Kind: k.Kind, Namespace: k.Namespace, Name: k.Name, Action: FileOwned, File: item.File, Line: item.Line}
 	var after []byte
 	if d != nil {
-		after = d.text
-		out.Manifest = string(d.text)
+		after = edited(item.Manifest, *d)
+		out.Manifest = string(after)
 	}
 	if k.Kind == v1alpha1.KindSecret { // never send key material back
 		return out, nil
 	}
 	out.Patch = unified(item.File, item.Manifest, item.File, after, textLine(item.Manifest, item.Line))
 	return out, nil
+}
+
+// edited is the file's document with the new content and the author's comments;
+// the new text as it was sent where the two cannot be joined.
+func edited(before []byte, d document) []byte {
+	text, err := yamledit.Merge(before, d.text)
+	if err != nil {
+		return d.text
+	}
+	objects, problems := v1alpha1.Decode("edited", text)
+	if len(objects) != 1 || len(problems) > 0 {
+		return d.text
+	}
+	if canonical, err := v1alpha1.Encode(objects[0]); err != nil || !bytes.Equal(canonical, d.canonical) {
+		return d.text
+	}
+	return text
 }
 
 // resourcePatch is a unified diff of canonical texts; nil is absence.

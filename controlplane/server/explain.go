@@ -13,6 +13,7 @@ import (
 
 	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
 	"github.com/gabion-io/gabion/controlplane/compile"
+	"github.com/gabion-io/gabion/controlplane/ingest"
 	"github.com/gabion-io/gabion/controlplane/ir"
 	"github.com/gabion-io/gabion/controlplane/reconcile"
 )
@@ -21,6 +22,8 @@ import (
 type Explanation struct {
 	Asked string         `json:"asked"`
 	Rules []GovernedRule `json:"rules" doc:"one for each route rule and listener"`
+	// Filters are not of this route alone: what values are known is shared.
+	Filters []ingest.Effort `json:"filters,omitempty" doc:"what the running filters last said about the work of their engines, over all routes"`
 }
 
 // GovernedRule is a route rule, the policies that govern it, and what of them
@@ -62,6 +65,9 @@ func (a *api) explain(_ context.Context, in *explainInput) (*bodyOf[Explanation]
 	out := Explanation{Asked: asked, Rules: []GovernedRule{}}
 	for _, e := range found {
 		out.Rules = append(out.Rules, GovernedRule{e, governing(state, e)})
+	}
+	if a.Efforts != nil {
+		out.Filters = a.Efforts.Efforts()
 	}
 	return &bodyOf[Explanation]{out}, nil
 }

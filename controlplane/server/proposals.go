@@ -16,7 +16,7 @@ import (
 // Proposals is the review work; *proposal.Desk is one.
 type Proposals interface {
 	Propose(context.Context, proposal.ProposeOptions) (proposal.Proposal, error)
-	Suggest(context.Context, proposal.SuggestRules) ([]proposal.Proposal, error)
+	Suggest(context.Context, proposal.SuggestRules) (proposal.Suggestions, error)
 	Rehearse(ctx context.Context, id string, o proposal.RehearseOptions) (proposal.Proposal, error)
 	RehearseCandidate(ctx context.Context, candidate []byte, o proposal.RehearseOptions) (proposal.Rehearsal, error)
 	Accept(ctx context.Context, id, author string) (proposal.Acceptance, error)
@@ -50,7 +50,7 @@ func (a *api) proposalOperations() {
 	route(a, operation{id: "propose", method: http.MethodPost, path: "/proposals", tag: "proposals", role: store.RoleEditor, status: http.StatusCreated, long: true,
 		summary: "Propose the narrowest exclusion that lets these events pass"}, a.propose)
 	route(a, operation{id: "suggest", method: http.MethodPost, path: "/proposals/suggest", tag: "proposals", role: store.RoleEditor, long: true,
-		summary: "Let gabion learn exclusions from the stored events"}, a.suggest)
+		summary: "Let gabion learn exclusions from the stored events, rehearsed and with their price"}, a.suggest)
 	route(a, operation{id: "accept-proposal", method: http.MethodPost, path: "/proposals/{id}/accept", tag: "proposals", role: store.RoleEditor, long: true,
 		summary: "Write the proposal's resource"}, a.acceptProposal)
 	route(a, operation{id: "reject-proposal", method: http.MethodPost, path: "/proposals/{id}/reject", tag: "proposals", role: store.RoleEditor,
@@ -129,23 +129,39 @@ func (a *api) propose(ctx context.Context, in *bodyOf[ProposeRequest]) (*bodyOf[
 	return &bodyOf[proposal.Proposal]{p}, nil
 }
 
-type suggestInput struct {
-	Body struct {
-		Since time.Time `json:"since,omitzero" required:"false" doc:"events looked at; absent: the last seven days"`
-	}
+// SuggestRequest asks gabion to learn exclusions; what is absent has the default.
+type SuggestRequest struct {
+	Since      time.Time `json:"since,omitzero" required:"false" doc:"events looked at; absent: the last seven days"`
+	Route      string    `json:"route,omitempty" maxLength:"256" doc:"for this route only: default/shop; absent: all"`
+	MinClients int       `json:"minClients,omitempty" minimum:"2" maximum:"10000" doc:"distinct client networks behind each rule; absent: 5"`
+	MinHours   int       `json:"minHours,omitempty" minimum:"1" maximum:"10000" doc:"distinct hours in which they came first; absent: 5"`
+	MinSpan    string    `json:"minSpan,omitempty" example:"24h" doc:"time from the first client to the last, a Go duration; absent: 24h"`
+	Limit      int       `json:"limit,omitempty" minimum:"1" maximum:"200" doc:"proposals at most; absent: 20"`
 }
 
-func (a *api) suggest(ctx context.Context, in *suggestInput) (*bodyOf[ProposalList], error) {
+// SuggestionList lists what one run of learning proposed, and what it looked at.
+type SuggestionList struct {
+	Items  []proposal.Proposal `json:"items" doc:"new proposals, rehearsed; most clients first"`
+	Looked proposal.Looked     `json:"looked"`
+}
+
+func (a *api) suggest(ctx context.Context, in *bodyOf[SuggestRequest]) (*bodyOf[SuggestionList], error) {
 	desk, err := a.desk()
 	if err != nil {
 		return nil, err
 	}
-	ps, err := desk.Suggest(ctx, proposal.SuggestRules{Since: in.Body.Since})
+	r := proposal.SuggestRules{Since: in.Body.Since, Route: in.Body.Route, Clients: in.Body.MinClients, Buckets: in.Body.MinHours, Limit: in.Body.Limit}
+	if in.Body.MinSpan != "" {
+		if r.Spread, err = time.ParseDuration(in.Body.MinSpan); err != nil || r.Spread <= 0 {
+			return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("minSpan %q: want a duration, for example 24h", in.Body.MinSpan))
+		}
+	}
+	found, err := desk.Suggest(ctx, r)
 	if err != nil {
 		return nil, deskError(err)
 	}
-	a.note(ctx, "suggest", "", fmt.Sprintf("%d proposals", len(ps)))
-	return &bodyOf[ProposalList]{ProposalList{orEmpty(ps)}}, nil
+	a.note(ctx, "suggest", "", fmt.Sprintf("%d proposals", len(found.Proposals)))
+	return &bodyOf[SuggestionList]{SuggestionList{orEmpty(found.Proposals), found.Looked}}, nil
 }
 
 func (a *api) acceptProposal(ctx context.Context, in *ProposalPath) (*bodyOf[proposal.Acceptance], error) {

@@ -26,6 +26,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gabion-io/gabion/controlplane/ads"
+	"github.com/gabion-io/gabion/controlplane/ingest"
 	"github.com/gabion-io/gabion/controlplane/store"
 )
 
@@ -36,6 +37,7 @@ type Options struct {
 	Live      Live
 	Proxies   Proxies              // *ads.Server
 	Proposals Proposals            // *proposal.Desk
+	Efforts   Efforts              // *ingest.Ingest; nil: none are known
 	Registry  *prometheus.Registry // /metrics; nil: a new one
 	Log       *slog.Logger
 
@@ -51,6 +53,9 @@ type Check struct {
 	Name string // "snapshot"
 	Ok   func(context.Context) error
 }
+
+// Efforts reports what filters said their engines saved.
+type Efforts interface{ Efforts() []ingest.Effort }
 
 // Proxies reports what the discovery server knows of its clients.
 type Proxies interface {

@@ -23,9 +23,10 @@ import (
 // only the key under which the listener's table knows their policy.
 type gabionFilter struct{ options Options }
 
-// filterCallTimeout bounds one ext_proc message: judging the largest body takes
-// well under a second, so what it catches is a `gabion filter` that hangs.
-const filterCallTimeout = 10 * time.Second
+// filterCallTimeout bounds one ext_proc message: the filter itself bounds how long
+// a body may wait for its turn (30 s) and how long judging it may take (30 s at
+// most), so what this catches is a `gabion filter` that hangs.
+const filterCallTimeout = 65 * time.Second
 
 func (f gabionFilter) entry(l *ir.Listener) *hcm.HttpFilter {
 	if l.FilterTable == nil {
@@ -174,8 +175,13 @@ func (f gabionFilter) held(l *ir.Listener, body func(filters.Policy) filters.Bod
 	}
 	need := int64(0)
 	for _, p := range table.Policies {
-		if b := body(p); b.Inspect {
-			need = max(need, b.Limit, b.StructuredLimit)
+		b := body(p)
+		if !b.Inspect {
+			continue
+		}
+		need = max(need, b.Limit, b.StructuredLimit)
+		for _, l := range b.Types {
+			need = max(need, l.Limit)
 		}
 	}
 	if need == 0 {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gabion-io/gabion/filters"
 )
@@ -18,14 +19,22 @@ type body struct {
 	beyond   filters.Beyond
 	inspect  bool // still collecting for the engine
 	finished bool
+	codings  string // content codings; "": none
+	since    time.Time
 }
 
-// add keeps what is wanted of a chunk.
-func (b *body) add(chunk []byte) {
+// add keeps what is wanted of a chunk; false: there was no room for it.
+func (b *body) add(x *Exchange, chunk []byte) bool {
 	b.total += int64(len(chunk))
-	if room := b.keep - int64(len(b.data)); room > 0 {
-		b.data = append(b.data, chunk[:min(room, int64(len(chunk)))]...)
+	n := min(b.keep-int64(len(b.data)), int64(len(chunk)))
+	if n <= 0 {
+		return true
 	}
+	if !x.reserve(n) {
+		return false
+	}
+	b.data = append(b.data, chunk[:n]...)
+	return true
 }
 
 // over says that more was shown than is inspected.
@@ -64,13 +73,6 @@ func structured(media string) bool {
 	return strings.HasSuffix(media, "/json") || strings.HasSuffix(media, "+json") ||
 		strings.HasSuffix(media, "/xml") || strings.HasSuffix(media, "+xml") ||
 		media == "application/x-www-form-urlencoded"
-}
-
-func limitFor(b filters.BodyInspection, media string) int64 {
-	if structured(media) && b.StructuredLimit > 0 {
-		return b.StructuredLimit
-	}
-	return b.Limit
 }
 
 // requestStream names the kind of stream a request opens, "" when its body is a
@@ -120,19 +122,12 @@ func responseStream(h *filters.ResponseHead) string {
 }
 
 func listed(types []string, media string) bool {
-	if len(types) == 0 {
-		return true
-	}
 	for _, t := range types {
-		t = strings.ToLower(t)
-		if t == media {
-			return true
-		}
-		if prefix, ok := strings.CutSuffix(t, "/*"); ok && strings.HasPrefix(media, prefix+"/") {
+		if matchesType(t, media) {
 			return true
 		}
 	}
-	return false
+	return len(types) == 0
 }
 
 func beyondText(direction string, limit int64) string {

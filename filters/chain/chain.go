@@ -33,6 +33,8 @@ type Options struct {
 	// Trace is told what the rule engine logged of each exchange, raw values
 	// included. For tests of rules; nil everywhere else.
 	Trace func(Trace)
+	// Workers is how many long judgements may run at a time; 0: GOMAXPROCS.
+	Workers int
 }
 
 // Trace is what the engine's own log would say of one exchange.

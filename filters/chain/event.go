@@ -42,6 +42,7 @@ func (x *Exchange) Complete() (e *filters.Event) {
 		return nil
 	}
 	defer x.table.done()
+	defer x.unreserve()
 	defer func() {
 		x.complete = true
 		if p := recover(); p != nil {

@@ -36,6 +36,8 @@ type Exchange struct {
 	partial  []string
 	status   int // of the response seen
 	spent    time.Duration
+	waited   bool  // in the queue, for longer than makes sense
+	reserved int64 // bytes of bodies held
 
 	record  *filters.Record
 	sampled bool

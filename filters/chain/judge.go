@@ -10,27 +10,11 @@ import (
 	"github.com/gabion-io/gabion/internal/rawhttp"
 )
 
-// Message is one whole exchange, for judging outside a proxy. Response may be
-// nil; a nil body is no body. RequestBytes and ResponseBytes are the bodies'
-// whole lengths when less is given (a recording cut them); 0: all is given.
-type Message struct {
-	Request                     *filters.RequestHead
-	RequestBody                 []byte
-	RequestBytes, ResponseBytes int64
-	Response                    *filters.ResponseHead
-	ResponseBody                []byte
-}
-
-// Verdict is what `gabion waf check` prints for one request.
-type Verdict struct {
-	Decision filters.Decision `json:"decision"`
-	Status   int              `json:"status"` // what the client would get; 200 when it passes
-	Score    int              `json:"score"`
-	Rules    []int            `json:"rules"` // distinct ids that caused the score, in order of evaluation
-	Micros   int64            `json:"micros"`
-	Reason   string           `json:"reason,omitempty"`
-	Event    *filters.Event   `json:"-"` // nil: no finding
-}
+// Message and Verdict are the filter's words for what is judged outside a proxy.
+type (
+	Message = filters.Message
+	Verdict = filters.Verdict
+)
 
 // Judge is one policy compiled for use outside a proxy: rehearsals and checks
 // go through exactly the path live requests take. Safe for concurrent use.
@@ -43,7 +27,19 @@ type Judge struct {
 const judgeKey = "judge"
 
 // NewJudge compiles p. Nothing is spooled or recorded.
-func NewJudge(p filters.Policy, o Options) (*Judge, error) {
+func NewJudge(p filters.Policy, o Options) (*Judge, error) { return NewJudging(o).Judge(p) }
+
+// NewJudging gives a runtime for judges: nobody waits for what it inspects, so no
+// time runs out.
+func NewJudging(o Options) *Runtime {
+	r := NewRuntime(o)
+	r.timeless = true
+	return r
+}
+
+// Judge compiles p in a runtime that other judges share: its engines remember
+// values together, so that what one policy was shown costs the next little.
+func (r *Runtime) Judge(p filters.Policy) (*Judge, error) {
 	id := filters.PolicyID(p)
 	config, err := json.Marshal(filters.Table{
 		Bindings: map[string]filters.Binding{judgeKey: {Policy: id}},
@@ -53,7 +49,6 @@ func NewJudge(p filters.Policy, o Options) (*Judge, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode policy: %w", err)
 	}
-	r := NewRuntime(o)
 	t, err := r.Load(config)
 	if err != nil {
 		return nil, err

@@ -44,10 +44,10 @@ func compile(c *waf.Compiler, id string, p filters.Policy) (*policy, error) {
 func engineConfig(p filters.Policy, s wafrules.Settings) waf.Config {
 	var l wafrules.Limits
 	if p.RequestBody.Inspect {
-		l.RequestBody = max(p.RequestBody.Limit, p.RequestBody.StructuredLimit)
+		l.RequestBody = MostHeld(p.RequestBody)
 	}
 	if p.ResponseBody.Inspect {
-		l.ResponseBody = max(p.ResponseBody.Limit, p.ResponseBody.StructuredLimit)
+		l.ResponseBody = MostHeld(p.ResponseBody)
 	}
 	if d := p.RequestBody.Depth; d > 0 && d < s.JSONDepth {
 		s.JSONDepth = d
@@ -92,6 +92,9 @@ func validate(p filters.Policy) error {
 	if err := validBody(p.ResponseBody); err != nil {
 		return fmt.Errorf("responseBody.%w", err)
 	}
+	if p.MaxMillis < 0 {
+		return fmt.Errorf("maxMillis: %d is negative", p.MaxMillis)
+	}
 	if p.Block.Status != 0 && (p.Block.Status < 200 || p.Block.Status > 599) {
 		return fmt.Errorf("block.status: %d is not between 200 and 599", p.Block.Status)
 	}
@@ -108,11 +111,28 @@ func validFailure(field string, f filters.FailureMode) error {
 // maxInspected bounds what one exchange may hold in memory, in bytes.
 const maxInspected = 256 << 20
 
-func validBody(b filters.BodyInspection) error {
-	switch b.Beyond {
+func validBeyond(b filters.Beyond) error {
+	switch b {
 	case "", filters.BeyondPartial, filters.BeyondReject, filters.BeyondPass:
-	default:
-		return fmt.Errorf("beyond: %q is not partial, reject or pass", b.Beyond)
+		return nil
+	}
+	return fmt.Errorf("beyond: %q is not partial, reject or pass", b)
+}
+
+func validBody(b filters.BodyInspection) error {
+	if err := validBeyond(b.Beyond); err != nil {
+		return err
+	}
+	if b.MinRate < 0 {
+		return fmt.Errorf("minRate: %d is negative", b.MinRate)
+	}
+	for i, l := range b.Types {
+		if err := validBeyond(l.Beyond); err != nil {
+			return fmt.Errorf("types[%d].%w", i, err)
+		}
+		if l.Limit <= 0 || l.Limit > maxInspected {
+			return fmt.Errorf("types[%d].limit: %d is not between 1 and %d", i, l.Limit, maxInspected)
+		}
 	}
 	if b.Inspect && (b.Limit <= 0 || b.Limit > maxInspected) {
 		return fmt.Errorf("limit: %d is not between 1 and %d", b.Limit, maxInspected)

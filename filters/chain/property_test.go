@@ -91,6 +91,9 @@ func messages(n int) []Message {
 		if rng.IntN(8) == 0 {
 			h.Headers = append(h.Headers, filters.Header{Name: "connection", Value: "Upgrade"}, filters.Header{Name: "upgrade", Value: "websocket"})
 		}
+		if rng.IntN(6) == 0 {
+			h.Headers = append(h.Headers, filters.Header{Name: "content-encoding", Value: []string{"gzip", "br", "zstd", "deflate", "sdch", "gzip, gzip"}[rng.IntN(6)]})
+		}
 		m := Message{Request: h}
 		if rng.IntN(3) > 0 {
 			m.RequestBody = []byte(bodies[rng.IntN(len(bodies))])
@@ -125,9 +128,19 @@ func TestDetectChangesNothing(t *testing.T) {
 			p.ResponseBody = filters.BodyInspection{Inspect: true, Limit: 5000, Beyond: filters.BeyondPartial}
 			s.Rules = []string{`SecAction "id:1,phase:1,deny,status:500"`, `SecAction "id:2,phase:3,drop"`, `SecAction "id:3,phase:4,redirect:/x"`}
 		},
+		"long": func(p *filters.Policy, _ *wafrules.Settings) {
+			p.MaxMillis, p.FailureMode = 1, filters.FailClosed
+			p.RequestBody.MinRate = 1 << 30
+			p.RequestBody.Types = []filters.BodyLimit{{ContentType: "*/*", Limit: 60, Beyond: filters.BeyondReject}}
+			p.ResponseBody = filters.BodyInspection{Inspect: true, Limit: 5000, Beyond: filters.BeyondReject}
+		},
+		"no room": func(p *filters.Policy, _ *wafrules.Settings) { p.FailureMode = filters.FailClosed },
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := NewRuntime(Options{})
+			if name == "no room" {
+				r.maxHeld.Store(10)
+			}
 			detect := table(t, r, testPolicy(t, filters.ModeDetect, edit), nil)
 			off := table(t, r, testPolicy(t, filters.ModeOff, edit), nil)
 			for i, m := range messages(60) {
@@ -185,9 +198,19 @@ func TestDetectForetellsBlock(t *testing.T) {
 		"update": func(_ *filters.Policy, s *wafrules.Settings) {
 			s.Rules = []string{`SecRuleUpdateActionById 942100 "deny,status:406"`}
 		},
+		"long": func(p *filters.Policy, _ *wafrules.Settings) {
+			p.MaxMillis, p.FailureMode = 1, filters.FailClosed
+			p.RequestBody.MinRate = 1 << 30
+			p.RequestBody.Types = []filters.BodyLimit{{ContentType: "*/*", Limit: 60, Beyond: filters.BeyondReject}}
+			p.ResponseBody = filters.BodyInspection{Inspect: true, Limit: 5000, Beyond: filters.BeyondReject}
+		},
+		"no room": func(p *filters.Policy, _ *wafrules.Settings) { p.FailureMode = filters.FailClosed },
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := NewRuntime(Options{})
+			if name == "no room" {
+				r.maxHeld.Store(10)
+			}
 			detect := table(t, r, testPolicy(t, filters.ModeDetect, edit), nil)
 			block := table(t, r, testPolicy(t, filters.ModeBlock, edit), nil)
 			denied := 0

@@ -89,6 +89,8 @@ func title(status int) string {
 	switch status {
 	case 400:
 		text = "Request malformed"
+	case 408:
+		text = "Request body too slow"
 	case 413:
 		text = "Request body too long"
 	case 502:

@@ -1,7 +1,9 @@
 package chain
 
 import (
+	"fmt"
 	"slices"
+	"time"
 
 	"github.com/gabion-io/gabion/filters"
 )
@@ -24,7 +26,10 @@ func (x *Exchange) RequestHeaders(h *filters.RequestHead, end bool) filters.Step
 			return filters.Step{}
 		}
 		x.tx = x.policy.engine.Begin(x.id)
-		x.tx.RequestHeaders(h)
+		x.arm()
+		if err := x.tx.RequestHeaders(h); err != nil {
+			return x.tooLong(err)
+		}
 		if d := x.tx.Denial(); d != nil {
 			if step := x.engineDenies(); step.Do == filters.Deny {
 				return step
@@ -77,10 +82,10 @@ func (x *Exchange) planRequest(end bool) filters.Step {
 		x.note("request bodies are not inspected")
 		return x.judgeRequest(nil, false)
 	}
-	x.req.limit = limitFor(b, mediaType(x.request.Headers))
+	x.req.limit, x.req.beyond = limitFor(b, mediaType(x.request.Headers))
 	x.req.keep = max(x.req.keep, x.req.limit)
-	x.req.beyond, x.req.inspect = b.Beyond, true
-	if contentLength(x.request.Headers) > x.req.limit && b.Beyond != filters.BeyondPartial && b.Beyond != "" {
+	x.req.inspect, x.req.since, x.req.codings = true, time.Now(), codings(header(x.request.Headers, "content-encoding"))
+	if contentLength(x.request.Headers) > x.req.limit && x.req.beyond != filters.BeyondPartial && x.req.beyond != "" {
 		return x.requestTooLong()
 	}
 	return x.hold()
@@ -90,9 +95,11 @@ func (x *Exchange) planRequest(end bool) filters.Step {
 // may be empty. Call it with end (and no bytes) when trailers end the body.
 func (x *Exchange) RequestBody(chunk []byte, end bool) filters.Step {
 	return x.guard("request body", func() filters.Step {
-		x.req.add(chunk)
+		fits := x.req.add(x, chunk)
 		x.req.finished = x.req.finished || end
 		switch {
+		case !fits && x.req.inspect:
+			return x.noRoom()
 		case !x.req.inspect:
 			return filters.Step{}
 		case x.req.over():
@@ -133,6 +140,12 @@ func (x *Exchange) requestTooLong() filters.Step {
 	return x.judgeRequest(x.req.inspected(), true)
 }
 
+// noRoom gives up a body that the process has no room to hold.
+func (x *Exchange) noRoom() filters.Step {
+	x.runtime.unheld.Add(1)
+	return x.giveUp(fmt.Sprintf("bodies held for inspection take %d bytes already", x.runtime.held.Load()))
+}
+
 // judgeRequest ends the inspection of the request.
 func (x *Exchange) judgeRequest(body []byte, cut bool) filters.Step {
 	x.req.inspect = false
@@ -140,8 +153,35 @@ func (x *Exchange) judgeRequest(body []byte, cut bool) filters.Step {
 		return filters.Step{}
 	}
 	x.judged = true
-	if err := x.tx.RequestBody(body, cut); err != nil {
-		return x.giveUp(err.Error())
+	if x.req.codings != "" && len(body) > 0 {
+		d := decode(x.req.codings, body, x.req.limit)
+		switch {
+		case d.more:
+			text := beyondText("decoded request", int64(len(d.body)))
+			x.note(text)
+			x.beyond, x.stale = text, true
+			if x.req.beyond == filters.BeyondReject {
+				if step := x.deny(verdict{status: 413, reason: text, engine: "chain"}); step.Do == filters.Deny {
+					return step
+				}
+			}
+			if x.req.beyond == filters.BeyondPass {
+				d.body = nil
+			}
+			cut = true
+		case d.err != nil && !(d.torn && cut):
+			return x.giveUp("request body: " + d.err.Error())
+		}
+		body = d.body
+	}
+	x.arm()
+	err := x.tx.RequestBody(body, cut)
+	if x.record == nil {
+		x.req.data = nil
+		x.unreserve()
+	}
+	if err != nil {
+		return x.tooLong(err)
 	}
 	return x.engineDenies()
 }

@@ -2,7 +2,6 @@ package chain
 
 import (
 	"cmp"
-	"strings"
 
 	"github.com/gabion-io/gabion/filters"
 )
@@ -40,10 +39,10 @@ func (x *Exchange) planResponse(end bool) filters.Step {
 		}
 		return x.judgeResponse(nil)
 	}
-	x.resp.limit = limitFor(b, mediaType(x.response.Headers))
+	x.resp.limit, x.resp.beyond = limitFor(b, mediaType(x.response.Headers))
 	x.resp.keep = max(x.resp.keep, x.resp.limit)
-	x.resp.beyond, x.resp.inspect = b.Beyond, true
-	if contentLength(x.response.Headers) > x.resp.limit && b.Beyond != filters.BeyondPartial && b.Beyond != "" {
+	x.resp.inspect, x.resp.codings = true, codings(header(x.response.Headers, "content-encoding"))
+	if contentLength(x.response.Headers) > x.resp.limit && x.resp.beyond != filters.BeyondPartial && x.resp.beyond != "" {
 		return x.responseTooLong()
 	}
 	return x.hold()
@@ -62,23 +61,18 @@ func (x *Exchange) skipResponse(b filters.BodyInspection, end bool) string {
 		return "response body is a stream (" + cmp.Or(stream, x.stream) + ")"
 	case !listed(b.ContentTypes, mediaType(x.response.Headers)):
 		return none
-	case encoded(header(x.response.Headers, "content-encoding")):
-		return "response body is compressed"
 	}
 	return ""
-}
-
-func encoded(coding string) bool {
-	coding = strings.ToLower(strings.TrimSpace(coding))
-	return coding != "" && coding != "identity"
 }
 
 // ResponseBody shows a chunk, which is copied if kept.
 func (x *Exchange) ResponseBody(chunk []byte, end bool) filters.Step {
 	return x.guard("response body", func() filters.Step {
-		x.resp.add(chunk)
+		fits := x.resp.add(x, chunk)
 		x.resp.finished = x.resp.finished || end
 		switch {
+		case !fits && x.resp.inspect:
+			return x.noRoom()
 		case !x.resp.inspect:
 			return filters.Step{}
 		case x.resp.over():
@@ -112,8 +106,34 @@ func (x *Exchange) judgeResponse(body []byte) filters.Step {
 		return filters.Step{}
 	}
 	x.passed = true
-	if err := x.tx.ResponseBody(body); err != nil {
-		return x.giveUp(err.Error())
+	if x.resp.codings != "" && len(body) > 0 {
+		x.tx.DecodedResponse()
+		d := decode(x.resp.codings, body, x.resp.limit)
+		switch {
+		case d.more:
+			text := beyondText("decoded response", int64(len(d.body)))
+			x.note(text)
+			if x.resp.beyond == filters.BeyondReject {
+				if step := x.deny(verdict{status: 502, reason: text, engine: "chain"}); step.Do == filters.Deny {
+					return step
+				}
+			}
+			if x.resp.beyond == filters.BeyondPass {
+				d.body = nil
+			}
+		case d.err != nil && !(d.torn && x.resp.over()):
+			return x.giveUp("response body: " + d.err.Error())
+		}
+		body = d.body
+	}
+	x.arm()
+	err := x.tx.ResponseBody(body)
+	if x.record == nil {
+		x.resp.data = nil
+		x.unreserve()
+	}
+	if err != nil {
+		return x.tooLong(err)
 	}
 	return x.engineDenies()
 }

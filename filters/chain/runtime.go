@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"runtime"
 	"runtime/debug"
 	"sort"
 	"strings"
@@ -28,7 +29,15 @@ type Runtime struct {
 	policies map[string]*policy
 	sinks    map[string]*sink
 
+	effort effort
+
+	pool     *pool
+	timeless bool         // nothing is broken off: the result must not depend on the clock
+	held     atomic.Int64 // bytes of bodies kept for inspection or recording
+	maxHeld  atomic.Int64
+
 	compiled, panics, eventsDropped, recordsDropped, unknown atomic.Uint64
+	overdue, unheld, slow                                    atomic.Uint64
 }
 
 // sink is an open spool shared by the tables that name it.
@@ -38,6 +47,10 @@ type sink struct {
 	records RecordSink
 	users   int
 }
+
+// defaultHeld bounds the bytes of bodies kept at a time; with a memory limit it
+// is a quarter of that, if less.
+const defaultHeld = 128 << 20
 
 // NewRuntime gives an empty runtime.
 func NewRuntime(o Options) *Runtime {
@@ -56,7 +69,16 @@ func NewRuntime(o Options) *Runtime {
 	if o.Spools == nil {
 		o.Spools = diskSpools{}
 	}
-	return &Runtime{o: o, compiler: waf.NewCompiler(), policies: map[string]*policy{}, sinks: map[string]*sink{}}
+	if o.Workers <= 0 {
+		o.Workers = runtime.GOMAXPROCS(0)
+	}
+	r := &Runtime{o: o, compiler: waf.NewCompiler(), policies: map[string]*policy{}, sinks: map[string]*sink{}, effort: effort{instance: newULID()}}
+	r.maxHeld.Store(defaultHeld)
+	r.pool = newPool(o.Workers, func(v any, stack []byte) {
+		r.panics.Add(1)
+		r.o.Log.Error("recovered a panic in the filter", "where", "evaluate", "panic", fmt.Sprint(v), "stack", string(stack))
+	})
+	return r
 }
 
 // Load decodes a filters.Table strictly (unknown fields are errors) and compiles
@@ -79,6 +101,7 @@ func (r *Runtime) Load(config []byte) (*Table, error) {
 	}
 	if n := t.config.MemLimit; n > 0 {
 		debug.SetMemoryLimit(n)
+		r.maxHeld.Store(min(defaultHeld, n/4))
 	}
 	return t, nil
 }
@@ -221,6 +244,11 @@ type Stats struct {
 	EventsDropped  uint64 // spool full
 	RecordsDropped uint64 // recording queue or spool full
 	UnknownKeys    uint64 // exchanges whose key no table knew
+	Refused        uint64 // judgements that found the queue full
+	Overdue        uint64 // judgements broken off at the policy's time limit
+	Unheld         uint64 // bodies for which there was no room
+	SlowUploads    uint64 // held uploads cut for their rate
+	Held           int64  // bytes of bodies kept now
 }
 
 // Stats reads the counters.
@@ -228,7 +256,8 @@ func (r *Runtime) Stats() Stats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return Stats{Policies: len(r.policies), Compiled: r.compiled.Load(), Panics: r.panics.Load(),
-		EventsDropped: r.eventsDropped.Load(), RecordsDropped: r.recordsDropped.Load(), UnknownKeys: r.unknown.Load()}
+		EventsDropped: r.eventsDropped.Load(), RecordsDropped: r.recordsDropped.Load(), UnknownKeys: r.unknown.Load(),
+		Refused: r.pool.refused.Load(), Overdue: r.overdue.Load(), Unheld: r.unheld.Load(), SlowUploads: r.slow.Load(), Held: r.held.Load()}
 }
 
 // Close closes the spools that are still open and returns when they are on

@@ -61,7 +61,7 @@ func (diskSpools) Events(s filters.Spool) (EventSink, error) {
 }
 
 func (diskSpools) Recordings(r filters.Record) (RecordSink, error) {
-	w, err := spool.Open(r.Dir, r.MaxBytes)
+	w, err := spool.OpenWith(r.Dir, spool.Options{MaxBytes: r.MaxBytes, Weight: recording.Count})
 	if err != nil {
 		return nil, fmt.Errorf("open recording spool %q: %w", r.Dir, err)
 	}

@@ -70,7 +70,8 @@ func (s *server) Process(stream procv3.ExternalProcessor_ProcessServer) error {
 	if err != nil {
 		return status.Error(codes.Unavailable, err.Error())
 	}
-	x := &session{exchange: exchange, table: table, key: key, cut: s.cut}
+	x := &session{exchange: exchange, table: table, key: key, cut: s.cut,
+		gone: func() bool { return stream.Context().Err() != nil }}
 	defer s.guard("complete", func() { exchange.Complete() })
 	for {
 		req, err := stream.Recv()
@@ -81,16 +82,15 @@ func (s *server) Process(stream procv3.ExternalProcessor_ProcessServer) error {
 			return err
 		}
 		var res *procv3.ProcessingResponse
-		if s.guard("process", func() { res = x.answer(req) }) {
-			if res = x.lapse(); res == nil {
-				return nil
-			}
+		failed := s.guard("process", func() { res = x.answer(req) })
+		if failed {
+			res = x.lapse(req)
 		}
 		if res == nil {
 			return nil
 		}
-		if err := stream.Send(res); err != nil {
-			return nil // the client went away
+		if err := stream.Send(res); err != nil || failed {
+			return nil // the client went away, or nothing more is inspected
 		}
 	}
 }

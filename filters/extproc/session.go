@@ -2,6 +2,8 @@ package extproc
 
 import (
 	"bytes"
+	"encoding/json"
+	"maps"
 	"time"
 
 	"google.golang.org/protobuf/types/known/structpb"
@@ -21,6 +23,7 @@ type session struct {
 	finding  []byte // last told
 	length   int64  // content-length of the request; 0: not told
 	cut      func(shown int, length int64)
+	gone     func() bool // nobody waits for the answer any more
 }
 
 // answer gives the answer to one message; nil for one we know nothing of.
@@ -30,41 +33,78 @@ func (x *session) answer(req *procv3.ProcessingRequest) *procv3.ProcessingRespon
 		return x.requestHeaders(req, m.RequestHeaders)
 	case *procv3.ProcessingRequest_RequestBody:
 		b := m.RequestBody
-		step := x.exchange.RequestBody(b.GetBody(), b.GetEndOfStream())
+		step := x.body(false, b.GetBody(), b.GetEndOfStream())
 		if step.Do == filters.Hold && !b.GetEndOfStream() {
 			// Envoy holds no more than it has shown: it is at its buffer limit, or
 			// trailers follow. Either way the verdict is due.
 			if shown := len(b.GetBody()); int64(shown) < x.length {
 				x.cut(shown, x.length)
-				step = x.exchange.RequestCut()
+				step = x.judged(x.exchange.BodyCost(false, nil, true), shown, x.exchange.RequestCut)
 			} else {
-				step = x.exchange.RequestBody(nil, true)
+				step = x.body(false, nil, true)
 			}
 		}
-		return x.tell(step, &procv3.ProcessingResponse{Response: &procv3.ProcessingResponse_RequestBody{RequestBody: &procv3.BodyResponse{}}})
+		return x.tell(step, passed(req))
 	case *procv3.ProcessingRequest_RequestTrailers:
-		step := x.exchange.RequestBody(nil, true)
-		return x.tell(step, &procv3.ProcessingResponse{Response: &procv3.ProcessingResponse_RequestTrailers{RequestTrailers: &procv3.TrailersResponse{}}})
+		step := x.body(false, nil, true)
+		return x.tell(step, passed(req))
 	case *procv3.ProcessingRequest_ResponseHeaders:
 		return x.responseHeaders(m.ResponseHeaders)
 	case *procv3.ProcessingRequest_ResponseBody:
 		b := m.ResponseBody
-		step := x.exchange.ResponseBody(b.GetBody(), b.GetEndOfStream())
+		step := x.body(true, b.GetBody(), b.GetEndOfStream())
 		if step.Do == filters.Hold && !b.GetEndOfStream() {
-			step = x.exchange.ResponseBody(nil, true)
+			step = x.body(true, nil, true)
 		}
-		return x.tell(step, &procv3.ProcessingResponse{Response: &procv3.ProcessingResponse_ResponseBody{ResponseBody: &procv3.BodyResponse{}}})
+		return x.tell(step, passed(req))
 	case *procv3.ProcessingRequest_ResponseTrailers:
-		step := x.exchange.ResponseBody(nil, true)
-		return x.tell(step, &procv3.ProcessingResponse{Response: &procv3.ProcessingResponse_ResponseTrailers{ResponseTrailers: &procv3.TrailersResponse{}}})
+		step := x.body(true, nil, true)
+		return x.tell(step, passed(req))
 	}
 	return nil
+}
+
+// body shows a part of a body.
+func (x *session) body(response bool, part []byte, end bool) filters.Step {
+	show := x.exchange.RequestBody
+	if response {
+		show = x.exchange.ResponseBody
+	}
+	cost := x.exchange.BodyCost(response, [][]byte{part}, end)
+	return x.judged(cost, len(part), func() filters.Step { return show(part, end) })
+}
+
+// judged runs a step of the chain: here, or, when it takes long, when its turn
+// comes, so that long ones never take all processors from the others.
+func (x *session) judged(cost time.Duration, bytes int, step func() filters.Step) (out filters.Step) {
+	if cost <= chain.Inline {
+		return step()
+	}
+	done := make(chan bool, 1)
+	if !x.exchange.Later(cost, int64(bytes), func() {
+		if x.gone != nil && x.gone() && x.table.Policies[x.table.Bindings[x.key].Policy].Mode == filters.ModeBlock {
+			return // block mode had kept the body from the upstream
+		}
+		fault("goroutine")
+		out = step()
+	}, func(failed bool) { done <- failed }) {
+		return x.exchange.Refuse()
+	}
+	if <-done {
+		panic("judging a message failed")
+	}
+	return out
 }
 
 func (x *session) requestHeaders(req *procv3.ProcessingRequest, h *procv3.HttpHeaders) *procv3.ProcessingResponse {
 	head := requestHead(h, req.GetAttributes(), time.Now())
 	x.length = contentLength(head)
-	step := x.exchange.RequestHeaders(head, h.GetEndOfStream())
+	fault("hook")
+	cost := x.exchange.HeadCost(head)
+	if cost > chain.Inline {
+		x.exchange.SetClient(head)
+	}
+	step := x.judged(cost, len(head.Path), func() filters.Step { return x.exchange.RequestHeaders(head, h.GetEndOfStream()) })
 	wants := x.exchange.Wants()
 	m := &mode.ProcessingMode{
 		RequestHeaderMode:   mode.ProcessingMode_SEND,
@@ -120,35 +160,82 @@ func (x *session) tell(step filters.Step, res *procv3.ProcessingResponse) *procv
 	}
 	if f := x.exchange.Finding(); len(f) > 0 && !bytes.Equal(f, x.finding) {
 		x.finding = f
-		res.DynamicMetadata = finding(f)
+		res.DynamicMetadata = leave(filters.MetadataKey, f)
+	}
+	if e := x.exchange.Effort(); e != nil {
+		fields := leave(filters.EffortKey, e)
+		if res.DynamicMetadata == nil {
+			res.DynamicMetadata = fields
+		} else {
+			maps.Copy(inner(res.DynamicMetadata), inner(fields))
+		}
 	}
 	return res
 }
 
-// finding is the event as dynamic metadata.
-func finding(event []byte) *structpb.Struct {
+func inner(s *structpb.Struct) map[string]*structpb.Value {
+	return s.GetFields()[filters.MetadataNamespace].GetStructValue().GetFields()
+}
+
+// leave is what the filter leaves with the exchange under a key.
+func leave(key string, value []byte) *structpb.Struct {
 	return &structpb.Struct{Fields: map[string]*structpb.Value{
 		filters.MetadataNamespace: structpb.NewStructValue(&structpb.Struct{Fields: map[string]*structpb.Value{
-			filters.MetadataKey: structpb.NewStringValue(string(event)),
+			key: structpb.NewStringValue(string(value)),
 		}}),
 	}}
 }
 
-// lapse answers for a panic of ours by the policy's failure mode; nil lets the
-// exchange pass. Detect never changes a response.
-func (x *session) lapse() *procv3.ProcessingResponse {
+// lapse answers for a panic of ours by the policy's failure mode: with a denial,
+// or by letting this part and all that follows pass. Either way with an event.
+// Detect never changes a response.
+func (x *session) lapse(req *procv3.ProcessingRequest) *procv3.ProcessingResponse {
 	b, ok := x.table.Bindings[x.key]
+	p := x.table.Policies[b.Policy]
 	closed := x.table.Unknown == filters.FailClosed && x.key != ""
 	if ok {
-		p := x.table.Policies[b.Policy]
 		closed = p.Mode == filters.ModeBlock && p.FailureMode == filters.FailClosed
 	}
-	if !closed {
-		return nil
+	res := passed(req)
+	if closed {
+		res = denial(&filters.Reply{
+			Status:  503,
+			Headers: []filters.Header{{Name: "content-type", Value: "text/plain"}, {Name: "cache-control", Value: "no-store"}},
+			Body:    []byte("the request could not be inspected\n"),
+		})
 	}
-	return denial(&filters.Reply{
-		Status:  503,
-		Headers: []filters.Header{{Name: "content-type", Value: "text/plain"}, {Name: "cache-control", Value: "no-store"}},
-		Body:    []byte("the request could not be inspected\n"),
-	})
+	if x.exchange == nil {
+		return res
+	}
+	e := filters.Event{
+		ID: x.exchange.ID(), Time: time.Now().UTC(), Listener: x.table.Listener, Key: x.key,
+		Route: b.Route, RouteRule: b.Rule, Policy: b.Source, PolicyID: b.Policy, Mode: p.Mode,
+		Decision: filters.Allow, Engine: "chain", Reason: "inspection failed: the transport panicked",
+	}
+	if closed {
+		e.Decision, e.Status, e.WouldBe = filters.Denied, 503, 503
+	}
+	if text, err := json.Marshal(e); err == nil && res != nil {
+		res.DynamicMetadata = leave(filters.MetadataKey, text)
+	}
+	return res
+}
+
+// passed lets the part shown go on unchanged; nil for a part we know nothing of.
+func passed(req *procv3.ProcessingRequest) *procv3.ProcessingResponse {
+	switch req.GetRequest().(type) {
+	case *procv3.ProcessingRequest_RequestHeaders:
+		return &procv3.ProcessingResponse{Response: &procv3.ProcessingResponse_RequestHeaders{RequestHeaders: &procv3.HeadersResponse{}}}
+	case *procv3.ProcessingRequest_RequestBody:
+		return &procv3.ProcessingResponse{Response: &procv3.ProcessingResponse_RequestBody{RequestBody: &procv3.BodyResponse{}}}
+	case *procv3.ProcessingRequest_RequestTrailers:
+		return &procv3.ProcessingResponse{Response: &procv3.ProcessingResponse_RequestTrailers{RequestTrailers: &procv3.TrailersResponse{}}}
+	case *procv3.ProcessingRequest_ResponseHeaders:
+		return &procv3.ProcessingResponse{Response: &procv3.ProcessingResponse_ResponseHeaders{ResponseHeaders: &procv3.HeadersResponse{}}}
+	case *procv3.ProcessingRequest_ResponseBody:
+		return &procv3.ProcessingResponse{Response: &procv3.ProcessingResponse_ResponseBody{ResponseBody: &procv3.BodyResponse{}}}
+	case *procv3.ProcessingRequest_ResponseTrailers:
+		return &procv3.ProcessingResponse{Response: &procv3.ProcessingResponse_ResponseTrailers{ResponseTrailers: &procv3.TrailersResponse{}}}
+	}
+	return nil
 }

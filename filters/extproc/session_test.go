@@ -35,7 +35,7 @@ func TestPanicsAreAnswered(t *testing.T) {
 		if !s.guard("process", func() { x.answer(req) }) {
 			t.Fatal("nothing panicked")
 		}
-		if got := x.lapse().GetImmediateResponse().GetStatus().GetCode() == 503; got != denied {
+		if got := x.lapse(req).GetImmediateResponse().GetStatus().GetCode() == 503; got != denied {
 			t.Errorf("%q: denied %v, want %v", key, got, denied)
 		}
 	}

@@ -5,6 +5,7 @@ package main
 import (
 	"crypto/sha256"
 	"log/slog"
+	"os"
 	"runtime"
 	"sync"
 
@@ -17,7 +18,9 @@ import (
 type module struct {
 	log     *slog.Logger
 	runtime *chain.Runtime
-	slots   chan struct{} // one is held by each body that is judged off the workers
+	// onWorker keeps every judgement on Envoy's threads, to measure what leaving
+	// them gains.
+	onWorker bool
 
 	mu   sync.Mutex
 	live map[[sha256.Size]byte]*config
@@ -28,11 +31,14 @@ func newModule(log *slog.Logger, validating bool) *module {
 	if validating {
 		o.Spools = noSpools{} // `envoy --mode validate` must leave no files
 	}
-	return &module{log: log, runtime: chain.NewRuntime(o), slots: make(chan struct{}, runtime.GOMAXPROCS(0)), live: map[[sha256.Size]byte]*config{}}
+	return &module{log: log, runtime: chain.NewRuntime(o), onWorker: os.Getenv(onWorkerVariable) != "", live: map[[sha256.Size]byte]*config{}}
 }
 
+// onWorkerVariable is an environment variable for measurements only.
+const onWorkerVariable = "GABION_TEST_ON_WORKER"
+
 // makeRoom lets Go run on twice as many threads as there are processors. Long
-// bodies are judged on at most half of them (slots), so a hook, which holds up a
+// bodies are judged on at most half of them (chain's pool), so a hook, which holds up a
 // whole worker, always finds one free. Without it each hook waits for all bodies
 // to have had their turn, 10 ms each: eight bodies of 1 MiB kept Envoy from
 // answering anybody for 20 s.
@@ -86,11 +92,7 @@ func (c *config) release() {
 func heldBytes(t *filters.Table) uint64 {
 	var most int64
 	for _, p := range t.Policies {
-		for _, b := range []filters.BodyInspection{p.RequestBody, p.ResponseBody} {
-			if b.Inspect {
-				most = max(most, b.Limit, b.StructuredLimit)
-			}
-		}
+		most = max(most, chain.MostHeld(p.RequestBody), chain.MostHeld(p.ResponseBody))
 	}
 	return uint64(most)
 }

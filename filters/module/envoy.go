@@ -173,9 +173,11 @@ func (e envoyStream) appendChunks(out [][]byte, which C.int) [][]byte {
 	return out
 }
 
-func (e envoyStream) setFinding(event []byte) {
+func (e envoyStream) setFinding(event []byte) { e.setMetadata(filters.MetadataKey, event) }
+
+func (e envoyStream) setMetadata(key string, value []byte) {
 	C.envoy_dynamic_module_callback_http_set_dynamic_metadata_string(C.gabion_envoy(e),
-		goBytes(filters.MetadataNamespace), goBytes(filters.MetadataKey), goBytes(unsafe.String(unsafe.SliceData(event), len(event))))
+		goBytes(filters.MetadataNamespace), goBytes(key), goBytes(unsafe.String(unsafe.SliceData(value), len(value))))
 }
 
 // goBytes lends a Go string to Envoy for the time of one call.
@@ -237,15 +239,16 @@ func (e envoyStream) resume(d direction) {
 	C.envoy_dynamic_module_callback_http_filter_continue_decoding(C.gabion_envoy(e))
 }
 
-// caller gives a function that, from any thread and once, has Envoy call the
-// scheduled hook of this stream on its worker; nothing happens if the stream
-// is gone by then.
-func (e envoyStream) caller() func() {
+// caller gives a function that, from any thread, has Envoy call the scheduled
+// hook of this stream on its worker; nothing happens if the stream is gone by
+// then. Exactly one of call and drop must be called, once.
+func (e envoyStream) caller() (call, drop func()) {
 	s := C.envoy_dynamic_module_callback_http_filter_scheduler_new(C.gabion_envoy(e))
+	drop = func() { C.envoy_dynamic_module_callback_http_filter_scheduler_delete(s) }
 	return func() {
 		C.envoy_dynamic_module_callback_http_filter_scheduler_commit(s, 0)
-		C.envoy_dynamic_module_callback_http_filter_scheduler_delete(s)
-	}
+		drop()
+	}, drop
 }
 
 // parseAddress reads "192.0.2.1:80" or "[::1]:80"; anything else (a Unix

@@ -3,12 +3,11 @@
 package main
 
 import (
-	"github.com/gabion-io/gabion/filters"
-)
+	"time"
 
-// slowBody is the size from which judging a body takes so long (milliseconds)
-// that it would stall the other streams of the worker.
-const slowBody = 16 << 10
+	"github.com/gabion-io/gabion/filters"
+	"github.com/gabion-io/gabion/filters/chain"
+)
 
 // outcome is what evaluate brings back.
 type outcome struct {
@@ -18,24 +17,10 @@ type outcome struct {
 	failed    bool
 }
 
-// slow says that showing chunks will have the chain judge a long body: at its
-// end, or where it passes a limit.
+// slow says that showing chunks will have the chain judge for so long that it
+// would stall the other streams of the worker.
 func (s *stream) slow(d direction, chunks [][]byte, end bool) bool {
-	h := &s.half[d]
-	if h.total < slowBody || s.resuming {
-		return false
-	}
-	w := s.exchange.Wants()
-	wants, holds, inspection := w.Request, w.HoldRequest, s.policy.RequestBody
-	if d == response {
-		wants, holds, inspection = w.Response, w.HoldResponse, s.policy.ResponseBody
-	}
-	if !wants || !inspection.Inspect || s.policy.Mode == filters.ModeBlock && !holds {
-		return false // at most recorded
-	}
-	before := int64(h.total - size(chunks))
-	passes := func(limit int64) bool { return before <= limit && int64(h.total) > limit }
-	return end || passes(inspection.Limit) || passes(inspection.StructuredLimit)
+	return !s.resuming && !s.config.module.onWorker && s.exchange.BodyCost(d == response, chunks, end) > chain.Inline
 }
 
 // evaluate shows chunks to the chain off the worker thread. The stream waits;
@@ -45,24 +30,38 @@ func (s *stream) evaluate(d direction, chunks [][]byte, end bool) verdict {
 	for i, c := range chunks {
 		own[i] = append([]byte(nil), c...)
 	}
-	s.half[d].over, s.half[d].held = end, true
-	s.away, s.working = true, true // no goroutine yet: needs no lock
-	call := s.envoy.caller()
+	cost := s.exchange.BodyCost(d == response, own, end)
+	if v, ok := s.later(d, cost, int64(s.half[d].total+size(own)), end, func() filters.Step { return s.show(d, own, end) }); ok {
+		return v
+	}
+	return s.apply(d, s.exchange.Refuse(), end)
+}
+
+// later has the pool judge while the stream waits; ok is false when the pool's
+// queue is full.
+func (s *stream) later(d direction, cost time.Duration, bytes int64, end bool, judge func() filters.Step) (v verdict, ok bool) {
+	h, before := &s.half[d], s.half[d]
+	h.over, h.held = h.over || end, true
+	s.away, s.working = true, true // not queued yet: needs no lock
+	call, drop := s.envoy.caller()
 	var step filters.Step
-	slots := s.config.module.slots
-	spawn(s.config.module.log, "evaluate", func() {
-		slots <- struct{}{}
-		defer func() { <-slots }()
+	queued := s.exchange.Later(cost, bytes, func() {
 		if s.gone() {
 			return
 		}
 		fault("goroutine")
-		step = s.show(d, own, end)
+		step = judge()
 	}, func(failed bool) {
 		s.comeBack(outcome{ready: true, direction: d, step: step, failed: failed})
 		call()
 	})
-	return pause
+	if !queued {
+		drop()
+		s.away, s.working = false, false
+		*h = before
+		return 0, false
+	}
+	return pause, true
 }
 
 // gone says that nobody waits for a verdict any more: the client left before it
@@ -91,7 +90,11 @@ func (s *stream) scheduled() {
 	o, complete := s.pending, s.complete
 	s.pending = outcome{}
 	s.mu.Unlock()
-	if !o.ready || complete || s.answered {
+	if complete || s.answered {
+		return
+	}
+	if !o.ready {
+		s.watch()
 		return
 	}
 	s.away = false
@@ -127,6 +130,9 @@ func (s *stream) finish(o outcome) verdict {
 		return s.apply(o.direction, o.step, true)
 	case !h.over:
 		if late := s.fresh(o.direction); len(late) > 0 || h.ended {
+			if s.slow(o.direction, late, h.ended) {
+				return s.evaluate(o.direction, late, h.ended)
+			}
 			o.step = s.show(o.direction, late, h.ended)
 		}
 	}

@@ -20,12 +20,3 @@ func guard(log *slog.Logger, where string, f func()) (failed bool) {
 	f()
 	return false
 }
-
-// spawn is the only way a goroutine starts in this process. after runs in any
-// case, with what guard reported.
-func spawn(log *slog.Logger, where string, f func(), after func(failed bool)) {
-	go func() {
-		failed := guard(log, where, f)
-		guard(log, where, func() { after(failed) })
-	}()
-}

@@ -96,7 +96,7 @@ func on(h C.gabion_module, where string, d direction, f func(*stream) verdict) (
 
 //export envoy_dynamic_module_on_http_filter_request_headers
 func envoy_dynamic_module_on_http_filter_request_headers(_ C.gabion_envoy, h C.gabion_module, end C.bool) C.int {
-	return headersAnswer(on(h, "request_headers", request, func(s *stream) verdict { return s.requestHeaders(bool(end)) }))
+	return headersAnswer(request, on(h, "request_headers", request, func(s *stream) verdict { return s.requestHeaders(bool(end)) }))
 }
 
 //export envoy_dynamic_module_on_http_filter_request_body
@@ -111,7 +111,7 @@ func envoy_dynamic_module_on_http_filter_request_trailers(_ C.gabion_envoy, h C.
 
 //export envoy_dynamic_module_on_http_filter_response_headers
 func envoy_dynamic_module_on_http_filter_response_headers(_ C.gabion_envoy, h C.gabion_module, end C.bool) C.int {
-	return headersAnswer(on(h, "response_headers", response, func(s *stream) verdict { return s.responseHeaders(bool(end)) }))
+	return headersAnswer(response, on(h, "response_headers", response, func(s *stream) verdict { return s.responseHeaders(bool(end)) }))
 }
 
 //export envoy_dynamic_module_on_http_filter_response_body
@@ -134,12 +134,16 @@ func envoy_dynamic_module_on_http_filter_scheduled(_ C.gabion_envoy, h C.gabion_
 	guard(process.log, "scheduled", func() { cgo.Handle(h).Value().(*stream).scheduled() })
 }
 
-func headersAnswer(v verdict) C.int {
+func headersAnswer(d direction, v verdict) C.int {
 	switch v {
 	case goOn:
 		return C.gabion_headers_continue
 	case pause:
-		return C.gabion_headers_stop_all
+		if d == response {
+			return C.gabion_headers_stop_all
+		}
+		// The body is shown to us while the head is judged, and kept by the answers
+		// to that: going on from stop_all would show it inside the resume.
 	}
 	return C.gabion_headers_stop
 }

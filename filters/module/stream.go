@@ -51,6 +51,7 @@ type stream struct {
 	working  bool // evaluate's goroutine has the exchange
 	complete bool // the stream is over
 	pending  outcome
+	unwatch  func() // ends the wait of watch; nil: none
 }
 
 // half is one direction of a stream.
@@ -69,7 +70,17 @@ func (s *stream) requestHeaders(end bool) verdict {
 	s.policy = s.config.policy(s.key)
 	s.exchange = s.config.table.Begin(s.key)
 	fault("hook")
-	step := s.exchange.RequestHeaders(s.envoy.requestHead(time.Now()), end)
+	head := s.envoy.requestHead(time.Now())
+	if cost := s.exchange.HeadCost(head); cost > chain.Inline && !s.config.module.onWorker {
+		s.exchange.SetClient(head)
+		s.envoy.raiseBufferLimit(s.config.bufferLimit)
+		v, ok := s.later(request, cost, int64(len(head.Path)), end, func() filters.Step { return s.exchange.RequestHeaders(head, end) })
+		if ok {
+			return v
+		}
+		return s.apply(request, s.exchange.Refuse(), end)
+	}
+	step := s.exchange.RequestHeaders(head, end)
 	if step.Do == filters.Hold {
 		s.envoy.raiseBufferLimit(s.config.bufferLimit)
 	}
@@ -171,7 +182,11 @@ func (s *stream) apply(d direction, step filters.Step, end bool) verdict {
 		s.envoy.reply(step.Reply)
 		return stop
 	case step.Do == filters.Hold && !end:
+		first := !h.held
 		h.held = true
+		if first && d == request {
+			s.watch()
+		}
 		return hold
 	}
 	s.tell()
@@ -199,12 +214,19 @@ func (s *stream) end() {
 	if s.exchange == nil {
 		return
 	}
+	if s.unwatch != nil {
+		s.unwatch()
+		s.unwatch = nil
+	}
 	s.mu.Lock()
 	done := s.complete || s.working // at work, evaluate ends it
 	s.complete = true
 	s.mu.Unlock()
 	if done {
 		return
+	}
+	if effort := s.exchange.Effort(); effort != nil {
+		s.envoy.setMetadata(filters.EffortKey, effort)
 	}
 	if event := s.exchange.Complete(); event != nil && !s.broken {
 		if b, err := json.Marshal(event); err == nil {

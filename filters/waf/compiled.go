@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"strings"
 	"unsafe"
 
+	"github.com/corazawaf/coraza/v3/experimental/plugins/macro"
 	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
 	"github.com/corazawaf/coraza/v3/types"
 	"github.com/corazawaf/coraza/v3/types/variables"
@@ -28,6 +30,9 @@ type compiledRule struct {
 	transformations []plugintypes.Transformation
 	prefixes        []int // the engine's number for the transformations up to each
 	actions         []compiledAction
+	texts           []string       // all that is expanded when the link is evaluated or matches
+	chain           []compiledRule // the links after the first
+	phrases         *phrases       // of its operator, if known
 }
 
 type compiledTarget struct {
@@ -35,11 +40,13 @@ type compiledTarget struct {
 	key      string
 	pattern  *regexp.Regexp
 	count    bool
+	excepts  bool // some of its values are left out
 }
 
 type compiledAction struct {
 	name   string
 	action plugintypes.Action
+	place  *plugintypes.Action // where the engine finds it
 }
 
 // compiledRules reads the rules of the engine behind tx out of its memory. They
@@ -53,20 +60,22 @@ func compiledRules(tx types.Transaction) (rules []compiledRule, err error) {
 	}()
 	list := reflect.ValueOf(tx).Elem().FieldByName("WAF").Elem().FieldByName("Rules").Addr().MethodByName("GetRules").Call(nil)[0]
 	for i := range list.Len() {
-		rules = append(rules, readRule(list.Index(i)))
+		r := readLink(list.Index(i))
+		for next := list.Index(i).FieldByName("Chain"); !next.IsNil(); next = next.Elem().FieldByName("Chain") {
+			r.chain = append(r.chain, readLink(next.Elem()))
+			r.raw = append(r.raw, r.chain[len(r.chain)-1].raw[0])
+		}
+		rules = append(rules, r)
 	}
 	return rules, nil
 }
 
-func readRule(v reflect.Value) compiledRule {
+func readLink(v reflect.Value) compiledRule {
 	meta := v.Addr().Interface().(types.RuleMetadata)
 	r := compiledRule{
 		id: meta.ID(), phase: int(meta.Phase()), tags: meta.Tags(), mark: meta.SecMark(), raw: []string{meta.Raw()},
 		capture: v.FieldByName("Capture").Bool(), logs: v.FieldByName("Log").Bool(), multi: v.FieldByName("MultiMatch").Bool(),
 		prefixes: field[[]int](v, "transformationPrefixIDs"),
-	}
-	for next := v.FieldByName("Chain"); !next.IsNil(); next = next.Elem().FieldByName("Chain") {
-		r.raw = append(r.raw, next.Interface().(types.RuleMetadata).Raw())
 	}
 	if op := v.FieldByName("operator"); !op.IsNil() {
 		op = op.Elem()
@@ -78,14 +87,22 @@ func readRule(v reflect.Value) compiledRule {
 		r.transformations = append(r.transformations, field[plugintypes.Transformation](t, "Function"))
 	})
 	each(v, "actions", func(a reflect.Value) {
-		r.actions = append(r.actions, compiledAction{a.FieldByName("Name").String(), field[plugintypes.Action](a, "Function")})
+		action := field[plugintypes.Action](a, "Function")
+		place := (*plugintypes.Action)(unsafe.Pointer(a.FieldByName("Function").UnsafeAddr()))
+		r.actions = append(r.actions, compiledAction{strings.ToLower(a.FieldByName("Name").String()), action, place})
 	})
 	each(v, "variables", func(t reflect.Value) {
 		r.targets = append(r.targets, compiledTarget{
 			variable: field[variables.RuleVariable](t, "Variable"), key: t.FieldByName("KeyStr").String(),
-			pattern: field[*regexp.Regexp](t, "KeyRx"), count: t.FieldByName("Count").Bool(),
+			pattern: field[*regexp.Regexp](t, "KeyRx"), count: t.FieldByName("Count").Bool(), excepts: t.FieldByName("Exceptions").Len() > 0,
 		})
 	})
+	r.texts = append(r.texts, r.raw[0], r.data)
+	for _, name := range []string{"Msg", "LogData"} {
+		if m := field[macro.Macro](v, name); m != nil {
+			r.texts = append(r.texts, m.String())
+		}
+	}
 	if len(r.transformations) != len(r.prefixes) {
 		panic("transformations and their numbers differ")
 	}

@@ -65,6 +65,7 @@ type Engine struct {
 	logging  bool  // custom rules of phase 5 exist
 	closing  bool  // phase 4 can matter without a response body
 	slow     error // why no rules are skipped
+	decided  map[int]bool
 	compiler *Compiler
 	key      string
 	users    int // guarded by compiler.mu
@@ -139,6 +140,8 @@ func (e *Engine) compile(files fs.FS) error {
 	if e.compiler.fast != nil {
 		// After the engine's own configuration and before every rule.
 		parts = slices.Insert(parts, 1, wafrules.Part{Text: skipDirectives()})
+		crs := slices.IndexFunc(parts, func(p wafrules.Part) bool { return p.Path == "" && strings.HasPrefix(p.Text, "Include ") })
+		parts = slices.Insert(parts, crs, wafrules.Part{Text: placeDirective()})
 		files = ruleFiles{FS: files, alphabet: !e.config.Settings.Fast.NoAlphabet}
 	}
 	conf := coraza.NewWAFConfig().WithRootFS(files)

@@ -24,12 +24,12 @@ type ruleFacts struct {
 	status   bool // the rule names its own status
 }
 
-var macro = regexp.MustCompile(`%\{[^}]*\}`)
+var anyMacro = regexp.MustCompile(`%\{[^}]*\}`)
 
 func factsOf(rules []wafrules.Rule) map[int]ruleFacts {
 	out := make(map[int]ruleFacts, len(rules))
 	for _, r := range rules {
-		f := ruleFacts{message: macro.ReplaceAllString(r.Message, "…"), severity: r.Severity, phase: r.Phase, score: r.Score, status: r.Status != 0}
+		f := ruleFacts{message: anyMacro.ReplaceAllString(r.Message, "…"), severity: r.Severity, phase: r.Phase, score: r.Score, status: r.Status != 0}
 		for i, link := range r.Chain {
 			if link.Score > 0 {
 				f.level = i + 1
@@ -110,7 +110,7 @@ func (t *Transaction) Hits() []string {
 	var out []string
 	for _, m := range t.tx.MatchedRules() {
 		id := m.Rule().ID()
-		if id > skipRuleID && id <= skipRuleID+skipPhases {
+		if id > skipRuleID && id <= placeRule {
 			continue
 		}
 		for _, d := range m.MatchedDatas() {
@@ -245,4 +245,18 @@ func matchedPart(d types.MatchData) string {
 		}
 	}
 	return redact(value, maxShown)
+}
+
+// TX gives the variables that rules have set, one line each, in no order. It
+// holds raw values: for tests of rules only.
+func (t *Transaction) TX() []string {
+	v := t.variables()
+	if v == nil {
+		return nil
+	}
+	var out []string
+	for _, m := range v.TX().FindAll() {
+		out = append(out, fmt.Sprintf("%s=%q", strings.ToLower(m.Key()), m.Value()))
+	}
+	return out
 }

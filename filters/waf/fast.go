@@ -3,6 +3,7 @@ package waf
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -27,6 +28,7 @@ func newFast() *fast { return &fast{predicates: newPredicates(), verdicts: newVe
 var registerFast = sync.OnceFunc(func() {
 	plugins.RegisterOperator("rx", newRX)
 	plugins.RegisterAction(skipName, newSkip)
+	plugins.RegisterAction(placeName, newPlace)
 })
 
 // plan tells the skip actions of e what they may skip. Without that, for which
@@ -41,34 +43,90 @@ func (f *fast) plan(e *Engine) error {
 	if err != nil {
 		return err
 	}
-	var actions [skipPhases + 1]*skip
+	if i := slices.IndexFunc(rules, func(r compiledRule) bool { return usesRuleVariable(&r) }); i >= 0 {
+		return fmt.Errorf("plan skipping: rule %d looks at the rule evaluated before", rules[i].id)
+	}
 	for i := range rules {
-		for _, a := range rules[i].actions {
-			if s, ok := a.action.(*skip); ok && rules[i].id > skipRuleID && rules[i].id <= skipRuleID+skipPhases {
-				actions[rules[i].id-skipRuleID] = s
-			}
-		}
-		if usesRuleVariable(&rules[i]) {
-			return fmt.Errorf("plan skipping: rule %d looks at the rule evaluated before", rules[i].id)
+		for _, l := range rules[i].links() {
+			l.phrases = phrasesOf(l, e.compiler.files)
 		}
 	}
-	for phase, action := range actions {
+	skips, at := ownActions(rules)
+	settings := e.config.Settings
+	dead := map[int]bool{}
+	if !settings.Fast.NoLevels && !readsLastMatch(rules) {
+		for phase := range skips {
+			maps.Copy(dead, levelRules(rules, phase, settings.ParanoiaLevel))
+		}
+	}
+	var setup *setup
+	if !settings.Fast.NoSetup && at != nil {
+		if setup = decideSetup(rules, dead); setup != nil {
+			maps.Copy(dead, setup.dead)
+			if dead[placeRule] = setup.atHead; !setup.atHead {
+				at.writes.Store(&setup.writes)
+			}
+		}
+	}
+	var plans [skipPhases + 1]*skipPlan
+	for phase, action := range skips {
 		if action == nil {
 			continue
 		}
-		settings := e.config.Settings
-		var dead map[int]bool
-		if !settings.Fast.NoLevels && !readsLastMatch(rules) {
-			dead = levelRules(rules, phase, settings.ParanoiaLevel)
-		}
-		p := newSkipPlan(rules, phase, settings.ParanoiaLevel, f.predicates, dead)
+		p := newSkipPlan(rules, phase, settings.ParanoiaLevel, f.predicates, setup, dead)
 		p.stats = &f.stats
 		if !settings.Fast.NoMemory {
 			p.remember = f.verdicts
 		}
-		action.plan.Store(p)
+		plans[phase] = p
+	}
+	e.decided = decidedRules(rules, setup, dead, plans[:])
+	if plans[2] != nil {
+		removeTargetsByTag(rules, dead, plans[2])
+	}
+	for phase, p := range plans {
+		if p != nil {
+			skips[phase].plan.Store(p)
+		}
 	}
 	return nil
+}
+
+// decidedRules are those whose match the engine does not show because all it
+// means is known: comparisons with the paranoia level, the setup, and sums of
+// scores while there are none.
+func decidedRules(rules []compiledRule, setup *setup, dead map[int]bool, plans []*skipPlan) map[int]bool {
+	out := map[int]bool{}
+	for i := range rules {
+		r := &rules[i]
+		out[r.id] = r.id != 0 && dead[r.id] && !r.logs && len(r.chain) == 0 && r.acts(settings)
+	}
+	for _, p := range plans {
+		if p == nil {
+			continue
+		}
+		for i := range p.rules {
+			if q := p.rules[i].plumbing; q != nil && q.simple {
+				out[p.rules[i].id] = true
+			}
+		}
+	}
+	return out
+}
+
+// ownActions finds our actions among the rules.
+func ownActions(rules []compiledRule) (skips [skipPhases + 1]*skip, at *place) {
+	for i := range rules {
+		for _, a := range rules[i].actions {
+			if s, ok := a.action.(*skip); ok && rules[i].id > skipRuleID && rules[i].id <= skipRuleID+skipPhases {
+				skips[rules[i].id-skipRuleID] = s
+			}
+			if p, ok := a.action.(*place); ok && rules[i].id == placeRule {
+				at = p
+			}
+		}
+	}
+	return skips, at
 }
 
 // usesRuleVariable finds what evaluating a rule leaves behind even when it does
@@ -110,3 +168,8 @@ func (c *Compiler) Stats() Stats {
 
 // Slow says why the engine skips no rules; nil when it does, or was told not to.
 func (e *Engine) Slow() error { return e.slow }
+
+// Decided says that matches of the rule may be missing from Hits because what
+// the rule does was worked out without it. Such rules log nothing and look at TX
+// variables only.
+func (e *Engine) Decided(rule int) bool { return e.decided[rule] }

@@ -13,6 +13,15 @@ import (
 // later rule of the phase is guarded.
 func guardedRules(rules []compiledRule) map[int]bool {
 	out := map[int]bool{}
+	for id := range guardsOf(rules) {
+		out[id] = true
+	}
+	return out
+}
+
+// guardsOf names, for each guarded rule, those that count it.
+func guardsOf(rules []compiledRule) map[int][]int {
+	out := map[int][]int{}
 	removals := ruleRemovals(rules)
 	for i := range rules {
 		left := rules[i].skips()
@@ -29,7 +38,7 @@ func guardedRules(rules []compiledRule) map[int]bool {
 			if next.id == 0 {
 				continue
 			}
-			out[next.id] = true
+			out[next.id] = append(out[next.id], rules[i].id)
 			for _, r := range removals {
 				open = open || r.takes(next) && !r.takes(&rules[i])
 			}
@@ -43,7 +52,7 @@ var skipCount = regexp.MustCompile(`(?i)\bskip:'?([0-9]+)`)
 // skips is the n of "skip:n", 0 without; unreadable counts as endless.
 func (r *compiledRule) skips() int {
 	for _, a := range r.actions {
-		if !strings.EqualFold(a.name, "skip") {
+		if a.name != "skip" {
 			continue
 		}
 		if m := skipCount.FindStringSubmatch(r.raw[0]); m != nil {

@@ -93,7 +93,7 @@ func (r *compiledRule) onlyIfUnset(name string) bool {
 }
 
 func (r *compiledRule) jumps() bool {
-	return slices.ContainsFunc(r.actions, func(a compiledAction) bool { return strings.EqualFold(a.name, "skipAfter") })
+	return slices.ContainsFunc(r.actions, func(a compiledAction) bool { return a.name == "skipafter" })
 }
 
 var skipAfter = regexp.MustCompile(`(?i)\bskipAfter:\s*'?([^,'"]+)`)

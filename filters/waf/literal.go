@@ -13,12 +13,20 @@ type literals [][]uint16 // of each, its grams
 const (
 	maxLiterals = 192
 	maxExact    = 48
-	gramBits    = 1 << 12
+	gramBits    = 1 << 16
 )
 
 // grams is the set of pairs and triples of bytes in a text, ASCII letters in
 // lower case, by hash: what is not in it is not in the text.
-type grams [gramBits / 64]uint64
+//
+// Short texts use a corner of the set, so that it need not all be cleared.
+type grams struct {
+	bits  [gramBits / 64]uint64
+	shift uint // of a hash
+}
+
+// fewGrams is the length from which a text uses the whole set.
+const fewGrams = 2048
 
 func lowerByte(c byte) byte {
 	if c >= 'A' && c <= 'Z' {
@@ -28,18 +36,21 @@ func lowerByte(c byte) byte {
 }
 
 func pair(a, b byte) uint16 {
-	return uint16((uint32(a)<<8 | uint32(b)) * 0x9e3779b1 >> 20)
+	return uint16((uint32(a)<<8 | uint32(b)) * 0x9e3779b1 >> 16)
 }
 
 func triple(a, b, c byte) uint16 {
-	return uint16((uint32(a)<<16 | uint32(b)<<8 | uint32(c) | 1<<24) * 0x85ebca6b >> 20)
+	return uint16((uint32(a)<<16 | uint32(b)<<8 | uint32(c) | 1<<24) * 0x85ebca6b >> 16)
 }
 
-func (g *grams) add(h uint16)      { g[h/64] |= 1 << (h % 64) }
-func (g *grams) has(h uint16) bool { return g[h/64]&(1<<(h%64)) != 0 }
+func (g *grams) add(h uint16)      { h >>= g.shift; g.bits[h/64] |= 1 << (h % 64) }
+func (g *grams) has(h uint16) bool { h >>= g.shift; return g.bits[h/64]&(1<<(h%64)) != 0 }
 
 func (g *grams) read(text string) {
-	clear(g[:])
+	if g.shift = 0; len(text) < fewGrams {
+		g.shift = 4
+	}
+	clear(g.bits[:len(g.bits)>>g.shift])
 	var a, b byte
 	for i := range len(text) {
 		c := lowerByte(text[i])

@@ -15,7 +15,13 @@ type predicate struct {
 	multi    bool
 	negated  bool
 	operator plugintypes.Operator
-	rx       *rx // operator, if it is one
+	rx       *rx      // operator, if it is one
+	phrases  *phrases // of the operator, if it has any
+	sqli     bool     // operator is @detectSQLi
+	reach    *reach   // of the operator's expression, if it has one
+
+	state plugintypes.TransactionState // what the operator's text refers to; nil: nothing
+	echo  *echo                        // asked of what matched; nil: nothing
 }
 
 // maxPredicates bounds the table. Rules beyond it are never skipped.
@@ -34,6 +40,7 @@ type predicates struct {
 type node struct {
 	parent int
 	f      plugintypes.Transformation
+	effect effect
 }
 
 func newPredicates() *predicates {
@@ -45,25 +52,42 @@ func newPredicates() *predicates {
 var pure = map[string]bool{
 	"rx": true, "pm": true, "pmfromfile": true, "pmf": true, "contains": true, "streq": true, "beginswith": true,
 	"endswith": true, "within": true, "eq": true, "ge": true, "gt": true, "le": true, "lt": true, "strmatch": true,
-	"detectsqli": true, "detectxss": true, "validatebyterange": true, "validateurlencoding": true, "validateutf8encoding": true,
+	"ipmatch": true, "detectsqli": true, "detectxss": true, "validatebyterange": true, "validateurlencoding": true, "validateutf8encoding": true,
 }
 
-// add gives the number of r's predicate; ok is false when it has none, because
-// something besides the value decides or trying it has effects.
-func (p *predicates) add(r *compiledRule) (id int, ok bool) {
-	name := strings.ToLower(strings.TrimPrefix(strings.TrimPrefix(r.function, "!"), "@"))
+// add gives the number of the predicate of link r of a rule; ok is false when it
+// has none, because something besides the value decides or trying it has effects.
+func (p *predicates) add(r *compiledRule, rule int, setup *setup) (id int, ok bool) {
+	return p.addEcho(r, rule, setup, nil)
+}
+
+func (p *predicates) addEcho(r *compiledRule, rule int, setup *setup, then *echo) (id int, ok bool) {
+	name, data := r.operatorName(), r.data
 	switch {
-	case r.operator == nil, !pure[name], strings.Contains(r.data, "%{"):
+	case r.operator == nil, !pure[name]:
 		return 0, false
 	case r.negated && r.capture: // a value that does not match the rule is captured
 		return 0, false
+	}
+	var state plugintypes.TransactionState
+	if strings.Contains(data, "%{") && name != "rx" {
+		if setup == nil {
+			return 0, false
+		}
+		if data, ok = setup.expand(data); !ok {
+			return 0, false
+		}
+		state = setup.state()
 	}
 	last := 0
 	if n := len(r.prefixes); n > 0 {
 		last = r.prefixes[n-1]
 	}
 	// The author's rules are kept apart: their files resolve elsewhere.
-	key := fmt.Sprintf("%t %t %t %d %s %s", r.id < 100_000, r.negated, r.multi, last, name, r.data)
+	key := fmt.Sprintf("%t %t %t %d %s %s", rule < 100_000, r.negated, r.multi, last, name, data)
+	if then != nil {
+		key += "\x00" + then.key
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if id, ok := p.ids[key]; ok {
@@ -78,12 +102,18 @@ func (p *predicates) add(r *compiledRule) (id int, ok bool) {
 		if !known {
 			child = len(p.nodes)
 			p.byID[prefix] = child
-			p.nodes = append(p.nodes, node{parent: n, f: r.transformations[i]})
+			p.nodes = append(p.nodes, node{parent: n, f: r.transformations[i], effect: effectOf(r.transformations[i])})
 		}
 		n = child
 	}
-	q := predicate{node: n, multi: r.multi, negated: r.negated, operator: r.operator}
-	q.rx, _ = r.operator.(*rx)
+	q := predicate{node: n, multi: r.multi, negated: r.negated, operator: r.operator, state: state, echo: then}
+	switch o := r.operator.(type) {
+	case *rx:
+		q.rx, q.reach = o, o.reach
+	case *bytesRX:
+		q.reach = o.reach
+	}
+	q.phrases, q.sqli = r.phrases, name == "detectsqli"
 	p.ids[key] = len(p.list)
 	p.list = append(p.list, q)
 	return len(p.list) - 1, true
@@ -101,6 +131,8 @@ type trial struct {
 	nodes []node
 	forms []form
 	round uint64
+	spare []*grams // of which the first used are taken by forms
+	used  int
 }
 
 type form struct {
@@ -108,8 +140,9 @@ type form struct {
 	known bool // alphabet is
 	text  string
 	of    alphabet
-	read  bool // grams are
-	grams grams
+	grams *grams // nil: not read yet
+	// silent: a transformation changed the text and did not say so.
+	silent bool
 }
 
 // begin takes up another value.
@@ -118,7 +151,7 @@ func (t *trial) begin(nodes []node, value string) {
 		t.forms = make([]form, len(nodes))
 		t.round = 0
 	}
-	t.nodes = nodes
+	t.nodes, t.used = nodes, 0
 	t.round++
 	t.forms[0].set(t.round, value)
 }
@@ -126,7 +159,7 @@ func (t *trial) begin(nodes []node, value string) {
 // end lets go of the value.
 func (t *trial) end() {
 	for i := range t.forms {
-		t.forms[i].text = ""
+		t.forms[i].text, t.forms[i].grams = "", nil
 	}
 }
 
@@ -138,44 +171,87 @@ func (t *trial) form(n int) *form {
 		return f
 	}
 	before := t.form(t.nodes[n].parent)
-	text, _, err := t.nodes[n].f(before.text)
+	if before.alphabet()&t.nodes[n].effect.changes == 0 {
+		*f = *before
+		return f
+	}
+	text, changed, err := t.nodes[n].f(before.text)
 	if err != nil || text == before.text {
 		text = before.text
 	}
 	f.set(t.round, text)
+	f.silent = before.silent || err == nil && !changed && text != before.text
 	return f
 }
 
 func (f *form) set(round uint64, text string) {
-	f.round, f.text, f.known, f.read = round, text, false, false
+	*f = form{round: round, text: text}
+}
+
+func (f *form) alphabet() alphabet {
+	if !f.known {
+		f.of, f.known = alphabetOf(f.text), true
+	}
+	return f.of
+}
+
+// found gives the pairs and triples of the text, which are read once.
+func (t *trial) found(f *form) *grams {
+	if f.grams == nil {
+		f.grams = t.spareGrams()
+		f.grams.read(f.text)
+	}
+	return f.grams
+}
+
+func (t *trial) spareGrams() *grams {
+	if t.used == len(t.spare) {
+		t.spare = append(t.spare, new(grams))
+	}
+	t.used++
+	return t.spare[t.used-1]
 }
 
 func (t *trial) matches(tx plugintypes.TransactionState, p *predicate) bool {
+	if p.state != nil {
+		tx = p.state
+	}
+	if p.echo != nil {
+		f := t.form(p.node)
+		return p.rx.matches(t, f) && p.echo.matches(p.rx.re, f.text)
+	}
 	if p.multi {
 		return t.anyForm(tx, p)
 	}
 	f := t.form(p.node)
-	if p.rx == nil {
-		return p.operator.Evaluate(tx, f.text) != p.negated
+	return p.holds(tx, t, f) != p.negated
+}
+
+// holds asks the operator about one form.
+func (p *predicate) holds(tx plugintypes.TransactionState, t *trial, f *form) bool {
+	switch {
+	case p.rx != nil:
+		return p.rx.matches(t, f)
+	case p.reach != nil && p.reach.lacks(f.alphabet()), p.phrases != nil && !p.phrases.mayBeIn(t, f), p.sqli && oneWord(f.text):
+		return false
 	}
-	return p.rx.matches(f) != p.negated
+	return p.operator.Evaluate(tx, f.text)
 }
 
 // anyForm is for rules with multiMatch: every form that a transformation says
-// it changed counts.
+// it changed counts. One that says so and gave the same text changes no answer.
 func (t *trial) anyForm(tx plugintypes.TransactionState, p *predicate) bool {
-	var path []int
-	for n := p.node; n != 0; n = t.nodes[n].parent {
-		path = append(path, n)
+	if t.form(p.node).silent {
+		return true // the engine goes another way: let it
 	}
-	value := t.forms[0].text
-	found := p.operator.Evaluate(tx, value) != p.negated
-	for i := len(path) - 1; i >= 0 && !found; i-- {
-		next, changed, err := t.nodes[path[i]].f(value)
-		if err == nil && changed {
-			value = next
-			found = p.operator.Evaluate(tx, value) != p.negated
+	for n, last := p.node, (*form)(nil); ; n = t.nodes[n].parent {
+		f := t.form(n)
+		if (last == nil || f.text != last.text) && p.holds(tx, t, f) != p.negated {
+			return true
+		}
+		last = f
+		if n == 0 {
+			return false
 		}
 	}
-	return found
 }

@@ -3,6 +3,7 @@ package waf
 import (
 	"io/fs"
 	"regexp"
+	"sync"
 	"unicode/utf8"
 
 	"rsc.io/binaryregexp"
@@ -16,6 +17,8 @@ type rx struct {
 	re    *regexp.Regexp
 	reach *reach // nil: always run re
 	words literals
+	// automaton is made when it is first needed: most patterns are never asked.
+	automaton func() *dfa
 }
 
 // maxCaptures is how many groups, the whole match included, become TX:0 to TX:8.
@@ -41,7 +44,14 @@ func newRX(o plugintypes.OperatorOptions) (plugintypes.Operator, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &bytesRX{re}, nil
+		b := &bytesRX{re: re}
+		if f, ok := o.Root.(ruleFiles); ok && f.alphabet {
+			// Bytes beyond ASCII are one class, as characters beyond it are.
+			if b.reach, err = newReach(o.Arguments); err == nil {
+				b.reach.learnNeeds()
+			}
+		}
+		return b, nil
 	}
 	op, err := once(o.Memoizer, "gabion:rx:"+expr, func() (*rx, error) {
 		re, err := regexp.Compile(expr)
@@ -52,7 +62,10 @@ func newRX(o plugintypes.OperatorOptions) (plugintypes.Operator, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &rx{re: re, reach: r, words: newLiterals(expr)}, nil
+		return &rx{re: re, reach: r, words: newLiterals(expr), automaton: sync.OnceValue(func() *dfa {
+			r.learnNeeds()
+			return newDFA(expr)
+		})}, nil
 	})
 	if err != nil {
 		return nil, err
@@ -76,9 +89,17 @@ func once[T any](m plugintypes.Memoizer, key string, make func() (T, error)) (T,
 }
 
 func (o *rx) Evaluate(tx plugintypes.TransactionState, value string) bool {
-	if o.reach != nil && len(value) <= maxAsked {
-		if a := alphabetOf(value); o.reach.lacks(a) || o.reach.shortest(a) > len(value) {
-			return false
+	if late(tx) {
+		return false
+	}
+	if o.reach != nil && o.reach.needs.Load() != 0 && len(value) <= maxAsked && o.reach.lacks(alphabetOf(value)) {
+		return false
+	}
+	if o.automaton != nil {
+		if d := o.automaton(); d != nil {
+			if match, ok := d.matches(value); ok && (!match || !tx.Capturing()) {
+				return match
+			}
 		}
 	}
 	if !tx.Capturing() {
@@ -96,30 +117,35 @@ func (o *rx) Evaluate(tx plugintypes.TransactionState, value string) bool {
 }
 
 // matches is Evaluate without captures, for a value of which more is known.
-func (o *rx) matches(f *form) bool {
+func (o *rx) matches(t *trial, f *form) bool {
 	if o.reach == nil {
 		return o.re.MatchString(f.text)
 	}
-	if !f.known {
-		f.of, f.known = alphabetOf(f.text), true
-	}
-	if o.reach.lacks(f.of) {
+	a := f.alphabet()
+	if o.reach.lacks(a) {
 		return false
 	}
-	if o.words != nil && f.of&highClass == 0 && len(f.text) <= maxAsked {
-		if !f.read {
-			f.grams.read(f.text)
-			f.read = true
-		}
-		if !o.words.mayHold(&f.grams) {
-			return false
+	if o.words != nil && a&highClass == 0 && !o.words.mayHold(t.found(f)) {
+		return false
+	}
+	return o.match(f.text)
+}
+
+// match asks the automaton, and the regexp package when that gives up.
+func (o *rx) match(text string) bool {
+	if d := o.automaton(); d != nil {
+		if match, ok := d.matches(text); ok {
+			return match
 		}
 	}
-	return o.reach.shortest(f.of) <= len(f.text) && o.re.MatchString(f.text)
+	return o.re.MatchString(text)
 }
 
 // bytesRX is @rx for expressions that name bytes which are not UTF-8.
-type bytesRX struct{ re *binaryregexp.Regexp }
+type bytesRX struct {
+	re    *binaryregexp.Regexp
+	reach *reach // nil: not known
+}
 
 func (o *bytesRX) Evaluate(tx plugintypes.TransactionState, value string) bool {
 	if !tx.Capturing() {

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
-	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,17 +13,17 @@ import (
 	"github.com/corazawaf/coraza/v3/collection"
 	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
 	"github.com/corazawaf/coraza/v3/types"
-	"github.com/corazawaf/coraza/v3/types/variables"
 )
 
-// skip is the action at the head of phases 1 and 2. It takes those rules out of
-// the transaction that cannot match any value they look at. Whether a rule could
+// skip is the action at the head of each phase. It takes those rules out of the
+// transaction that cannot match, or would change nothing. Whether a rule could
 // match a value is remembered by predicate and value; rules that could are left
 // to the engine, which alone decides.
 type skip struct{ plan atomic.Pointer[skipPlan] }
 
 const (
 	skipName   = "gabionskip"
+	placeName  = "gabionplace"
 	skipRuleID = 200_080 // + phase
 	skipPhases = 4
 )
@@ -51,6 +51,35 @@ func skipDirectives() string {
 	return b.String()
 }
 
+// placeDirective stands where the rule set begins.
+func placeDirective() string {
+	return fmt.Sprintf("SecAction \"id:%d,phase:1,pass,nolog,%s\"\n", placeRule, placeName)
+}
+
+// place is the action there: it writes what the setup comes to.
+type place struct{ writes atomic.Pointer[[]setVar] }
+
+func newPlace() plugintypes.Action { return &place{} }
+
+func (*place) Init(plugintypes.RuleMetadata, string) error { return nil }
+
+func (*place) Type() plugintypes.ActionType { return plugintypes.ActionTypeNondisruptive }
+
+func (p *place) Evaluate(_ plugintypes.RuleMetadata, tx plugintypes.TransactionState) {
+	if w := p.writes.Load(); w != nil {
+		write(tx, *w)
+	}
+}
+
+func write(tx plugintypes.TransactionState, sets []setVar) {
+	to := tx.Variables().TX()
+	var value [1]string
+	for i := range sets {
+		value[0] = sets[i].value
+		to.Set(sets[i].name, value[:])
+	}
+}
+
 // skipPlan is one phase of one engine: what to ask about which values, and which
 // rules fall when the answer is no. It does not change.
 type skipPlan struct {
@@ -58,97 +87,148 @@ type skipPlan struct {
 	nodes      []node
 	words      int
 	targets    []skipTarget
-	rules      []int      // ids of the rules that can be skipped
-	order      []skipSlot // all rules of the phase, by id
-	remember   *verdicts  // nil: ask anew each time
+	rules      []skipRule // of the phase, in order of evaluation, without the dead
+	order      []skipSlot // all of the phase, by id
+	writes     []setVar   // of the setup
+	blind      uint64     // names that may change before the rules run
+	late       []lateTargets
+	remember   *verdicts // nil: ask anew each time
 	stats      *skipStats
+	prospects  prospects
 	scratch    sync.Pool
+}
+
+// skipRule is what decides whether a rule may be left out.
+type skipRule struct {
+	id       int
+	want     uint8     // links that must be able to match; 0: nothing is known by values
+	guards   []int32   // rules that, when they run, count this one
+	plumbing *plumbing // it looks only at TX
+	touches  uint64    // TX names that plumbing depends on
+	writes   uint64    // TX names that it may change
 }
 
 // skipTarget is a variable, or one key of it, and who looks at it.
 type skipTarget struct {
 	compiledTarget
-	asks   []uint64  // bits of predicates
-	asked  [][]int32 // by predicate: indexes into skipPlan.rules
-	scalar bool      // a number or a whole made of many values: not remembered
+	asks   []uint64    // bits of predicates
+	asked  [][]skipAsk // by predicate
+	scalar bool        // a number or a whole made of many values: not remembered
+}
+
+type skipAsk struct {
+	rule int32 // index into skipPlan.rules
+	link uint8 // bit
 }
 
 type skipSlot struct {
 	id   int
-	rule int32 // index into skipPlan.rules, or one of the following
+	rule int32 // index into skipPlan.rules; -1: never runs
 }
-
-const (
-	neverSkipped  = -1
-	alwaysSkipped = -2
-)
 
 type skipStats struct{ values, known, asked, considered, skipped atomic.Uint64 }
 
 type skipScratch struct {
 	trial trial
+	got   []uint8 // links that could match
 	keep  []bool
 	hits  []uint64
+	many  bool // values: none of them is remembered
+	seen  map[string]struct{}
+	stats struct{ values, known, asked uint64 }
 }
 
 func (p *skipPlan) run(tx plugintypes.TransactionState, remover ruleRemover) {
 	s, _ := p.scratch.Get().(*skipScratch)
 	if s == nil {
-		s = &skipScratch{keep: make([]bool, len(p.rules)), hits: make([]uint64, p.words)}
+		s = &skipScratch{got: make([]uint8, len(p.rules)), keep: make([]bool, len(p.rules)), hits: make([]uint64, p.words)}
 	}
-	clear(s.keep)
+	clear(s.got)
+	write(tx, p.writes)
 	for i := range p.targets {
+		if late(tx) {
+			break
+		}
 		p.look(tx, &p.targets[i], s)
 	}
 	s.trial.end()
+	p.choose(tx, s)
 	p.remove(remover, s.keep)
+	p.removeTargets(tx, remover, s.keep)
+	p.stats.values.Add(s.stats.values)
+	p.stats.known.Add(s.stats.known)
+	p.stats.asked.Add(s.stats.asked)
+	s.stats.values, s.stats.known, s.stats.asked = 0, 0, 0
 	p.scratch.Put(s)
 }
 
-// look marks the rules to keep for what is under one target.
+// choose marks the rules to keep, in order: what one of them may change makes
+// those keep that look at it.
+func (p *skipPlan) choose(tx plugintypes.TransactionState, s *skipScratch) {
+	written := p.blind
+	for i := range p.rules {
+		r := &p.rules[i]
+		keep := true
+		switch {
+		case r.plumbing != nil:
+			keep = written&r.touches != 0 || !r.plumbing.idle(tx)
+		case r.want != 0:
+			keep = s.got[i]&r.want == r.want
+		}
+		for _, g := range r.guards {
+			keep = keep || s.keep[g]
+		}
+		s.keep[i] = keep
+		if keep {
+			written |= r.writes
+		}
+	}
+}
+
+// look marks the rules that could match what is under one target.
 func (p *skipPlan) look(tx plugintypes.TransactionState, t *skipTarget, s *skipScratch) {
 	col := tx.Collection(t.variable)
 	if col == nil {
 		return
 	}
 	clear(s.hits)
-	switch c := col.(type) {
-	case collection.Single:
+	if c, ok := col.(collection.Single); ok && !t.count {
 		p.judge(tx, t, "", c.Get(), s)
-	case collection.Keyed:
-		found := c.FindAll
-		switch {
-		case t.pattern != nil:
-			found = func() (m []types.MatchData) { return c.FindRegex(t.pattern) }
-		case t.key != "":
-			found = func() (m []types.MatchData) { return c.FindString(t.key) }
-		}
-		for _, m := range found() {
-			p.judge(tx, t, m.Key(), m.Value(), s)
-		}
-	default:
-		for _, m := range c.FindAll() {
-			p.judge(tx, t, m.Key(), m.Value(), s)
-		}
+	} else if found := find(col, &t.compiledTarget); t.count {
+		p.judge(tx, t, "", strconv.Itoa(len(found)), s)
+	} else {
+		p.judgeAll(tx, t, found, s)
 	}
 	for w, word := range s.hits {
 		for ; word != 0; word &= word - 1 {
-			for _, rule := range t.asked[w*64+bits.TrailingZeros64(word)] {
-				s.keep[rule] = true
+			for _, ask := range t.asked[w*64+bits.TrailingZeros64(word)] {
+				s.got[ask.rule] |= ask.link
 			}
 		}
 	}
 }
 
+func find(col collection.Collection, t *compiledTarget) []types.MatchData {
+	if c, ok := col.(collection.Keyed); ok {
+		switch {
+		case t.pattern != nil:
+			return c.FindRegex(t.pattern)
+		case t.key != "":
+			return c.FindString(t.key)
+		}
+	}
+	return col.FindAll()
+}
+
 // judge adds to s.hits what matches the value.
 func (p *skipPlan) judge(tx plugintypes.TransactionState, t *skipTarget, key, value string, s *skipScratch) {
-	p.stats.values.Add(1)
+	s.stats.values++
 	var v *verdict
-	if p.remember != nil && !t.scalar && len(value) <= maxRemembered && !sensitive(t.variable, key) && !composite(t.variable, value) {
+	if p.remember != nil && !s.many && !t.scalar && len(value) <= maxRemembered && !sensitive(t.variable, key) && !composite(t.variable, value) {
 		v = p.remember.of(value, p.words)
 	}
 	begun := false
-	var asked uint64
+	var prospects []uint64
 	for w, want := range t.asks {
 		unknown := want &^ s.hits[w]
 		if v != nil {
@@ -162,10 +242,14 @@ func (p *skipPlan) judge(tx plugintypes.TransactionState, t *skipTarget, key, va
 		if !begun {
 			s.trial.begin(p.nodes, value)
 			begun = true
+			prospects = p.prospects.of(s.trial.forms[0].alphabet(), p)
 		}
 		var hits uint64
-		for left := unknown; left != 0; left &= left - 1 {
-			asked++
+		for left := unknown & prospects[w]; left != 0; left &= left - 1 {
+			if len(value) > longValue && late(tx) {
+				return
+			}
+			s.stats.asked++
 			bit := left & -left
 			if s.trial.matches(tx, &p.predicates[w*64+bits.TrailingZeros64(left)]) {
 				hits |= bit
@@ -177,18 +261,17 @@ func (p *skipPlan) judge(tx plugintypes.TransactionState, t *skipTarget, key, va
 		}
 	}
 	if !begun {
-		p.stats.known.Add(1)
+		s.stats.known++
 	}
-	p.stats.asked.Add(asked)
 }
 
 // remove takes runs of rules out at once: the engine compares every rule with
 // every range. A range may cover rules of other phases, endSkip takes it back.
 func (p *skipPlan) remove(tx ruleRemover, keep []bool) {
-	from, to, skipped := 0, 0, 0
+	from, to, skipped, kept := 0, 0, 0, false
 	tx.RemoveRuleByIDRange(skipMark, skipMark)
 	for _, slot := range p.order {
-		if slot.rule == alwaysSkipped || slot.rule >= 0 && !keep[slot.rule] {
+		if slot.rule < 0 || !keep[slot.rule] {
 			if from == 0 {
 				from = slot.id
 			}
@@ -196,16 +279,20 @@ func (p *skipPlan) remove(tx ruleRemover, keep []bool) {
 			skipped++
 			continue
 		}
+		kept = true
 		if from != 0 {
 			tx.RemoveRuleByIDRange(from, to)
 			from = 0
 		}
 	}
-	if from != 0 {
+	switch {
+	case !kept: // nothing runs: no marker matters either
+		tx.RemoveRuleByIDRange(0, math.MaxInt)
+	case from != 0:
 		tx.RemoveRuleByIDRange(from, to)
 	}
 	tx.RemoveRuleByIDRange(skipMark, skipMark)
-	p.stats.considered.Add(uint64(len(p.rules)))
+	p.stats.considered.Add(uint64(len(p.order)))
 	p.stats.skipped.Add(uint64(skipped))
 }
 
@@ -229,52 +316,164 @@ func endSkip(tx any) {
 	}
 }
 
-// newSkipPlan finds what can be skipped in a phase.
-func newSkipPlan(rules []compiledRule, phase, paranoia int, table *predicates, dead map[int]bool) *skipPlan {
-	p := &skipPlan{}
-	guarded := guardedRules(rules)
-	index := map[string]int{}
-	type use struct{ target, predicate, rule int }
-	var uses []use
+// planner makes the plan of one phase.
+type planner struct {
+	rules    []compiledRule
+	phase    int
+	paranoia int
+	table    *predicates
+	setup    *setup // nil: nothing is known of TX
+	dead     map[int]bool
+	counted  map[string]bool
+	names    []string // of TX that plumbing depends on, by bit
+	plan     *skipPlan
+	targets  map[string]int
+	uses     []skipUse
+}
+
+type skipUse struct {
+	target, predicate, rule int
+	link                    uint8
+}
+
+// newSkipPlan finds what can be skipped in a phase. dead rules never run.
+func newSkipPlan(rules []compiledRule, phase, paranoia int, table *predicates, setup *setup, dead map[int]bool) *skipPlan {
+	b := &planner{rules: rules, phase: phase, paranoia: paranoia, table: table, setup: setup, dead: dead,
+		counted: countsChange(rules), plan: &skipPlan{}, targets: map[string]int{}}
+	guards := guardsOf(rules)
+	at := map[int]int32{}
+	var kept []*compiledRule
 	for i := range rules {
 		r := &rules[i]
-		if r.phase != phase && r.phase != 0 || r.id == 0 {
+		switch {
+		case r.phase != phase && r.phase != 0 || r.id == 0 || r.id > skipRuleID && r.id <= skipRuleID+skipPhases:
+			continue
+		case dead[r.id]:
+			b.plan.order = append(b.plan.order, skipSlot{r.id, -1})
 			continue
 		}
-		slot := skipSlot{id: r.id, rule: neverSkipped}
-		if dead[r.id] {
-			slot.rule = alwaysSkipped
-		} else if phase <= 2 && r.phase == phase && !guarded[r.id] && r.level() <= paranoia && r.looksAtRequest() {
-			if predicate, ok := table.add(r); ok {
-				slot.rule = int32(len(p.rules))
-				p.rules = append(p.rules, r.id)
-				for _, t := range r.targets {
-					k := fmt.Sprintf("%d %s %v", t.variable, t.key, t.pattern)
-					at, known := index[k]
-					if !known {
-						at = len(p.targets)
-						index[k] = at
-						p.targets = append(p.targets, skipTarget{compiledTarget: t, scalar: scalar(t.variable)})
-					}
-					uses = append(uses, use{at, predicate, int(slot.rule)})
-				}
+		at[r.id] = int32(len(b.plan.rules))
+		b.plan.order = append(b.plan.order, skipSlot{r.id, at[r.id]})
+		made := skipRule{id: r.id}
+		for _, g := range guards[r.id] {
+			if index, ok := at[g]; ok {
+				made.guards = append(made.guards, index)
 			}
 		}
-		p.order = append(p.order, slot)
+		b.add(r, &made)
+		b.plan.rules = append(b.plan.rules, made)
+		kept = append(kept, r)
 	}
+	b.nameBits(kept)
+	b.finish()
+	return b.plan
+}
+
+// add finds out when the rule may be left out.
+func (b *planner) add(r *compiledRule, made *skipRule) {
+	if r.id == placeRule || r.level() > b.paranoia {
+		return
+	}
+	if made.plumbing = newPlumbing(r); made.plumbing != nil {
+		return
+	}
+	index := len(b.plan.rules)
+	for i, l := range r.links() {
+		if i == 8 || i > 0 && b.setup == nil {
+			return
+		}
+		bit := uint8(1) << i
+		if b.looksAtRequest(l) {
+			if predicate, ok := b.table.add(l, r.id, b.setup); ok {
+				made.want |= bit
+				b.use(l, predicate, index, bit)
+			}
+		}
+		if i == 0 && !l.silent() && made.want != 0 && b.setup != nil {
+			if predicate, ok := b.echo(r); ok {
+				made.want |= 2
+				b.use(l, predicate, index, 2)
+			}
+		}
+		if !l.silent() || b.setup != nil && b.setup.matched {
+			return
+		}
+	}
+}
+
+func (b *planner) use(l *compiledRule, predicate, rule int, link uint8) {
+	for _, t := range l.targets {
+		k := fmt.Sprintf("%d %s %v %t", t.variable, t.key, t.pattern, t.count)
+		at, known := b.targets[k]
+		if !known {
+			at = len(b.plan.targets)
+			b.targets[k] = at
+			b.plan.targets = append(b.plan.targets, skipTarget{compiledTarget: t, scalar: t.count || scalar(t.variable)})
+		}
+		b.uses = append(b.uses, skipUse{at, predicate, rule, link})
+	}
+}
+
+// nameBits gives the TX names that plumbing depends on a bit each.
+func (b *planner) nameBits(kept []*compiledRule) {
+	var list []names
+	known := map[string]bool{}
+	for i, r := range kept {
+		if b.plan.rules[i].plumbing == nil {
+			continue
+		}
+		touched := r.reads()
+		touched.merge(r.writes())
+		for name := range touched.list {
+			if !known[name] {
+				known[name] = true
+				list = append(list, names{list: map[string]bool{name: true}})
+			}
+		}
+		if len(touched.prefixes)+len(touched.parts) > 0 {
+			list = append(list, names{prefixes: touched.prefixes, parts: touched.parts})
+		}
+	}
+	if len(list) > 64 {
+		b.plan.blind = math.MaxUint64
+	}
+	for i, r := range kept {
+		made := &b.plan.rules[i]
+		writes, reads := r.writes(), r.reads()
+		for n, one := range list {
+			if writes.meets(one) {
+				made.writes |= 1 << (n % 64)
+			}
+			if made.plumbing != nil && (reads.meets(one) || writes.meets(one)) {
+				made.touches |= 1 << (n % 64)
+			}
+		}
+		if r.id == placeRule {
+			made.writes = math.MaxUint64
+		}
+		if made.plumbing != nil && made.touches == 0 {
+			made.touches = math.MaxUint64
+		}
+	}
+}
+
+func (b *planner) finish() {
+	p := b.plan
 	slices.SortFunc(p.order, func(a, b skipSlot) int { return a.id - b.id })
-	p.predicates, p.nodes = table.snapshot()
+	p.predicates, p.nodes = b.table.snapshot()
 	p.words = (len(p.predicates) + 63) / 64
 	for i := range p.targets {
 		p.targets[i].asks = make([]uint64, p.words)
-		p.targets[i].asked = make([][]int32, len(p.predicates))
+		p.targets[i].asked = make([][]skipAsk, len(p.predicates))
 	}
-	for _, u := range uses {
+	for _, u := range b.uses {
 		t := &p.targets[u.target]
 		t.asks[u.predicate/64] |= 1 << (u.predicate % 64)
-		t.asked[u.predicate] = append(t.asked[u.predicate], int32(u.rule))
+		t.asked[u.predicate] = append(t.asked[u.predicate], skipAsk{int32(u.rule), u.link})
 	}
-	return p
+	if b.phase == 1 && b.setup != nil && b.setup.atHead {
+		p.writes = b.setup.writes
+	}
 }
 
 // level is the paranoia level that the rule is for. Those above the policy's
@@ -286,60 +485,4 @@ func (r *compiledRule) level() int {
 		}
 	}
 	return 0
-}
-
-func (r *compiledRule) looksAtRequest() bool {
-	for _, t := range r.targets {
-		if t.count || !fromRequest[t.variable] {
-			return false
-		}
-	}
-	return len(r.targets) > 0
-}
-
-// fromRequest names the variables that are complete before the first rule of
-// phases 1 and 2 and that no action changes.
-var fromRequest = map[variables.RuleVariable]bool{
-	variables.Args: true, variables.ArgsGet: true, variables.ArgsPost: true,
-	variables.ArgsNames: true, variables.ArgsGetNames: true, variables.ArgsPostNames: true,
-	variables.ArgsCombinedSize: true, variables.QueryString: true,
-	variables.RequestBasename: true, variables.RequestBody: true, variables.RequestFilename: true,
-	variables.RequestLine: true, variables.RequestMethod: true, variables.RequestProtocol: true,
-	variables.RequestURI: true, variables.RequestURIRaw: true,
-	variables.RequestHeaders: true, variables.RequestHeadersNames: true,
-	variables.RequestCookies: true, variables.RequestCookiesNames: true,
-	variables.Files: true, variables.FilesNames: true, variables.FilesSizes: true, variables.FilesCombinedSize: true,
-	variables.MultipartFilename: true, variables.MultipartName: true, variables.MultipartPartHeaders: true,
-	variables.XML: true, variables.RequestXML: true,
-}
-
-func scalar(v variables.RuleVariable) bool {
-	switch v {
-	case variables.ArgsCombinedSize, variables.FilesCombinedSize, variables.FilesSizes,
-		variables.QueryString, variables.RequestBody, variables.RequestLine:
-		return true
-	}
-	return false
-}
-
-// composite says that a value holds others, which are remembered by themselves:
-// a request target with its query.
-func composite(v variables.RuleVariable, value string) bool {
-	return (v == variables.RequestURI || v == variables.RequestURIRaw) && strings.Contains(value, "?")
-}
-
-var sensitiveName = regexp.MustCompile(`(?i)passw|pwd|secret|token|session|credential|api_?key|csrf|card|cvv|ssn`)
-
-// sensitive values are judged like others and never remembered.
-func sensitive(v variables.RuleVariable, key string) bool {
-	switch v {
-	case variables.RequestHeaders:
-		switch strings.ToLower(key) {
-		case "authorization", "proxy-authorization", "cookie", "x-api-key":
-			return true
-		}
-	case variables.Args, variables.ArgsGet, variables.ArgsPost, variables.RequestCookies:
-		return sensitiveName.MatchString(key)
-	}
-	return false
 }

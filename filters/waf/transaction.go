@@ -39,7 +39,7 @@ func (e *Engine) Begin(id string) *Transaction {
 }
 
 // RequestHeaders runs phase 1.
-func (t *Transaction) RequestHeaders(h *filters.RequestHead) {
+func (t *Transaction) RequestHeaders(h *filters.RequestHead) error {
 	client, server := h.Client, h.Server
 	var clientIP, serverIP string
 	if client.Addr().IsValid() {
@@ -68,6 +68,7 @@ func (t *Transaction) RequestHeaders(h *filters.RequestHead) {
 	t.tx.SetServerName(hostOnly(h.Authority))
 	t.tx.ProcessRequestHeaders()
 	t.after(1)
+	return t.cut()
 }
 
 func hostOnly(authority string) string {
@@ -96,7 +97,7 @@ func (t *Transaction) RequestBody(body []byte, cut bool) error {
 		return fmt.Errorf("inspect request body: %w", err)
 	}
 	t.after(2)
-	return nil
+	return t.cut()
 }
 
 // forgiveCut tells the parsers that the end is missing because of us.
@@ -126,6 +127,16 @@ func (t *Transaction) ResponseHeaders(h *filters.ResponseHead) {
 	t.after(3)
 }
 
+// DecodedResponse says that ResponseBody will be given what was inside a
+// compressed body: the rule set leaves bodies alone whose head calls them so.
+func (t *Transaction) DecodedResponse() {
+	if v := t.variables(); v != nil {
+		if h, ok := v.ResponseHeaders().(interface{ Remove(string) }); ok {
+			h.Remove("content-encoding")
+		}
+	}
+}
+
 // ResponseBody runs phase 4 on the body, which is copied. Without a body it is
 // left out unless something could come of it: the rules that score there all
 // look at the body, and the one that denies looks at the score.
@@ -143,7 +154,7 @@ func (t *Transaction) ResponseBody(body []byte) error {
 		return fmt.Errorf("inspect response body: %w", err)
 	}
 	t.after(4)
-	return nil
+	return t.cut()
 }
 
 // Logging runs phase 5, if anything in it could matter.

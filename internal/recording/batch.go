@@ -72,6 +72,16 @@ func readHead(b []byte) (h head, err error) {
 	return h, nil
 }
 
+// Count is how many exchanges a sealed batch holds, by its clear head; 1 for what
+// is no batch. It is the weight of a record in a spool of recordings.
+func Count(batch []byte) int {
+	h, err := readHead(batch)
+	if err != nil {
+		return 1
+	}
+	return max(h.Count, 1)
+}
+
 func keyID(k hpke.PublicKey) (id [8]byte) {
 	copy(id[:], k.Bytes())
 	return id

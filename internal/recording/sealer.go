@@ -69,6 +69,7 @@ func (s *Sealer) Add(x *Exchange) bool {
 	defer s.mu.Unlock()
 	if s.ended || len(s.queue) >= s.o.QueueExchanges || s.bytes+cost > s.o.QueueBytes {
 		s.dropped++
+		s.lose(1)
 		return false
 	}
 	s.queue = append(s.queue, x)
@@ -78,6 +79,14 @@ func (s *Sealer) Add(x *Exchange) bool {
 		signal(s.full)
 	}
 	return true
+}
+
+// lose tells the spool of exchanges that will never be a record of it, so that
+// its counter, which the control plane reads, has all that was lost.
+func (s *Sealer) lose(n int) {
+	if counter, ok := s.to.(interface{ Lose(int) }); ok && n > 0 {
+		counter.Lose(n)
+	}
 }
 
 func signal(ch chan struct{}) {
@@ -115,6 +124,7 @@ func (s *Sealer) run() {
 		defer s.mu.Unlock()
 		s.ended = true
 		s.dropped += uint64(len(s.queue) + s.sealing)
+		s.lose(len(s.queue) + s.sealing)
 		s.queue, s.sealing = nil, 0
 	}()
 	for {
@@ -142,7 +152,10 @@ func (s *Sealer) sealQueue() {
 			return
 		}
 		b, err := seal(batch, s.key)
-		kept := err == nil && s.to.Append(b)
+		if err != nil {
+			s.lose(len(batch))
+		}
+		kept := err == nil && s.to.Append(b) // what it does not take it counts
 		s.mu.Lock()
 		s.bytes -= cost
 		s.sealing = 0

@@ -22,8 +22,9 @@ type Drainer struct {
 	Records func(recs [][]byte) error
 	// Loss is told a writer's running total before it is forgotten; an error
 	// makes it be told again. May be nil.
-	Loss  func(Loss) error
-	Batch int // records handed over at once; default 256, at most 4 MiB together
+	Loss   func(Loss) error
+	Weight func(rec []byte) int // as the writers' Options; nil: 1
+	Batch  int                  // records handed over at once; default 256, at most 4 MiB together
 }
 
 const batchBytes = 4 << 20
@@ -260,7 +261,7 @@ func (p *pass) deliver(l *ledger, r *bufio.Reader, orphan bool) (torn bool, err 
 			p.report.Records += len(recs)
 			p.report.Bytes += bytes - int64(len(recs))*recordHeader
 			l.offset += bytes
-			l.delivered += uint64(len(recs))
+			l.delivered += weigh(p.Weight, recs)
 			if !orphan {
 				if err := l.save(); err != nil {
 					return false, err

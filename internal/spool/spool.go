@@ -38,6 +38,9 @@ type Options struct {
 	FlushEvery   time.Duration // records reach the file within; default 50 ms
 	QueueRecords int           // records waiting in memory; default 4096
 	QueueBytes   int64         // bytes waiting in memory; default 32 MiB
+	// Weight is what a record counts when it is lost; nil: 1. The reader's Drainer
+	// has the same.
+	Weight func(rec []byte) int
 }
 
 func (o Options) withDefaults() Options {

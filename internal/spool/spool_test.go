@@ -398,3 +398,25 @@ func must[T any](v T, err error) T {
 	}
 	return v
 }
+
+// A record of a hundred that is lost is a hundred lost, whoever finds out: the
+// queue, the directory's bound, or the reader after a kill.
+func TestLossesHaveWeight(t *testing.T) {
+	weight := func(rec []byte) int { return int(rec[0]) }
+	dir := t.TempDir()
+	w := openTest(t, dir, Options{QueueRecords: 1, FlushEvery: time.Hour, Weight: weight})
+	if !w.Append([]byte{3}) || w.Append([]byte{100}) {
+		t.Fatal("the queue holds one")
+	}
+	w.Lose(20)
+	if w.Dropped() != 120 {
+		t.Fatalf("dropped %d", w.Dropped())
+	}
+	w.Close()
+	var got [][]byte
+	d := Drainer{Weight: weight, Records: func(recs [][]byte) error { got = append(got, recs...); return nil }}
+	r, err := d.Drain(dir)
+	if err != nil || len(got) != 1 || r.Dropped != 120 || r.Records != 1 {
+		t.Fatalf("%d records, %+v, %v", len(got), r, err)
+	}
+}

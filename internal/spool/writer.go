@@ -84,10 +84,11 @@ func open(dir string, o Options, create func(string) (segmentFile, error)) (*Wri
 func (w *Writer) Append(rec []byte) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.state.add(offAppended, 1)
+	weight := weigh(w.o.Weight, [][]byte{rec})
+	w.state.add(offAppended, weight)
 	n := int64(len(rec))
 	if w.ended || n == 0 || n > MaxRecord || len(w.queue) >= w.o.QueueRecords || w.queueBytes+n > w.o.QueueBytes {
-		w.drop(1)
+		w.drop(weight)
 		return false
 	}
 	w.queue = append(w.queue, append([]byte(nil), rec...))
@@ -99,13 +100,33 @@ func (w *Writer) Append(rec []byte) bool {
 	return true
 }
 
-// drop counts n lost records; w.mu is held.
-func (w *Writer) drop(n int) {
-	w.dropped += uint64(n)
-	w.state.add(offDropped, uint64(n))
+// weigh is what records count together.
+func weigh(weight func([]byte) int, recs [][]byte) uint64 {
+	if weight == nil {
+		return uint64(len(recs))
+	}
+	var n uint64
+	for _, r := range recs {
+		n += uint64(max(weight(r), 0))
+	}
+	return n
 }
 
-// Dropped counts the records this writer lost so far.
+// drop counts n as lost; w.mu is held.
+func (w *Writer) drop(n uint64) {
+	w.dropped += n
+	w.state.add(offDropped, n)
+}
+
+// Lose counts what was lost before it became a record, in the unit of Weight.
+func (w *Writer) Lose(n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.state.add(offAppended, uint64(n))
+	w.drop(uint64(n))
+}
+
+// Dropped counts what this writer lost so far: records, or their weight.
 func (w *Writer) Dropped() uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -190,7 +211,7 @@ func (w *Writer) end() {
 	defer w.mu.Unlock()
 	w.ended = true
 	if recovered != nil || len(w.queue) > 0 {
-		w.drop(len(w.queue))
+		w.drop(weigh(w.o.Weight, w.queue))
 		w.queue = nil
 	}
 	w.state.close()
@@ -211,11 +232,11 @@ func (w *Writer) writeQueue() {
 		if n == 0 {
 			// Full. A finished segment can be removed by the reader, an active one cannot.
 			w.closeSegment()
-			w.lose(len(recs))
+			w.lose(recs)
 			return
 		}
 		room -= bytes
-		w.lose(n - w.writeBatch(recs[:n]))
+		w.lose(recs[w.writeBatch(recs[:n]):n])
 		recs = recs[n:]
 	}
 }
@@ -232,12 +253,12 @@ func (w *Writer) take(recs [][]byte, room int64) (n int, bytes int64) {
 	return n, bytes
 }
 
-func (w *Writer) lose(n int) {
-	if n == 0 {
+func (w *Writer) lose(recs [][]byte) {
+	if len(recs) == 0 {
 		return
 	}
 	w.mu.Lock()
-	w.drop(n)
+	w.drop(weigh(w.o.Weight, recs))
 	w.mu.Unlock()
 }
 

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/gabion-io/gabion/controlplane/xds"
+	"github.com/gabion-io/gabion/controlplane/xds/xdstest"
 	"github.com/gabion-io/gabion/filters"
 )
 
@@ -22,15 +24,21 @@ func bootstrap(o EnvoyOptions, upstream string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := transport{
-		filter: moduleFilter(string(table)), route: moduleRoute,
-	}
+	transport := xds.Options{Transport: xds.Module}
 	if o.ExtProc != "" {
-		f = transport{filter: extProcFilter(), route: extProcRoute, clusters: list{filterCluster(o.ExtProc)}}
+		transport = xds.Options{Transport: xds.ExtProc, FilterSocket: o.ExtProc}
+	}
+	f, err := xdstest.NewFilter(transport, table)
+	if err != nil {
+		return nil, err
 	}
 	var ls list
 	for _, name := range slices.Sorted(maps.Keys(o.Policies)) {
-		ls = append(ls, listener(name, o.Dir, f))
+		override, err := f.Route(name)
+		if err != nil {
+			return nil, err
+		}
+		ls = append(ls, listener(name, o.Dir, f.HTTPFilter, override))
 	}
 	host, port, err := net.SplitHostPort(upstream)
 	if err != nil {
@@ -41,7 +49,7 @@ func bootstrap(o EnvoyOptions, upstream string) ([]byte, error) {
 		"admin": object{"address": object{"pipe": object{"path": filepath.Join(o.Dir, "admin.sock")}}},
 		"static_resources": object{
 			"listeners": ls,
-			"clusters":  append(list{cluster(host, port)}, f.clusters...),
+			"clusters":  append(list{cluster(host, port)}, f.Clusters...),
 		},
 	}, "", " ")
 }
@@ -62,7 +70,7 @@ func suiteTable(policies map[string]filters.Policy) ([]byte, error) {
 	return b, nil
 }
 
-func listener(name, dir string, f transport) object {
+func listener(name, dir string, filter, override object) object {
 	return object{
 		"name":                              name,
 		"address":                           object{"socket_address": object{"address": "127.0.0.1", "port_value": 0}},
@@ -92,9 +100,9 @@ func listener(name, dir string, f transport) object {
 			"request_timeout": "2s",
 
 			"access_log":   list{fileLog(accessLogPath(dir))},
-			"route_config": routes(f.route(name)),
+			"route_config": routes(override),
 			"http_filters": list{
-				f.filter,
+				filter,
 				object{"name": "router", "typed_config": object{
 					"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
 					// No x-envoy headers in what the response rules see.
@@ -107,12 +115,12 @@ func listener(name, dir string, f transport) object {
 
 // routes send everything to the upstream: a regular expression also takes the
 // target "*", which no prefix does, and only a match of its own takes CONNECT.
-func routes(filter object) object {
+func routes(override object) object {
 	to := func(match object) object {
 		return object{
 			"match":                   match,
 			"route":                   object{"cluster": "upstream", "timeout": "20s"},
-			"typed_per_filter_config": object{"gabion": filter},
+			"typed_per_filter_config": object{xdstest.FilterName: override},
 			// Bytes Envoy may hold of a body for ext_proc; the module asks for what it needs.
 			"request_body_buffer_limit": 4 << 20,
 		}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gabion-io/gabion/controlplane/xds/xdstest"
 	"github.com/gabion-io/gabion/filters"
 	"github.com/gabion-io/gabion/filters/chain"
 	"github.com/gabion-io/gabion/filters/extproc"
@@ -58,7 +59,7 @@ func startFilter(t *testing.T, policies map[string]filters.Policy) (socket strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	kept, err := json.Marshal(object{"format": 1, "tables": list{object{"name": extProcTable, "version": "1", "table": string(table)}}})
+	kept, err := json.Marshal(object{"format": 1, "tables": list{object{"name": xdstest.TableName, "version": "1", "table": string(table)}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,23 +5,27 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
 
 // A panic in a hook, or in the goroutine that judges a long body, is answered by
-// the failure mode; Envoy lives, and so does everything else.
+// the failure mode; Envoy lives, and the filter beside it, and all else.
 func TestPanics(t *testing.T) {
-	gabion := gabion(t)
+	gabion(t)
 	requireEnvoy(t)
-	dir := faultyModule(t, gabion)
-	for _, where := range []string{"hook", "goroutine"} {
-		t.Run(where, func(t *testing.T) {
-			t.Setenv("GABION_BIN", dir)
-			t.Setenv("GABION_MODULE_DIR", dir) // goes before what lies beside the binary
+	dir := faultyModule(t)
+	t.Setenv("GABION_BIN", dir)
+	t.Setenv("GABION_MODULE_DIR", dir) // goes before what lies beside the binary
+	for _, c := range []struct{ transport, where string }{
+		{"module", "hook"}, {"module", "goroutine"}, {"extproc", "hook"}, {"extproc", "goroutine"},
+	} {
+		t.Run(c.transport+" "+c.where, func(t *testing.T) {
+			where := c.where
 			t.Setenv("GABION_TEST_PANIC", where)
-			u := startUp(t)
-			envoys := u.children("envoy.json")
+			u := startUp(t, "--transport", c.transport)
+			living := append(u.children("envoy.json"), u.children("filter")...)
 			ask := func() int {
 				if where == "hook" {
 					return u.get("/search?q=tea").status
@@ -48,8 +52,8 @@ func TestPanics(t *testing.T) {
 				u.apply(wafMode("block"))
 				u.eventually("an attack without a body", func() error { return u.wantStatus(sqli, 403) })
 			}
-			if now := u.children("envoy.json"); len(now) != 1 || now[0] != envoys[0] {
-				t.Errorf("Envoy was %v and is %v", envoys, now)
+			if now := append(u.children("envoy.json"), u.children("filter")...); len(now) == 0 || !slices.Equal(now, living) {
+				t.Errorf("Envoy and the filter were %v and are %v", living, now)
 			}
 			if !strings.Contains(u.log.String(), "recovered a panic") {
 				t.Error("nothing in the log")
@@ -58,25 +62,26 @@ func TestPanics(t *testing.T) {
 	}
 }
 
-// faultyModule is a directory with gabion and a filter that panics where
+// faultyModule is a directory with a gabion and a filter that panic where
 // GABION_TEST_PANIC says.
-func faultyModule(t *testing.T, gabion string) string {
+func faultyModule(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.Link(gabion, filepath.Join(dir, "gabion")); err != nil {
-		b, err := os.ReadFile(gabion)
-		if err != nil {
-			t.Fatal(err)
+	for _, part := range []struct {
+		out, pkg string
+		flags    []string
+		cgo      string
+	}{
+		{"gabion", "github.com/gabion-io/gabion/cmd/gabion", nil, "0"},
+		{"libgabion.so", "github.com/gabion-io/gabion/filters/module", []string{"-buildmode=c-shared"}, "1"},
+	} {
+		args := append([]string{"build", "-trimpath", "-tags", "no_fs_access,coraza.disabled_operators.inspectFile,coraza.disabled_operators.rbl,coraza.disabled_operators.validateSchema,gabionfault", "-buildvcs=false",
+			"-o", filepath.Join(dir, part.out)}, part.flags...)
+		c := exec.Command("go", append(args, part.pkg)...)
+		c.Env = append(os.Environ(), "CGO_ENABLED="+part.cgo)
+		if out, err := c.CombinedOutput(); err != nil {
+			missing(t, fmt.Sprintf("build %s that panics: %v\n%s", part.out, err, out))
 		}
-		if err := os.WriteFile(filepath.Join(dir, "gabion"), b, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c := exec.Command("go", "build", "-trimpath", "-tags", "coraza.disabled_operators.inspectFile,gabionfault", "-buildvcs=false",
-		"-buildmode=c-shared", "-o", filepath.Join(dir, "libgabion.so"), "github.com/gabion-io/gabion/filters/module")
-	c.Env = append(os.Environ(), "CGO_ENABLED=1")
-	if out, err := c.CombinedOutput(); err != nil {
-		missing(t, fmt.Sprintf("build the filter that panics: %v\n%s", err, out))
 	}
 	return dir
 }

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/gabion-io/gabion/controlplane/xds"
+	"github.com/gabion-io/gabion/controlplane/xds/xdstest"
 	"github.com/gabion-io/gabion/filters"
 	"github.com/gabion-io/gabion/internal/envoybin/envoybintest"
 )
@@ -40,10 +42,9 @@ type list = []any
 type bootstrap struct {
 	dir      string
 	upstream string // host:port
-	filter   object // the HTTP filter
-	route    func(key string) object
-	clusters list
-	buffer   int // bytes Envoy may hold of a request; 0: no more than its small default here
+	filter   *xdstest.Filter
+	found    object // the HTTP filter, when it is not filter's own
+	buffer   int    // bytes Envoy may hold of a request; 0: no more than its small default here
 }
 
 func (b bootstrap) json(t testing.TB) string {
@@ -54,10 +55,14 @@ func (b bootstrap) json(t testing.TB) string {
 	}
 	var routes list
 	for _, key := range []string{"detect", "block", "off", "missing"} {
+		override, err := b.filter.Route(key)
+		if err != nil {
+			t.Fatal(err)
+		}
 		routes = append(routes, object{
 			"match":                   object{"prefix": "/" + key + "/"},
 			"route":                   object{"cluster": "app", "timeout": "0s"},
-			"typed_per_filter_config": object{"gabion": b.route(key)},
+			"typed_per_filter_config": object{xdstest.FilterName: override},
 		})
 	}
 	for _, r := range routes {
@@ -66,6 +71,10 @@ func (b bootstrap) json(t testing.TB) string {
 		}
 	}
 	routes = append(routes, object{"match": object{"prefix": "/plain/"}, "route": object{"cluster": "app"}})
+	filter := b.filter.HTTPFilter
+	if b.found != nil {
+		filter = b.found
+	}
 	hcm := object{
 		"@type":       "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
 		"stat_prefix": "in", "codec_type": "AUTO", "use_remote_address": true, "xff_num_trusted_hops": 1,
@@ -81,7 +90,7 @@ func (b bootstrap) json(t testing.TB) string {
 			}},
 		}}},
 		"route_config": object{"virtual_hosts": list{object{"name": "all", "domains": list{"*"}, "routes": routes}}},
-		"http_filters": list{b.filter, object{"name": "router", "typed_config": object{"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}},
+		"http_filters": list{filter, object{"name": "router", "typed_config": object{"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}},
 	}
 	clusters := append(list{object{
 		"name": "app", "type": "STATIC", "connect_timeout": "5s",
@@ -92,7 +101,7 @@ func (b bootstrap) json(t testing.TB) string {
 			"@type":                          "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
 			"use_downstream_protocol_config": object{"http_protocol_options": object{"enable_trailers": true}, "http2_protocol_options": object{}},
 		}},
-	}}, b.clusters...)
+	}}, b.filter.Clusters...)
 	text, err := json.MarshalIndent(object{
 		"node":  object{"id": "test", "cluster": "test"},
 		"admin": object{"address": object{"pipe": object{"path": filepath.Join(b.dir, "admin.sock")}}},
@@ -111,27 +120,20 @@ func (b bootstrap) json(t testing.TB) string {
 	return string(text)
 }
 
-func stringValue(s string) object {
-	return object{"@type": "type.googleapis.com/google.protobuf.StringValue", "value": s}
-}
-
-// moduleFilter is the filter as a dynamic module.
-func moduleFilter(table []byte) object {
-	return object{"name": "gabion", "typed_config": object{
-		"@type":                 "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter",
-		"dynamic_module_config": object{"name": "gabion", "do_not_close": true},
-		"filter_name":           "gabion",
-		"filter_config":         stringValue(string(table)),
-	}}
-}
-
-func moduleRoute(key string) object {
-	return object{
-		"@type":                 "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilterPerRoute",
-		"dynamic_module_config": object{"name": "gabion", "do_not_close": true},
-		"filter_name":           "gabion",
-		"filter_config":         stringValue(key),
+// theFilter is the filter with a table, as the control plane ships it.
+func theFilter(t testing.TB, o xds.Options, table []byte) *xdstest.Filter {
+	t.Helper()
+	f, err := xdstest.NewFilter(o, table)
+	if err != nil {
+		t.Fatal(err)
 	}
+	return f
+}
+
+// moduleFilter is the filter inside Envoy.
+func moduleFilter(t testing.TB, table []byte) *xdstest.Filter {
+	t.Helper()
+	return theFilter(t, xds.Options{Transport: xds.Module}, table)
 }
 
 // startModule runs Envoy with the module built with tags.
@@ -139,7 +141,7 @@ func startModule(t testing.TB, tags string, table []byte, env ...string) *proxy 
 	t.Helper()
 	envoybintest.Need(t)
 	dir := t.TempDir()
-	b := bootstrap{dir: dir, upstream: startUpstream(t), filter: moduleFilter(table), route: moduleRoute}
+	b := bootstrap{dir: dir, upstream: startUpstream(t), filter: moduleFilter(t, table)}
 	return startEnvoy(t, dir, setup{
 		config: b.json(t),
 		env:    append([]string{"ENVOY_DYNAMIC_MODULES_SEARCH_PATH=" + buildModule(t, tags)}, env...),

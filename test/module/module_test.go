@@ -119,7 +119,7 @@ func TestModuleRefusesBadTables(t *testing.T) {
 		"not JSON": []byte("{"), "unknown field": []byte(`{"listener":"x","nonsense":1}`), "bad rule": bad,
 	} {
 		dir := t.TempDir()
-		b := bootstrap{dir: dir, upstream: "127.0.0.1:1", filter: moduleFilter(table), route: moduleRoute}
+		b := bootstrap{dir: dir, upstream: "127.0.0.1:1", filter: moduleFilter(t, table)}
 		out, err := validate(t, dir, setup{config: b.json(t), env: []string{"ENVOY_DYNAMIC_MODULES_SEARCH_PATH=" + so}})
 		if err == nil || !contains(out, "refused a filter table") {
 			t.Errorf("%s: Envoy took it: %v\n%s", name, err, out)

@@ -30,9 +30,9 @@ func discovered(path string) object {
 // publish replaces the discovered configuration in one step.
 func publish(t testing.TB, path, version string, table []byte) {
 	t.Helper()
-	f := moduleFilter(table)
+	f := moduleFilter(t, table)
 	b, err := json.Marshal(object{"version_info": version, "resources": list{object{
-		"@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig", "name": "gabion", "typed_config": f["typed_config"],
+		"@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig", "name": "gabion", "typed_config": f.HTTPFilter["typed_config"],
 	}}})
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +51,7 @@ func startDiscovered(t *testing.T) (p *proxy, file string) {
 	dir := t.TempDir()
 	file = filepath.Join(dir, "filter.json")
 	publish(t, file, "0", tableOf(t))
-	b := bootstrap{dir: dir, upstream: startUpstream(t), filter: discovered(file), route: moduleRoute}
+	b := bootstrap{dir: dir, upstream: startUpstream(t), filter: moduleFilter(t, tableOf(t)), found: discovered(file)}
 	return startEnvoy(t, dir, setup{config: b.json(t), env: []string{"ENVOY_DYNAMIC_MODULES_SEARCH_PATH=" + buildModule(t, "")}}), file
 }
 

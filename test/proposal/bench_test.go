@@ -23,6 +23,7 @@ import (
 	"github.com/gabion-io/gabion/filters/chain"
 	"github.com/gabion-io/gabion/internal/exchange"
 	"github.com/gabion-io/gabion/internal/recording"
+	"github.com/gabion-io/gabion/test/plane"
 	wafrules "github.com/gabion-io/gabion/waf-rules"
 )
 
@@ -73,7 +74,7 @@ type bench struct {
 	desk  *proposal.Desk
 	files []source.Item // what is not the store's
 
-	checked map[string][]wafrules.Problem
+	checker *chain.Checker
 
 	disk *filters.Record // recorded for real; nil: on the tape
 
@@ -89,7 +90,7 @@ func newBench(t testing.TB, origin source.Origin, policy string) *bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = st.Close() })
-	b := &bench{t: t, store: st, checked: map[string][]wafrules.Problem{}, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	b := &bench{t: t, store: st, checker: chain.NewChecker(), now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 	b.files = items(t, source.File, traffic)
 	switch {
 	case policy == "":
@@ -100,7 +101,7 @@ func newBench(t testing.TB, origin source.Origin, policy string) *bench {
 	}
 	b.o = proposal.Options{
 		Store: st, World: b.world(), Engine: engine, Recordings: b, Now: func() time.Time { return b.now }, Workers: 2,
-		Attacks: func() ([]proposal.Attack, error) { return suite(t, 942100, 941110), nil },
+		Attacks: func() ([]wafrules.Attack, error) { return suite(t, 942100, 941110), nil },
 	}
 	b.with(func(*proposal.Options) {})
 	return b
@@ -140,8 +141,8 @@ func (b *bench) apply(manifest string) {
 	}
 }
 
-func (b *bench) world() Compiled {
-	return Compiled{
+func (b *bench) world() plane.Compiled {
+	return plane.Compiled{
 		Set: func() source.Set {
 			all := slices.Clone(b.files)
 			stored, err := b.store.Resources(context.Background(), "")
@@ -156,20 +157,9 @@ func (b *bench) world() Compiled {
 			return source.NewSet(all, nil)
 		},
 		Compile: func(s source.Set) compile.Result {
-			return compile.Compile(s, compile.Options{Now: b.now, Check: b.check})
+			return compile.Compile(s, compile.Options{Now: b.now, Check: b.checker.Check})
 		},
 	}
-}
-
-// check remembers what it found, as the control plane does.
-func (b *bench) check(p filters.Policy) []wafrules.Problem {
-	id := filters.PolicyID(p)
-	problems, known := b.checked[id]
-	if !known {
-		problems = chain.Check(p)
-		b.checked[id] = problems
-	}
-	return problems
 }
 
 // live shows requests to the engine as a proxy would and keeps what comes of it:

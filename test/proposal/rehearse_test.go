@@ -72,13 +72,21 @@ func TestRehearseCountsWhatItCannotJudge(t *testing.T) {
 	b.live("n1.a", post("/a", "text/plain", "hello"), post("/b", "text/plain", "hello"), get("/c"))
 	b.tape[0].RequestBody, b.tape[0].RequestBodyTruncated = b.tape[0].RequestBody[:2], true
 	b.tape[1].Key = "gone"
-	b.with(func(o *proposal.Options) { o.Lost = func(context.Context) uint64 { return 7 } })
+	b.with(func(o *proposal.Options) { o.Lost = func(context.Context) (uint64, error) { return 7, nil } })
 	r, err = b.desk.RehearseCandidate(ctx, []byte(detectPolicy), proposal.RehearseOptions{})
 	if err != nil || r.Judged != 1 || r.Unjudged != (proposal.Unjudged{TruncatedBody: 1, UnknownKey: 1}) || r.Coverage.Recordings != 3 || r.Coverage.Lost != 7 {
 		t.Errorf("%+v, %v", r, err)
 	}
 	if !strings.Contains(r.Coverage.Summary, "1 of 3 recorded exchanges judged") || !strings.Contains(r.Coverage.Summary, "7 exchanges were lost") {
 		t.Errorf("summary is %q", r.Coverage.Summary)
+	}
+
+	b.with(func(o *proposal.Options) {
+		o.Lost = func(context.Context) (uint64, error) { return 0, errors.New("the store is closed") }
+	})
+	r, err = b.desk.RehearseCandidate(ctx, []byte(detectPolicy), proposal.RehearseOptions{})
+	if err != nil || r.Coverage.LostUnknown != "the store is closed" || !strings.Contains(r.Coverage.Summary, "lost before they were stored is unknown: the store is closed") {
+		t.Errorf("what cannot be known is shown as nothing: %+v, %v", r.Coverage, err)
 	}
 
 	b.tape = b.tape[:2]

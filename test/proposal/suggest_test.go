@@ -109,16 +109,16 @@ func TestSuggestionsCannotBeManufactured(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if len(got) != c.want {
-			t.Errorf("%s: %d suggestions, want %d: %+v", name, len(got), c.want, got)
+		if len(got.Proposals) != c.want {
+			t.Errorf("%s: %d suggestions, want %d: %+v", name, len(got.Proposals), c.want, got)
 		}
-		for _, p := range got {
+		for _, p := range got.Proposals {
 			if p.Author != proposal.Learned || p.Evidence.Clients < 5 || p.Evidence.Supplied != "learned from 10 clients over 48h0m0s" {
 				t.Errorf("%s: %+v", name, p.Evidence)
 			}
 		}
 		again, err := b.desk.Suggest(context.Background(), proposal.SuggestRules{})
-		if err != nil || len(again) != 0 {
+		if err != nil || len(again.Proposals) != 0 {
 			t.Errorf("%s: suggested again: %+v, %v", name, again, err)
 		}
 	}
@@ -132,17 +132,17 @@ func TestSuggestionOnceRejectedStaysAway(t *testing.T) {
 	b.now = b.now.Add(4 * 24 * time.Hour)
 	b.visits(like, b.now.Add(-3*24*time.Hour), crowd(8, 48*time.Hour, nil)...)
 	got, err := b.desk.Suggest(ctx, proposal.SuggestRules{})
-	if err != nil || len(got) != 1 {
+	if err != nil || len(got.Proposals) != 1 {
 		t.Fatalf("%+v, %v", got, err)
 	}
-	p, err := b.desk.Reject(ctx, got[0].ID, "ada", "it is an attack")
+	p, err := b.desk.Reject(ctx, got.Proposals[0].ID, "ada", "it is an attack")
 	if err != nil || p.State != proposal.Rejected || p.Reason != "it is an attack" || p.DecidedBy != "ada" {
 		t.Fatalf("%+v, %v", p, err)
 	}
-	if again, err := b.desk.Reject(ctx, got[0].ID, "ada", "other words"); err != nil || again.Reason != "it is an attack" {
+	if again, err := b.desk.Reject(ctx, got.Proposals[0].ID, "ada", "other words"); err != nil || again.Reason != "it is an attack" {
 		t.Errorf("rejecting again: %+v, %v", again, err)
 	}
-	if got, err = b.desk.Suggest(ctx, proposal.SuggestRules{}); err != nil || len(got) != 0 {
+	if got, err = b.desk.Suggest(ctx, proposal.SuggestRules{}); err != nil || len(got.Proposals) != 0 {
 		t.Errorf("suggested again: %+v, %v", got, err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // finding is a mistake at a path, before file and line are known.
@@ -34,6 +35,13 @@ func (f *findings) oneOf(path string, value *string, choices ...string) {
 func (f *findings) between(path string, value *int, low, high int) {
 	if value != nil && (*value < low || *value > high) {
 		f.add(path, "%d is out of range: %d to %d", *value, low, high)
+	}
+}
+
+// durationBetween checks a length of time.
+func (f *findings) durationBetween(path string, value *Duration, low, high time.Duration) {
+	if value != nil && (time.Duration(*value) < low || time.Duration(*value) > high) {
+		f.add(path, "%s is not between %s and %s", *value, Duration(low), Duration(high))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -28,9 +29,19 @@ type WAFPolicySpec struct {
 	RequestBody      *RequestBody      `json:"requestBody,omitempty"`
 	ResponseBody     *ResponseBody     `json:"responseBody,omitempty"`
 	FailureMode      *string           `json:"failureMode,omitempty"` // open, closed
-	Block            *Block            `json:"block,omitempty"`
-	Exclusions       []Exclusion       `json:"exclusions,omitempty" merge:"append"`
-	Rules            []string          `json:"rules,omitempty" merge:"append"` // SecLang
+	// MaxInspectionTime is how long judging one message may take; then the failure
+	// mode speaks.
+	MaxInspectionTime *Duration   `json:"maxInspectionTime,omitempty"`
+	Block             *Block      `json:"block,omitempty"`
+	Exclusions        []Exclusion `json:"exclusions,omitempty" merge:"append"`
+	Rules             []string    `json:"rules,omitempty" merge:"append"` // SecLang
+	Diagnosis         *Diagnosis  `json:"diagnosis,omitempty"`
+}
+
+// Diagnosis turns off what saves the rule engine work. Verdicts are the same
+// either way: it is there to find out whether that is true, and what is saved.
+type Diagnosis struct {
+	Without []string `json:"without,omitempty"` // alphabet, skip, levels, setup, memory
 }
 
 // AnomalyThreshold is the score from which a message is denied.
@@ -46,6 +57,19 @@ type RequestBody struct {
 	StructuredLimit *Size   `json:"structuredLimit,omitempty"` // JSON, form, XML
 	JSONDepth       *int    `json:"jsonDepth,omitempty"`
 	BeyondLimit     *string `json:"beyondLimit,omitempty"` // partial, reject, pass
+	// ByType are limits by media type; the first entry that fits goes before those
+	// above.
+	ByType []BodyLimit `json:"byType,omitempty"`
+	// MinRate is how many bytes a second a client must send on average while its
+	// body is held until judged; 0: any number.
+	MinRate *Size `json:"minRate,omitempty"`
+}
+
+// BodyLimit is the limit of one kind of request bodies.
+type BodyLimit struct {
+	ContentType string  `json:"contentType"`           // "application/json", "image/*", "application/*+json", "*/*"
+	Limit       *Size   `json:"limit,omitempty"`       // unset: requestBody.limit
+	BeyondLimit *string `json:"beyondLimit,omitempty"` // unset: requestBody.beyondLimit
 }
 
 // ResponseBody bounds what of a response body is inspected.
@@ -84,11 +108,12 @@ func WAFPolicyDefaults() WAFPolicySpec {
 		Profile:          ptr("crs"),
 		ParanoiaLevel:    ptr(1),
 		AnomalyThreshold: &AnomalyThreshold{Inbound: ptr(5), Outbound: ptr(4)},
-		MaxArguments:     ptr(10_000),
+		MaxArguments:     ptr(100_000),
 		RequestBody: &RequestBody{
 			Inspect: ptr(true), Limit: ptr(Size(128 << 10)), StructuredLimit: ptr(Size(1 << 20)),
-			JSONDepth: ptr(64), BeyondLimit: ptr("partial"),
+			JSONDepth: ptr(64), BeyondLimit: ptr("partial"), ByType: []BodyLimit{}, MinRate: ptr(Size(500)),
 		},
+		MaxInspectionTime: ptr(Duration(10 * time.Second)),
 		ResponseBody: &ResponseBody{
 			Inspect: ptr(false), Limit: ptr(Size(512 << 10)), BeyondLimit: ptr("partial"),
 			ContentTypes: []string{"text/html", "text/plain", "text/xml", "application/json", "application/xml"},
@@ -122,7 +147,12 @@ func (p *WAFPolicy) validate(f *findings) {
 		f.sizeBetween("requestBody.structuredLimit", b.StructuredLimit, 0, 64<<20)
 		f.between("requestBody.jsonDepth", b.JSONDepth, 1, 1000)
 		f.oneOf("requestBody.beyondLimit", b.BeyondLimit, "partial", "reject", "pass")
+		f.sizeBetween("requestBody.minRate", b.MinRate, 0, 1<<20)
+		for i, l := range b.ByType {
+			l.validate(f, fmt.Sprintf("requestBody.byType[%d]", i))
+		}
 	}
+	f.durationBetween("maxInspectionTime", s.MaxInspectionTime, 10*time.Millisecond, 30*time.Second)
 	if b := s.ResponseBody; b != nil {
 		f.sizeBetween("responseBody.limit", b.Limit, 0, 64<<20)
 		f.oneOf("responseBody.beyondLimit", b.BeyondLimit, "partial", "reject", "pass")
@@ -130,6 +160,11 @@ func (p *WAFPolicy) validate(f *findings) {
 			if !mediaType.MatchString(t) {
 				f.add(fmt.Sprintf("responseBody.contentTypes[%d]", i), "%q is no media type: write it like text/html", t)
 			}
+		}
+	}
+	if d := s.Diagnosis; d != nil {
+		for i := range d.Without {
+			f.oneOf(fmt.Sprintf("diagnosis.without[%d]", i), &d.Without[i], "alphabet", "skip", "levels", "setup", "memory")
 		}
 	}
 	f.oneOf("failureMode", s.FailureMode, "open", "closed")
@@ -152,6 +187,16 @@ var (
 	hostPattern = regexp.MustCompile(`^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
 	targetForm  = regexp.MustCompile(`^[A-Za-z_]+(:.+)?$`)
 )
+
+var typePattern = regexp.MustCompile(`^[a-z0-9!#$&^_.+-]*\*?[a-z0-9!#$&^_.+-]*/[a-z0-9!#$&^_.+-]*\*?[a-z0-9!#$&^_.+-]*$`)
+
+func (l *BodyLimit) validate(f *findings, path string) {
+	if t := l.ContentType; !typePattern.MatchString(t) || strings.HasPrefix(t, "/") || strings.HasSuffix(t, "/") || strings.Count(t, "*") > 1 && t != "*/*" {
+		f.add(path+".contentType", "%q is no media type: write it in lower case like application/json, image/*, application/*+json or */*", t)
+	}
+	f.sizeBetween(path+".limit", l.Limit, 1, 64<<20)
+	f.oneOf(path+".beyondLimit", l.BeyondLimit, "partial", "reject", "pass")
+}
 
 func (e *Exclusion) validate(f *findings, path string) {
 	if (e.Rule == nil) == (e.Tag == nil) {

@@ -18,9 +18,10 @@ type mix struct {
 }
 
 func newMix(seed uint64) *mix {
-	m := &mix{rnd: rand.New(rand.NewPCG(seed, 1))}
-	m.words = pool(m.rnd, 4000, "tea coffee harbour anchor lamp rope barrel crate invoice garden winter atlas copper linen pepper saddle timber violet window yellow")
-	m.cookies = pool(m.rnd, 500, "session theme locale cart consent")
+	values := rand.New(rand.NewPCG(0, 1)) // the same in every round: it is one service
+	m := &mix{rnd: rand.New(rand.NewPCG(seed, 1)), serial: int(seed) << 20}
+	m.words = pool(values, 4000, "tea coffee harbour anchor lamp rope barrel crate invoice garden winter atlas copper linen pepper saddle timber violet window yellow")
+	m.cookies = pool(values, 500, "session theme locale cart consent")
 	for v := range 40 {
 		m.agents = append(m.agents, fmt.Sprintf("Mozilla/5.0 (X11; Linux x86_64; rv:1%02d.0) Gecko/20100101 Firefox/1%02d.0", v, v))
 	}

@@ -1,14 +1,17 @@
-package proposal_test
+// Package plane is what tests and benchmarks of proposals need of a control
+// plane: the resources in force and the compiler, without a network. It is no
+// control plane and serves nobody; only code below test imports it.
+package plane
 
 import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"github.com/gabion-io/gabion/controlplane/proposal"
 	"slices"
 
 	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
 	"github.com/gabion-io/gabion/controlplane/compile"
+	"github.com/gabion-io/gabion/controlplane/proposal"
 	"github.com/gabion-io/gabion/controlplane/source"
 	"github.com/gabion-io/gabion/controlplane/store"
 	"github.com/gabion-io/gabion/filters"

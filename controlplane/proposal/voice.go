@@ -1,0 +1,219 @@
+package proposal
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gabion-io/gabion/filters"
+)
+
+// A suggestion is about one field: a parameter of one operation. Every event
+// that would pass without the rules that matched in that field is a voice for
+// taking those rules away from it, and voices are counted for each rule by
+// itself. What an attacker adds to a field that really does misfire stays out.
+
+// field is one variable of one operation, or of every operation where the
+// variable comes with each request.
+type field struct {
+	policy, route, method, host, path string
+	target                            string // array indices made alike
+}
+
+func (f field) compare(o field) int {
+	return cmp.Or(cmp.Compare(f.policy, o.policy), cmp.Compare(f.route, o.route), cmp.Compare(f.host, o.host),
+		cmp.Compare(f.path, o.path), cmp.Compare(f.method, o.method), cmp.Compare(f.target, o.target))
+}
+
+// everywhere: cookies and headers are not an operation's; where they misfire
+// they do so wherever the client goes.
+func everywhere(target string) bool {
+	name, _ := cutTarget(target)
+	return name == "REQUEST_COOKIES" || name == "REQUEST_HEADERS"
+}
+
+// nameable: gabion suggests nothing wider than one parameter by itself. Whoever
+// wants a rule away from all arguments asks for it.
+func nameable(target string) bool {
+	name, key := cutTarget(target)
+	switch {
+	case target == "":
+		return false
+	case key != "":
+		return true
+	}
+	return !slices.Contains([]string{"ARGS", "ARGS_GET", "ARGS_POST", "REQUEST_COOKIES", "REQUEST_HEADERS", "FILES"}, name)
+}
+
+// voice is one event that speaks for one field.
+type voice struct {
+	event filters.Event
+	at    field // as the event says
+	field field // with the template of its path
+	rules []int // those that have to go from the field
+}
+
+// voicesOf lists the fields each of which alone stands between an event and
+// passing; most events have one.
+func voicesOf(e filters.Event, t thresholds) []voice {
+	if !countable(e, t) {
+		return nil
+	}
+	return speak(e, t)
+}
+
+// speak is voicesOf whether the event is countable or not.
+func speak(e filters.Event, t thresholds) []voice {
+	var out []voice
+	for _, target := range targetsOf(e) {
+		if rules := needed(e, t, target); len(rules) > 0 && nameable(target) {
+			at := fieldOf(e, target)
+			out = append(out, voice{event: e, at: at, field: at, rules: rules})
+		}
+	}
+	return out
+}
+
+func fieldOf(e filters.Event, target string) field {
+	at := scopeOf(e)
+	f := field{policy: e.Policy, route: e.Route, method: at.method, host: at.host, path: e.Path, target: target}
+	if everywhere(target) {
+		f.method, f.path = "", ""
+	}
+	return f
+}
+
+func targetsOf(e filters.Event) []string {
+	var out []string
+	for _, m := range e.Matches {
+		if t := alike(m); !slices.Contains(out, t) {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// alike is a match's target with array indices made alike.
+func alike(m filters.Match) string { return withoutIndices(usableTarget(m.Rule, m.Variable)) }
+
+// needed are the rules that have to go from a target so that the event passes,
+// heaviest first; none when that would not be enough.
+func needed(e filters.Event, t thresholds, target string) []int {
+	points := map[int]int{}
+	for _, m := range e.Matches {
+		if alike(m) == target {
+			points[m.Rule] += m.Score
+			if slices.Contains(deniers(e, t), m.Rule) {
+				points[m.Rule] += 1 << 20
+			}
+		}
+	}
+	var order []int
+	for rule := range points {
+		order = append(order, rule)
+	}
+	slices.SortFunc(order, func(a, b int) int { return cmp.Or(cmp.Compare(points[b], points[a]), cmp.Compare(a, b)) })
+	for n := 1; n <= len(order); n++ {
+		gone := func(m filters.Match) bool { return alike(m) == target && slices.Contains(order[:n], m.Rule) }
+		if remaining(e, t, gone).passes(t) {
+			return order[:n]
+		}
+	}
+	return nil
+}
+
+// countable: the event may be evidence at all. An event that also looks like
+// another class of attack never is, nor one that a strong rule found.
+func countable(e filters.Event, t thresholds) bool {
+	if e.Client == "" || len(e.Matches) == 0 || e.MoreMatches > 0 || e.Engine == "chain" {
+		return false
+	}
+	return !alarming(e, t)
+}
+
+// alarming: several classes of attack in one request, or a critical finding with
+// twice the points that deny. Sometimes that is a false positive too, but it is
+// how attacks look.
+func alarming(e filters.Event, t thresholds) bool {
+	critical := slices.ContainsFunc(e.Matches, func(m filters.Match) bool { return strings.EqualFold(m.Severity, "critical") })
+	return classes(e) > 1 || e.MoreMatches > 0 || critical && e.Score >= 2*t.inbound
+}
+
+// classes counts the kinds of attack the event looks like.
+func classes(e filters.Event) int {
+	found := map[string]bool{}
+	for _, m := range e.Matches {
+		for _, tag := range m.Tags {
+			if class, ok := strings.CutPrefix(tag, "attack-"); ok {
+				found[class] = true
+			}
+		}
+	}
+	return len(found)
+}
+
+// support is who spoke for one rule in one field, and when first.
+type support map[string]time.Time
+
+func (s support) add(who string, at time.Time) {
+	if t, spoke := s[who]; !spoke || at.Before(t) {
+		s[who] = at
+	}
+}
+
+// enough distinct clients, over enough time, not all at once. Each client speaks
+// once, by its first event: coming back spreads no evidence.
+func (r SuggestRules) enough(s support) bool {
+	if len(s) < r.Clients {
+		return false
+	}
+	hours := map[int64]bool{}
+	var first, last time.Time
+	for _, t := range s {
+		hours[t.Unix()/3600] = true
+		if first.IsZero() || t.Before(first) {
+			first = t
+		}
+		if t.After(last) {
+			last = t
+		}
+	}
+	return len(hours) >= r.Buckets && last.Sub(first) >= r.Spread
+}
+
+// claim is one rule in one field.
+type claim struct {
+	field field
+	rule  int
+}
+
+// supported counts the voices and returns the claims that have enough.
+func (r SuggestRules) supported(voices []voice) map[claim]support {
+	out := map[claim]support{}
+	for _, v := range voices {
+		for _, rule := range v.rules {
+			c := claim{v.field, rule}
+			if out[c] == nil {
+				out[c] = support{}
+			}
+			out[c].add(clientOf(v.event), v.event.Time)
+		}
+	}
+	for c, s := range out {
+		if !r.enough(s) {
+			delete(out, c)
+		}
+	}
+	return out
+}
+
+// heard: everything the voice asks for is supported.
+func (v voice) heard(claims map[claim]support) bool {
+	for _, rule := range v.rules {
+		if claims[claim{v.field, rule}] == nil {
+			return false
+		}
+	}
+	return true
+}

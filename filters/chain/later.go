@@ -1,0 +1,141 @@
+package chain
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/gabion-io/gabion/filters"
+	"github.com/gabion-io/gabion/filters/waf"
+)
+
+// HeadCost estimates how long RequestHeaders will take with h.
+func (x *Exchange) HeadCost(h *filters.RequestHead) time.Duration {
+	if x.policy == nil || x.policy.engine == nil {
+		return 0
+	}
+	size, values := int64(len(h.Path)), int64(strings.Count(h.Path, "&")+len(h.Headers))
+	for _, f := range h.Headers {
+		size += int64(len(f.Value))
+		if f.Name == "cookie" {
+			values += int64(strings.Count(f.Value, ";"))
+		}
+	}
+	return waf.Cost(size, values)
+}
+
+// BodyCost estimates how long showing chunks of the request's body (of the
+// response's, if response) will take: nothing, unless it has the body judged.
+func (x *Exchange) BodyCost(response bool, chunks [][]byte, end bool) time.Duration {
+	b, media := &x.req, ""
+	switch {
+	case x.tx == nil || response && x.response == nil:
+		return 0
+	case response:
+		b, media = &x.resp, mediaType(x.response.Headers)
+	default:
+		media = mediaType(x.request.Headers)
+	}
+	size := b.total
+	for _, c := range chunks {
+		size += int64(len(c))
+	}
+	if !b.inspect || !end && size <= b.limit {
+		return 0
+	}
+	size = min(size, b.limit)
+	if b.codings != "" {
+		// What it holds is not known before it is decoded.
+		size = min(b.limit, size*typicalRatio)
+		return waf.Cost(size, size/bytesPerValue)
+	}
+	values := countValues(media, b.data)
+	for _, c := range chunks {
+		values += countValues(media, c)
+	}
+	return waf.Cost(size, values)
+}
+
+const (
+	typicalRatio  = 20 // of a compressed text
+	bytesPerValue = 32
+)
+
+// countValues is about how many values a part of a body has.
+func countValues(media string, b []byte) int64 {
+	switch {
+	case media == "application/x-www-form-urlencoded":
+		return 2 * int64(bytes.Count(b, []byte{'&'})) // names are values too
+	case strings.HasSuffix(media, "json"):
+		return int64(bytes.Count(b, []byte{','}) + bytes.Count(b, []byte{':'}))
+	}
+	return 0
+}
+
+// Later has run called by the pool, then done, each once and neither on this
+// goroutine; done is told whether run panicked. The exchange belongs to the pool
+// until done is called. False: the queue is full, nothing will be called, and
+// the answer is Refuse's.
+func (x *Exchange) Later(cost time.Duration, bytes int64, run func(), done func(failed bool)) bool {
+	queued := time.Now()
+	return x.runtime.pool.submit(&job{client: x.client(), bytes: bytes, class: classOf(cost), done: done, run: func() {
+		x.waited = time.Since(queued) > maxWait
+		run()
+	}})
+}
+
+// maxWait is how long a judgement may wait for its turn: beyond it the client has
+// waited in vain whatever the verdict.
+const maxWait = 30 * time.Second
+
+// client is in whose turn the exchange is judged.
+func (x *Exchange) client() string {
+	if x.request != nil && x.request.Client.Addr().IsValid() {
+		return x.request.Client.Addr().String()
+	}
+	return x.id
+}
+
+// SetClient says who sends the request, before RequestHeaders has told.
+func (x *Exchange) SetClient(h *filters.RequestHead) {
+	if x.request == nil {
+		x.request = h
+	}
+}
+
+// deadline is when a judgement that begins now is broken off; zero: never.
+func (x *Exchange) deadline() time.Time {
+	if x.policy == nil || x.policy.MaxMillis == 0 || x.runtime.timeless {
+		return time.Time{}
+	}
+	return time.Now().Add(time.Duration(x.policy.MaxMillis) * time.Millisecond)
+}
+
+// arm sets the clock for the phase that begins.
+func (x *Exchange) arm() {
+	switch end := x.deadline(); {
+	case end.IsZero():
+	case x.waited:
+		x.tx.StopAt(x.began.Add(-time.Hour))
+	default:
+		x.tx.StopAt(end)
+	}
+}
+
+// Refuse gives the inspection up because it found no place in the queue.
+func (x *Exchange) Refuse() filters.Step {
+	return x.guard("queue", func() filters.Step { return x.giveUp("too many bodies wait for inspection") })
+}
+
+// tooLong gives up what the engine broke off.
+func (x *Exchange) tooLong(err error) filters.Step {
+	if err == waf.ErrTooSlow {
+		x.runtime.overdue.Add(1)
+		if x.waited {
+			return x.giveUp("it waited too long for its turn")
+		}
+		return x.giveUp(fmt.Sprintf("it took longer than %d ms", x.policy.MaxMillis))
+	}
+	return x.giveUp(err.Error())
+}

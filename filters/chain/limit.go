@@ -1,0 +1,83 @@
+package chain
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/gabion-io/gabion/filters"
+)
+
+// limitFor gives how much of a body is inspected, and what becomes of a longer
+// one: the first entry for its media type says so, or the general limits do.
+func limitFor(b filters.BodyInspection, media string) (int64, filters.Beyond) {
+	for _, l := range b.Types {
+		if matchesType(l.ContentType, media) {
+			return l.Limit, l.Beyond
+		}
+	}
+	if structured(media) && b.StructuredLimit > 0 {
+		return b.StructuredLimit, b.Beyond
+	}
+	return b.Limit, b.Beyond
+}
+
+// matchesType: patterns are "application/json", "image/*", "*/*", or
+// "application/*+json".
+func matchesType(pattern, media string) bool {
+	pattern = strings.ToLower(pattern)
+	if pattern == media || pattern == "*/*" {
+		return true
+	}
+	prefix, suffix, star := strings.Cut(pattern, "*")
+	return star && len(media) > len(prefix)+len(suffix) && strings.HasPrefix(media, prefix) && strings.HasSuffix(media, suffix)
+}
+
+// MostHeld is the most bytes of one body that b may hold.
+func MostHeld(b filters.BodyInspection) int64 {
+	if !b.Inspect {
+		return 0
+	}
+	most := max(b.Limit, b.StructuredLimit)
+	for _, l := range b.Types {
+		most = max(most, l.Limit)
+	}
+	return most
+}
+
+// uploadGrace is how long a held body may take before its rate counts.
+const uploadGrace = 5 * time.Second
+
+// Waiting says how a held request body fares: a transport asks from time to time
+// while it holds one, and answers what a client that sends too slowly gets.
+func (x *Exchange) Waiting() filters.Step {
+	return x.guard("slow upload", func() filters.Step {
+		if !x.req.inspect || !x.blocks() || x.policy.RequestBody.MinRate <= 0 {
+			return filters.Step{}
+		}
+		took := time.Since(x.req.since) - uploadGrace
+		if took <= 0 || float64(x.req.total) >= took.Seconds()*float64(x.policy.RequestBody.MinRate) {
+			return filters.Step{Do: filters.Hold}
+		}
+		x.runtime.slow.Add(1)
+		return x.deny(verdict{status: 408, engine: "chain",
+			reason: fmt.Sprintf("request body arrives at less than %d bytes a second", x.policy.RequestBody.MinRate)})
+	})
+}
+
+// reserve counts bytes held of a body; false: there is no room for them in this
+// process.
+func (x *Exchange) reserve(n int64) bool {
+	if x.runtime.held.Add(n) > x.runtime.maxHeld.Load() {
+		x.runtime.held.Add(-n)
+		return false
+	}
+	x.reserved += n
+	return true
+}
+
+// unreserve gives back what was held.
+func (x *Exchange) unreserve() {
+	x.runtime.held.Add(-x.reserved)
+	x.reserved = 0
+}

@@ -1,0 +1,128 @@
+package waf
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/url"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gabion-io/gabion/filters"
+	wafrules "github.com/gabion-io/gabion/waf-rules"
+)
+
+// largeBody is a request with a long body and where in it an attack can be put:
+// in the place of "LAST", its last value.
+type largeBody struct{ name, media, body string }
+
+const lastValue = "LASTVALUE"
+
+func largeBodies() []largeBody {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	words := strings.Fields("order customer basket invoice blue summer shoes delivery address comment report weekly garden table chair lamp window kitchen paper light")
+	value := func() string {
+		switch rnd.IntN(4) {
+		case 0:
+			return fmt.Sprint(rnd.IntN(1_000_000))
+		case 1:
+			return fmt.Sprintf("%08x-%04x-4%03x-a%03x-%012x", rnd.Uint32(), rnd.IntN(1<<16), rnd.IntN(1<<12), rnd.IntN(1<<12), rnd.Uint64()>>16)
+		case 2:
+			return fmt.Sprintf("%s.%s%d@example.com", words[rnd.IntN(20)], words[rnd.IntN(20)], rnd.IntN(10_000))
+		}
+		return fmt.Sprintf("%s %s %s %d", words[rnd.IntN(20)], words[rnd.IntN(20)], words[rnd.IntN(20)], rnd.IntN(100_000))
+	}
+	form := func(size int) string {
+		var b strings.Builder
+		for i := 0; b.Len() < size; i++ {
+			fmt.Fprintf(&b, "field_%d=%s&", i, url.QueryEscape(value()))
+		}
+		return b.String() + "last=" + lastValue
+	}
+	json := func(size int) string {
+		var b strings.Builder
+		b.WriteString(`{"events":[`)
+		for b.Len() < size {
+			fmt.Fprintf(&b, `{"type":%q,"at":%d.5,"url":"https://shop.example.com/%s/%d","note":%q},`, words[rnd.IntN(20)], 1_790_000_000+rnd.IntN(1_000_000), words[rnd.IntN(20)], rnd.IntN(1000), value())
+		}
+		return b.String() + `{"type":"` + lastValue + `"}]}`
+	}
+	text := func(size int) string {
+		var b strings.Builder
+		for b.Len() < size {
+			b.WriteString(words[rnd.IntN(20)])
+			b.WriteString([]string{" ", " ", " ", ", ", ". ", "\n"}[rnd.IntN(6)])
+		}
+		return b.String() + lastValue
+	}
+	var numbers strings.Builder
+	numbers.WriteString(`{"n":[`)
+	for numbers.Len() < 858<<10 {
+		fmt.Fprintf(&numbers, "%d,", rnd.IntN(100_000))
+	}
+	numbers.WriteString(`"` + lastValue + `"]}`)
+	var tiny strings.Builder
+	for i := 0; tiny.Len() < 1<<20-64; i++ {
+		fmt.Fprintf(&tiny, "%x=%d&", i, rnd.IntN(10))
+	}
+	tiny.WriteString("last=" + lastValue)
+	const formType, jsonType = "application/x-www-form-urlencoded", "application/json"
+	return []largeBody{
+		{"form 88 KB", formType, form(88 << 10)},
+		{"text 88 KB", "text/plain", text(88 << 10)},
+		{"one JSON value 88 KB", jsonType, `{"text":"` + strings.ReplaceAll(text(88<<10), "\n", " ") + `"}`},
+		{"one form value 88 KB", formType, "text=" + url.QueryEscape(text(88<<10))},
+		{"JSON beacon 88 KB", jsonType, json(88 << 10)},
+		{"JSON 858 KB", jsonType, json(858 << 10)},
+		{"JSON numbers 858 KB", jsonType, numbers.String()},
+		{"one JSON value 858 KB", jsonType, `{"text":"` + strings.ReplaceAll(text(858<<10), "\n", " ") + `"}`},
+		{"form 1 MB", formType, form(1 << 20)},
+		{"form of tiny fields 1 MB", formType, tiny.String()},
+	}
+}
+
+func (l largeBody) head() *filters.RequestHead {
+	return &filters.RequestHead{Method: "POST", Scheme: "http", Authority: "shop.example.com", Path: "/collect", Proto: "HTTP/1.1",
+		Headers: []filters.Header{{Name: "user-agent", Value: "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/120.0.0.0 Safari/537.36"},
+			{Name: "accept", Value: "*/*"}, {Name: "content-type", Value: l.media}, {Name: "content-length", Value: fmt.Sprint(len(l.body))}}}
+}
+
+func largeEngine(t testing.TB) *Engine {
+	t.Helper()
+	s := wafrules.Defaults()
+	s.MaxArguments = 1_000_000
+	e, err := NewCompiler().Compile(Config{Settings: s, Limits: wafrules.Limits{RequestBody: 2 << 20}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func BenchmarkLargeBodies(b *testing.B) {
+	e := largeEngine(b)
+	for _, l := range largeBodies() {
+		b.Run(l.name, func(b *testing.B) {
+			before := cpuTime()
+			for b.Loop() {
+				tx := e.Begin("x")
+				tx.RequestHeaders(l.head())
+				if err := tx.RequestBody([]byte(l.body), false); err != nil {
+					b.Fatal(err)
+				}
+				tx.Close()
+			}
+			b.ReportMetric(float64((cpuTime()-before).Microseconds())/1000/float64(b.N), "cpu-ms/op")
+		})
+	}
+}
+
+// cpuTime is what the process has used: time on the wall says little on a shared
+// machine.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}

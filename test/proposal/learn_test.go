@@ -1,0 +1,245 @@
+package proposal_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/gabion-io/gabion/controlplane/proposal"
+	"github.com/gabion-io/gabion/controlplane/source"
+	"github.com/gabion-io/gabion/filters"
+	"github.com/gabion-io/gabion/filters/chain"
+	wafrules "github.com/gabion-io/gabion/waf-rules"
+)
+
+const day = 24 * time.Hour
+
+// misfire is one critical rule in one variable.
+func misfire(rule int, variable, class string) filters.Match {
+	return filters.Match{Rule: rule, Variable: variable, Severity: "critical", Score: 5, Phase: 2, Tags: []string{"attack-" + class}, Value: "xx"}
+}
+
+// with makes an event one of these matches, sent to a place.
+func with(method, path string, matches ...filters.Match) func(*filters.Event) {
+	return func(e *filters.Event) {
+		e.Method, e.Path, e.Matches, e.Score = method, path, matches, 5*len(matches)
+	}
+}
+
+// learner is a bench with a model event and nothing recorded, some days after the
+// events to come. Those of one test share the checker, which is what takes long.
+func learner(t *testing.T, checker *chain.Checker) (*bench, filters.Event, time.Time) {
+	b := newBench(t, source.Store, shopPolicy)
+	b.checker = checker
+	b.with(func(o *proposal.Options) { o.World = b.world() })
+	tables, err := b.o.World.Effective(context.Background(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	like := filters.Event{Mode: filters.ModeBlock, Decision: filters.Denied, Engine: "waf", Host: "shop.example.com", Route: "default/shop", Policy: "WAFPolicy default/shop"}
+	for name, table := range tables {
+		for key, binding := range table.Bindings {
+			like.Listener, like.Key, like.PolicyID, like.Route, like.Policy = name, key, binding.Policy, binding.Route, binding.Source
+		}
+	}
+	b.with(func(o *proposal.Options) { o.Budget, o.Recordings = 1, nil })
+	start := b.now
+	b.now = b.now.Add(6 * day)
+	return b, like, start
+}
+
+func (b *bench) learn() []string {
+	b.t.Helper()
+	got, err := b.desk.Suggest(context.Background(), proposal.SuggestRules{})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var out []string
+	for _, p := range got.Proposals {
+		for _, x := range p.Exclusions {
+			out = append(out, strings.TrimSpace(fmt.Sprintf("%d %s %s %s", x.Rule, x.Target, x.Method, x.Path)))
+		}
+		out = append(out, "--")
+	}
+	return out
+}
+
+func TestWhatIsLearned(t *testing.T) {
+	checker := chain.NewChecker()
+	for name, c := range map[string]struct {
+		visits func() []visit
+		want   []string
+	}{
+		"rules of one field are one proposal, also those that only come together later": {func() []visit {
+			vs := crowd(8, 2*day, func(v *visit) { v.change = with("POST", "/comments", misfire(932235, "ARGS_POST:text", "rce")) })
+			vs = append(vs, crowd(8, 3*day, func(v *visit) {
+				v.client, v.change = "b"+v.client, with("POST", "/comments", misfire(942350, "ARGS_POST:text", "sqli"))
+			})...)
+			return append(vs, visit{client: "c.1", at: day, harmless: 9, change: with("POST", "/comments", misfire(932235, "ARGS_POST:text", "rce"), misfire(942350, "ARGS_POST:text", "sqli"))})
+		}, []string{"932235 ARGS_POST:text POST /comments", "942350 ARGS_POST:text POST /comments", "--"}},
+		"numbers in paths": {func() []visit {
+			return crowd(8, 2*day, func(v *visit) {
+				v.change = with("POST", "/orders/{number}/comment", misfire(932235, "ARGS_POST:text", "rce"))
+			})
+		}, []string{"932235 ARGS_POST:text POST /orders/*", "--"}},
+		"names in paths": {func() []visit {
+			return crowd(10, 2*day, func(v *visit) {
+				v.change = with("POST", fmt.Sprintf("/blog/%s/comment", slug(v.client)), misfire(932235, "ARGS_POST:text", "rce"))
+			})
+		}, []string{"932235 ARGS_POST:text POST /blog/*", "--"}},
+		"names at the end may be operations": {func() []visit {
+			return crowd(8, 2*day, func(v *visit) {
+				v.change = with("POST", "/api/"+slug(v.client), misfire(932235, "ARGS_POST:text", "rce"))
+			})
+		}, nil},
+		"a cookie on a few paths": {func() []visit {
+			i := 0
+			return crowd(12, 2*day, func(v *visit) {
+				i++
+				v.change = with("GET", []string{"/cart", "/about"}[i%2], misfire(942100, "REQUEST_COOKIES:prefs", "sqli"))
+			})
+		}, []string{"942100 REQUEST_COOKIES:prefs GET /about", "942100 REQUEST_COOKIES:prefs GET /cart", "--"}},
+		"a cookie everywhere": {func() []visit {
+			i := 0
+			return crowd(12, 2*day, func(v *visit) {
+				i++
+				v.change = with([]string{"GET", "POST"}[i%2], []string{"/cart", "/about", "/shop/a"}[i%3], misfire(942100, "REQUEST_COOKIES:prefs", "sqli"))
+			})
+		}, []string{"942100 REQUEST_COOKIES:prefs  /*", "--"}},
+		"places in an array": {func() []visit {
+			i := 0
+			return crowd(12, 2*day, func(v *visit) {
+				i++
+				v.change = with("POST", "/orders", misfire(942100, fmt.Sprintf("ARGS_POST:json.items.%d.name", i%3), "sqli"))
+			})
+		}, []string{`942100 ARGS_POST:/^json\.items\.[0-9]+\.name$/ POST /orders`, "--"}},
+		"a parameter that cannot be named": {func() []visit {
+			return crowd(12, 2*day, func(v *visit) { v.change = with("POST", "/orders", misfire(942100, "ARGS_POST:a@b.example", "sqli")) })
+		}, nil},
+
+		// Evidence that somebody makes.
+		"fifty addresses in three networks within an hour": {func() []visit {
+			return crowd(50, time.Hour, func(v *visit) {
+				net := "192.0." + v.client[3:4] + ".0/24"
+				inner := with("POST", "/comments", misfire(932235, "ARGS_POST:text", "rce"))
+				v.change = func(e *filters.Event) { inner(e); e.ClientNet = net }
+			})
+		}, nil},
+		"one patient attacker among people who misfire": {func() []visit {
+			vs := crowd(8, 2*day, func(v *visit) { v.change = with("POST", "/comments", misfire(932235, "ARGS_POST:text", "rce")) })
+			for i := range 20 {
+				vs = append(vs, visit{client: "slow.1", at: time.Duration(i) * 5 * time.Hour, harmless: 10, change: with("POST", "/comments", misfire(942100, "ARGS_POST:text", "sqli"))})
+			}
+			return vs
+		}, []string{"932235 ARGS_POST:text POST /comments", "--"}},
+		"many who attack elsewhere as well": {func() []visit {
+			vs := crowd(30, 3*day, func(v *visit) { v.change = with("POST", "/comments", misfire(942100, "ARGS_POST:text", "sqli")) })
+			return append(vs, crowd(30, 3*day, func(v *visit) {
+				v.at += time.Hour
+				v.change = with("GET", "/search", misfire(941100, "ARGS:q", "xss"), misfire(941160, "ARGS:q", "xss"), misfire(942100, "ARGS:q", "sqli"))
+			})...)
+		}, nil},
+	} {
+		b, like, start := learner(t, checker)
+		b.visits(like, start, c.visits()...)
+		if d := cmp.Diff(c.want, b.learn()); d != "" {
+			t.Errorf("%s (-want +got):\n%s", name, d)
+		}
+		if again := b.learn(); len(again) != 0 {
+			t.Errorf("%s: proposed again: %v", name, again)
+		}
+	}
+}
+
+// slug is a name that looks like no value.
+func slug(client string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' {
+			return 'a' + r - '0'
+		}
+		return r
+	}, strings.ReplaceAll(client, ".host", "")) + "-story"
+}
+
+// No event of an attacker is in the evidence, not even one that matches what
+// people's do.
+func TestWhoAttacksDoesNotTestify(t *testing.T) {
+	b, like, start := learner(t, chain.NewChecker())
+	b.visits(like, start, crowd(8, 2*day, func(v *visit) { v.change = with("POST", "/comments", misfire(932235, "ARGS_POST:text", "rce")) })...)
+	b.visits(like, start, visit{client: "evil.1", at: day, harmless: 50, change: with("POST", "/comments", misfire(932235, "ARGS_POST:text", "rce"))},
+		visit{client: "evil.1", at: 2 * day, change: with("GET", "/admin", misfire(930120, "ARGS:f", "lfi"), misfire(932160, "ARGS:f", "rce"))})
+	got, err := b.desk.Suggest(context.Background(), proposal.SuggestRules{})
+	if err != nil || len(got.Proposals) != 1 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	e := got.Proposals[0].Evidence
+	if e.Clients != 8 || slices.ContainsFunc(e.Events, func(id string) bool { return strings.Contains(id, "evil") }) || got.Looked.Discredited == 0 {
+		t.Errorf("%+v, %+v", e, got.Looked)
+	}
+}
+
+func TestRejectedIsProposedAgainOnNewEvidenceOnly(t *testing.T) {
+	ctx := context.Background()
+	b, like, start := learner(t, chain.NewChecker())
+	comments := func(v *visit) { v.change = with("POST", "/comments", misfire(932235, "ARGS_POST:text", "rce")) }
+	b.visits(like, start, crowd(8, 2*day, comments)...)
+	got, err := b.desk.Suggest(ctx, proposal.SuggestRules{})
+	if err != nil || len(got.Proposals) != 1 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	if _, err := b.desk.Reject(ctx, got.Proposals[0].ID, "ada", "attacks"); err != nil {
+		t.Fatal(err)
+	}
+	// The decision bears the store's clock.
+	rejected, err := b.desk.Get(ctx, got.Proposals[0].ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := rejected.Decided.Add(time.Minute)
+	b.now = later.Add(3 * day)
+	b.visits(like, later, crowd(3, 2*day, func(v *visit) { comments(v); v.client = "later" + v.client })...)
+	if again := b.learn(); len(again) != 0 {
+		t.Errorf("three more make it return: %v", again)
+	}
+	b.visits(like, later.Add(time.Second), crowd(8, 2*day, func(v *visit) { comments(v); v.client = "new" + v.client })...)
+	if again := b.learn(); !slices.Equal(again, []string{"932235 ARGS_POST:text POST /comments", "--"}) {
+		t.Errorf("new evidence gives %v", again)
+	}
+}
+
+// What is learned twice from the same events is the same.
+func TestLearningIsDeterministic(t *testing.T) {
+	var first []wafrules.Exclusion
+	checker := chain.NewChecker()
+	for range 2 {
+		b, like, start := learner(t, checker)
+		for i, path := range []string{"/a/x", "/b/x", "/c/x"} {
+			b.visits(like, start, crowd(8, 2*day, func(v *visit) {
+				v.client += fmt.Sprint(i)
+				v.change = with("POST", path, misfire(932235, "ARGS_POST:text", "rce"))
+			})...)
+		}
+		got, err := b.desk.Suggest(context.Background(), proposal.SuggestRules{})
+		if err != nil || len(got.Proposals) != 3 {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		var all []wafrules.Exclusion
+		for _, p := range got.Proposals {
+			for _, x := range p.Exclusions {
+				x.Reason = ""
+				all = append(all, x)
+			}
+		}
+		if first == nil {
+			first = all
+		}
+		if d := cmp.Diff(first, all); d != "" {
+			t.Error(d)
+		}
+	}
+}

@@ -49,7 +49,7 @@ func Judge(policies []Policy, f Flow, d Direction) (Verdict, RuleRef) {
 
 // decide takes the policies of at least a mode as enforced.
 func decide(policies []Policy, f *Flow, d Direction, least Mode) (bool, RuleRef) {
-	subject, peer := f.sides(d)
+	subject, _ := f.sides(d)
 	identity := subject.Workload.Identity()
 	var allow, none RuleRef
 	selected, allowed := false, false
@@ -64,7 +64,7 @@ func decide(policies []Policy, f *Flow, d Direction, least Mode) (bool, RuleRef)
 		}
 		for n := range rules.List {
 			r := &rules.List[n]
-			if allowed && !r.Deny || !r.matches(f, peer) {
+			if allowed && !r.Deny || !r.matches(f, d) {
 				continue
 			}
 			ref := RuleRef{p.Name, d, n}

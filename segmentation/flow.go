@@ -22,7 +22,7 @@ type Flow struct {
 type Endpoint struct {
 	Workload *workload.Workload // nil: none that is known, outside
 	Addr     netip.Addr         // may be invalid when only the workload is known: then no CIDR holds it
-	Name     string             // the DNS name that the other end asked for, without a dot at its end; may be empty
+	Names    []string           // the DNS names by which the other end knows the address
 }
 
 // At is a workload by its first address.
@@ -48,8 +48,8 @@ func Between(src, dst *workload.Workload) (Endpoint, Endpoint) {
 }
 
 // Outside is an end that is no known workload.
-func Outside(addr netip.Addr, name string) Endpoint {
-	return Endpoint{Addr: addr.Unmap(), Name: name}
+func Outside(addr netip.Addr, names ...string) Endpoint {
+	return Endpoint{Addr: addr.Unmap(), Names: names}
 }
 
 // subject and peer of a flow as a policy of one direction sees them.

@@ -26,8 +26,9 @@ func (c *CIDR) Contains(a netip.Addr) bool {
 		!slices.ContainsFunc(c.Except, func(e netip.Prefix) bool { return e.Contains(a) })
 }
 
-// Name is destinations outside by the DNS name that was asked for. It never
-// picks a workload: those have labels, and DNS is not who they are.
+// Name is destinations outside by the DNS name that was asked for; in an ingress
+// rule it means nobody. It never picks a workload: those have labels, and DNS is
+// not who they are.
 type Name struct {
 	// Pattern is lower case, without a dot at its end: "api.example.com", or
 	// "*.example.com" for every name below example.com, at any depth.
@@ -46,15 +47,16 @@ func (n *Name) Matches(name string) bool {
 	return name != "" && name == n.Pattern
 }
 
-// matches says whether the peer's end of a flow is meant.
-func (p *Peer) matches(e *Endpoint) bool {
+// matches says whether the peer's end of a flow is meant by a rule of a direction.
+func (p *Peer) matches(e *Endpoint, d Direction) bool {
 	switch {
 	case p.Workloads != nil:
 		return e.Workload != nil && p.Workloads.Matches(e.Workload.Identity())
 	case p.CIDR != nil:
 		return p.CIDR.Contains(e.Addr)
 	case p.Name != nil:
-		return e.Workload == nil && (p.Name.Matches(e.Name) || slices.Contains(p.Name.Addresses, e.Addr))
+		return d == Egress && e.Workload == nil &&
+			(slices.ContainsFunc(e.Names, p.Name.Matches) || slices.Contains(p.Name.Addresses, e.Addr))
 	}
 	return false
 }

@@ -50,14 +50,15 @@ type Rule struct {
 	HTTP []HTTPRule
 }
 
-// matches says whether the rule is about a flow.
-func (r *Rule) matches(f *Flow, peer *Endpoint) bool {
-	return r.matchesPeer(peer) && r.matchesPorts(f) && r.matchesHTTP(f)
+// matches says whether the rule, of a direction, is about a flow.
+func (r *Rule) matches(f *Flow, d Direction) bool {
+	return r.matchesPeer(f, d) && r.matchesPorts(f) && r.matchesHTTP(f)
 }
 
-func (r *Rule) matchesPeer(e *Endpoint) bool {
+func (r *Rule) matchesPeer(f *Flow, d Direction) bool {
+	_, peer := f.sides(d)
 	for i := range r.Peers {
-		if r.Peers[i].matches(e) {
+		if r.Peers[i].matches(peer, d) {
 			return true
 		}
 	}

@@ -24,7 +24,7 @@ func (p Ports) all() bool { return p.Name == "" && p.From == 0 && (p.To == 0 || 
 // may stand for several. Ranges are never "two zeros" any more.
 func (p Ports) On(dst *workload.Workload) []Ports {
 	switch {
-	case p.Name == "" && p.all():
+	case p.Name == "" && (p.all() || p.Protocol == AnyProtocol):
 		return []Ports{{Protocol: p.Protocol, From: 0, To: 65535}}
 	case p.Name == "":
 		return []Ports{p}

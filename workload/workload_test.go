@@ -86,3 +86,38 @@ func TestIdentityKey(t *testing.T) {
 		t.Errorf("order matters: %q, %q", one.Key(), two.Key())
 	}
 }
+
+func TestParseSelector(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                                       "",
+		" app=web ":                              "app=web",
+		"app==web,tier in (a, b),z notin (c)":    "app=web,tier in (a,b),z notin (c)",
+		"a.b/c=d,debug,!canary,x!=y":             "a.b/c=d,debug,!canary,x notin (y)",
+		"app=":                                   "app=",
+		"kubernetes.io/metadata.name in (x,y-z)": "kubernetes.io/metadata.name in (x,y-z)",
+	} {
+		s, err := ParseSelector(text)
+		if err != nil || s.String() != want {
+			t.Errorf("%q is read as %q, %v", text, s, err)
+		}
+	}
+	for _, bad := range []string{"=x", ",", "a in (b", "a b", "a in b)", "!", "a=b=c"} {
+		if s, err := ParseSelector(bad); err == nil {
+			t.Errorf("%q is read as %q", bad, s)
+		}
+	}
+}
+
+func FuzzParseSelector(f *testing.F) {
+	f.Add("app=web,tier in (a,b),z notin (c),debug,!canary")
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := ParseSelector(text)
+		if err != nil {
+			return
+		}
+		again, err := ParseSelector(s.String())
+		if err != nil || again.String() != s.String() {
+			t.Fatalf("%q is written as %q and read as %q, %v", text, s, again, err)
+		}
+	})
+}

@@ -1,4 +1,4 @@
-package segmentation_test
+package verdicttest_test
 
 import (
 	"testing"

@@ -238,10 +238,11 @@ func (s *suspicion) pass() (list []Anomaly, held map[int32]bool) {
 	return list, held
 }
 
-// most is what nine in ten of all sources stay below.
+// most is what nine in ten of all sources stay below. Of few sources three are left
+// out: they may be the very ones that are looked for.
 func most(counts []int, sources int) int {
 	slices.Sort(counts)
-	at := len(counts) - 1 - sources/10
+	at := len(counts) - 1 - max(sources/10, 3)
 	if at < 0 {
 		return 0
 	}

@@ -13,7 +13,7 @@ var periods = []time.Duration{time.Hour, 6 * time.Hour, 12 * time.Hour, 24 * tim
 // the times it was seen to begin.
 func period(at []int64, flows uint64) time.Duration {
 	slices.Sort(at)
-	at = slices.CompactFunc(at, func(a, b int64) bool { return b-a < int64(5*time.Minute) })
+	at = slices.CompactFunc(at, func(a, b int64) bool { return max(a, b)-min(a, b) < int64(5*time.Minute) })
 	if len(at) < 2 {
 		return 0
 	}

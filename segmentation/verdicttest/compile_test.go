@@ -30,10 +30,16 @@ func TestTableMeansWhatEvaluateMeans(t *testing.T) {
 			Workloads: workloads, Names: verdicttest.Names(),
 			Proxied: func(*workload.Workload, segmentation.Direction) bool { return proxied },
 		})
+		evaluator := segmentation.NewEvaluator(policies, workloads)
 		all := verdicttest.Ends(workloads)
 		for range 200 {
 			f := d.Flow(all)
 			f.Proxied = proxied
+			if v, rule := segmentation.Evaluate(policies, f); true {
+				if got, by := evaluator.Evaluate(f); got != v || by != rule {
+					t.Fatalf("seed %d: %+v: the Evaluator says %s by %s, Evaluate %s by %s", seed, f, got, by, v, rule)
+				}
+			}
 			for _, dir := range []segmentation.Direction{segmentation.Ingress, segmentation.Egress} {
 				want, wantRule := segmentation.Judge(policies, f, dir)
 				got, gotRule := table.Judge(f, dir)

@@ -8,7 +8,7 @@ SHELL := /bin/bash
 # the output unreadable.
 .NOTPARALLEL:
 
-.PHONY: help setup build up test test-full lint generate bench bench-engine bench-collateral bench-exclusions bench-rehearse waf-quality crs clean
+.PHONY: help setup build up test test-full lint generate bench bench-engine bench-collateral bench-exclusions bench-rehearse waf-quality bench-learn crs clean
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -65,6 +65,10 @@ bench-rehearse: ## measure how many recorded exchanges a core rehearses in a sec
 waf-quality: ## judge the WAF's profiles: what they find, what they stop in vain
 	@scripts/setup build quality
 	@go run ./test/quality $(ARGS)
+
+bench-learn: ## measure learned segmentation on generated topologies, as JSON lines
+	@scripts/setup build
+	@go run ./test/bench/learn $(ARGS)
 
 crs: ## run the CRS regression tests, in one process and through Envoy
 	@scripts/setup build

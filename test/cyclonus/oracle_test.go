@@ -2,6 +2,7 @@ package cyclonus
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"testing"
@@ -35,12 +36,22 @@ type cluster struct {
 func newCluster() *cluster {
 	c := &cluster{namespaces: map[string]map[string]string{}}
 	for i, ns := range []string{"x", "y", "z"} {
-		c.namespaces[ns] = map[string]string{"ns": ns}
+		c.label(ns, map[string]string{"ns": ns})
 		for k, name := range []string{"a", "b", "c"} {
 			c.pods = append(c.pods, pod{ns, name, fmt.Sprintf("192.168.%d.%d", i+1, k+1), map[string]string{"pod": name}})
 		}
 	}
 	return c
+}
+
+// label gives a namespace its labels, and the one that the API server gives it.
+func (c *cluster) label(namespace string, labels map[string]string) {
+	labels = maps.Clone(labels)
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	labels[workload.NamespaceName] = namespace
+	c.namespaces[namespace] = labels
 }
 
 func (c *cluster) pod(namespace, name string) int {
@@ -61,9 +72,9 @@ func (c *cluster) do(t *testing.T, a *generator.Action) {
 		n := policy(a.DeletePolicy.Namespace, a.DeletePolicy.Name)
 		c.policies = slices.Delete(c.policies, n, n+1)
 	case a.CreateNamespace != nil:
-		c.namespaces[a.CreateNamespace.Namespace] = a.CreateNamespace.Labels
+		c.label(a.CreateNamespace.Namespace, a.CreateNamespace.Labels)
 	case a.SetNamespaceLabels != nil:
-		c.namespaces[a.SetNamespaceLabels.Namespace] = a.SetNamespaceLabels.Labels
+		c.label(a.SetNamespaceLabels.Namespace, a.SetNamespaceLabels.Labels)
 	case a.DeleteNamespace != nil:
 		delete(c.namespaces, a.DeleteNamespace.Namespace)
 		c.pods = slices.DeleteFunc(c.pods, func(p pod) bool { return p.namespace == a.DeleteNamespace.Namespace })

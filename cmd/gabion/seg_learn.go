@@ -17,14 +17,14 @@ import (
 	"github.com/gabion-io/gabion/workload"
 )
 
-// learnFlags are the flags of seg learn.
-type learnFlags struct {
+// segLearnFlags are the flags of seg learn.
+type segLearnFlags struct {
 	edges, out, report, mode, base string
 	workloads                      []string
 }
 
 func newSegLearn(a *app) *cobra.Command {
-	var f learnFlags
+	var f segLearnFlags
 	c := &cobra.Command{
 		Use:   "learn --edges FILE --workloads FILE [-o FILE]",
 		Short: "Learn policies from edges",
@@ -48,7 +48,7 @@ again, and rules that no edge used are told.`,
 			if err != nil {
 				return usageOf(c, err)
 			}
-			return a.learn(f, mode)
+			return a.learnPolicies(f, mode)
 		},
 	}
 	c.Flags().StringVar(&f.edges, "edges", "", "file with edges, a JSON object a line, or - for standard input")
@@ -62,7 +62,7 @@ again, and rules that no edge used are told.`,
 	return c
 }
 
-func (a *app) learn(f learnFlags, mode segmentation.Mode) error {
+func (a *app) learnPolicies(f segLearnFlags, mode segmentation.Mode) error {
 	files := f.workloads
 	if f.base != "" {
 		files = append([]string{f.base}, files...)

@@ -39,10 +39,11 @@ func estimate(seen []int) Completeness {
 	return c
 }
 
-// interval is where the number of unseen edges' sightings lies with 90 %: the
-// exact one of a Poisson count, widened, because the truth varies around the
-// estimate with the variance of once and twice seen edges together (H. E.
-// Robbins 1968, W. W. Esty 1983).
+// interval is where the number of unseen edges' sightings lies with 90 % when as
+// much time again goes by: the exact one of a Poisson count, widened. The truth
+// varies around the estimate with the variance of once and twice seen edges
+// together (H. E. Robbins 1968, W. W. Esty 1983), and what comes next varies around
+// the truth once more.
 func interval(once, twice float64) (low, high float64) {
 	// Wilson and Hilferty's approximation of the chi-square quantiles at 5 and 95 %.
 	const z = 1.6449
@@ -54,6 +55,6 @@ func interval(once, twice float64) (low, high float64) {
 		return k * t * t * t
 	}
 	low, high = quantile(once, -z), quantile(once+1, z)
-	wide := math.Sqrt((once + 2*twice + 1) / (once + 1))
+	wide := math.Sqrt((2*once + 2*twice + 2) / (once + 1))
 	return once - wide*(once-low), once + wide*(high-once)
 }

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-	"os"
 	"math"
 	"time"
 
@@ -80,11 +78,6 @@ func measure(t *topology, seed uint64) (score, learn.Draft) {
 			s.Attacks++
 			if j.allows(r.Edge.Flow()) {
 				s.Learned++
-				if os.Getenv("DEBUG") != "" {
-					f := r.Edge.Flow()
-					_, in := j.table.Judge(f, segmentation.Ingress)
-					fmt.Fprintln(os.Stderr, "ATTACK", r.Src.Workload.ID, r.Dst.Workload.ID, r.Port, r.First, r.Bytes, in)
-				}
 			}
 		}
 	}
@@ -105,11 +98,7 @@ func (j judge) allows(f segmentation.Flow) bool {
 func recall(t *topology, j judge, records []record) (frequent, rarePair count) {
 	for _, r := range records {
 		if r.intent >= 0 && t.intents[r.intent].rare {
-			ok := j.allows(r.Edge.Flow())
-			rarePair.add(ok)
-			if !ok && os.Getenv("DEBUG") != "" {
-				fmt.Fprintln(os.Stderr, "LOST", r.Src.Workload.ID, r.Dst.Workload.ID, r.Port, r.First, r.Flows)
-			}
+			rarePair.add(j.allows(r.Edge.Flow()))
 		}
 	}
 	for n := range t.intents {
@@ -121,11 +110,6 @@ func recall(t *topology, j judge, records []record) (frequent, rarePair count) {
 			src, dst := t.ends(in, t.IntN(len(in.src.replicas)), t.IntN(1<<20))
 			f := segmentation.Flow{Src: src, Dst: dst, Protocol: in.protocol, Port: in.port}
 			frequent.add(j.allows(f))
-			if !j.allows(f) && os.Getenv("DEBUG") != "" {
-				_, out := j.table.Judge(f, segmentation.Egress)
-				_, inn := j.table.Judge(f, segmentation.Ingress)
-				fmt.Fprintln(os.Stderr, "MISS", src.Workload.ID, endName(dst), in.port, in.flows, in.every, len(in.src.replicas), out, inn)
-			}
 		}
 	}
 	return frequent, rarePair
@@ -157,11 +141,4 @@ func precision(t *topology, j judge) float64 {
 		}
 	}
 	return c.share()
-}
-
-func endName(e segmentation.Endpoint) string {
-	if e.Workload != nil {
-		return e.Workload.ID.String()
-	}
-	return e.Addr.String()
 }

@@ -30,6 +30,7 @@ var homes = []home{
 	{[]string{"github.com/danielgtaylor/huma"}, []string{"controlplane/server"}},
 	{[]string{"github.com/spf13/cobra"}, []string{"cmd"}},
 	{[]string{"github.com/graph-gophers/graphql-go", "github.com/golang-jwt/jwt"}, []string{"internal/demo"}},
+	{[]string{"github.com/klauspost/compress", "github.com/andybalholm/brotli"}, []string{"filters/chain"}},
 	{[]string{"testing"}, nil},
 }
 

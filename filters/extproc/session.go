@@ -164,6 +164,9 @@ func (x *session) responseHeaders(h *procv3.HttpHeaders) *procv3.ProcessingRespo
 	if !h.GetEndOfStream() {
 		m.ResponseBodyMode, m.ResponseTrailerMode = bodyMode(wants.Response, wants.HoldResponse)
 	}
+	if x.streamed { // the request may still be under way, and this speaks for both
+		m.RequestBodyMode, m.RequestTrailerMode = mode.ProcessingMode_STREAMED, mode.ProcessingMode_SEND
+	}
 	return x.tell(step, &procv3.ProcessingResponse{
 		Response:     &procv3.ProcessingResponse_ResponseHeaders{ResponseHeaders: &procv3.HeadersResponse{}},
 		ModeOverride: m,

@@ -64,6 +64,20 @@ func (f *frames) pass(chunk []byte) bool {
 // whole says that no frame has been begun and not ended.
 func (f frames) whole() bool { return f.head == 0 && f.rest == 0 }
 
+// stray is the part of a chunk from the first frame on that is none.
+func (f frames) stray(chunk []byte) []byte {
+	begin := chunk
+	for i := range chunk {
+		if f.whole() {
+			begin = chunk[i:]
+		}
+		if !f.pass(chunk[i : i+1]) {
+			return begin
+		}
+	}
+	return nil
+}
+
 // unmasks says that showing chunks will end the belief that the request is gRPC.
 func (x *Exchange) unmasks(end bool, chunks ...[]byte) bool {
 	if !x.mayBeMasked() {
@@ -74,12 +88,11 @@ func (x *Exchange) unmasks(end bool, chunks ...[]byte) bool {
 }
 
 // unmask begins the inspection of a request anew that called itself gRPC and is
-// not: its body is a message like any other, from the chunk on that told. What
+// not: its body is a message like any other, from the first byte on that told. What
 // went before it was gRPC, and has been let through; in the usual case that is
-// nothing.
+// nothing. A message that has no end is for the failure mode.
 func (x *Exchange) unmask(chunk []byte) filters.Step {
-	if f := x.req.frames; !f.whole() && f.pass(chunk) {
-		// What began this message has gone to the upstream, uninspected.
+	if f := x.req.frames; f.pass(chunk) {
 		return x.giveUp("the request calls itself gRPC and ends within a message")
 	}
 	x.stream, x.judged = "", false

@@ -99,6 +99,7 @@ func (x *Exchange) RequestBody(chunk []byte, end bool) filters.Step {
 			if step := x.unmask(chunk); step.Do == filters.Deny {
 				return step
 			}
+			chunk = x.req.frames.stray(chunk)
 		} else if x.stream == grpcStream {
 			x.req.frames.pass(chunk)
 		}

@@ -14,6 +14,14 @@ import (
 type effect struct {
 	changes alphabet // without any of these it changes nothing
 	adds    alphabet // what its result may have besides what the value has; any: everything
+	// For values within ASCII: without any of beyondCase it changes nothing but
+	// the case of letters, and runs of spaces if runs is a space.
+	beyondCase, runs alphabet
+}
+
+// change is the effect of one that changes more than case.
+func change(changes, adds alphabet) effect {
+	return effect{changes: changes, adds: adds, beyondCase: changes}
 }
 
 // effectOf knows the engine's transformations by the name of the function.
@@ -22,7 +30,7 @@ func effectOf(f plugintypes.Transformation) effect {
 	name := runtime.FuncForPC(reflect.ValueOf(f).Pointer()).Name()
 	name, ok := strings.CutPrefix(name, "github.com/corazawaf/coraza/v3/internal/transformations.")
 	if !ok {
-		return effect{anyAlphabet, anyAlphabet}
+		return change(anyAlphabet, anyAlphabet)
 	}
 	space := alphabetOf(" ")
 	control, spaces := alphabetOf("\x00"), alphabetOf(" \n\t")|highClass
@@ -30,33 +38,33 @@ func effectOf(f plugintypes.Transformation) effect {
 	case "none":
 		return effect{}
 	case "urlDecode", "urlDecodeUni":
-		return effect{alphabetOf("%+"), anyAlphabet}
+		return change(alphabetOf("%+"), anyAlphabet)
 	case "htmlEntityDecode":
-		return effect{alphabetOf("&"), anyAlphabet}
+		return change(alphabetOf("&"), anyAlphabet)
 	case "jsDecode", "cssDecode", "escapeSeqDecode":
-		return effect{alphabetOf(`\`), anyAlphabet}
+		return change(alphabetOf(`\`), anyAlphabet)
 	case "removeNulls":
-		return effect{control, 0}
+		return change(control, 0)
 	case "replaceNulls":
-		return effect{control, space}
+		return change(control, space)
 	case "removeWhitespace":
-		return effect{spaces, 0}
+		return change(spaces, 0)
 	case "compressWhitespace":
-		return effect{spaces, space}
+		return effect{spaces, space, spaces &^ space, space}
 	case "replaceComments":
-		return effect{alphabetOf("*"), space}
+		return change(alphabetOf("*"), space)
 	case "removeCommentsChar":
-		return effect{alphabetOf("*-#"), 0}
+		return change(alphabetOf("*-#"), 0)
 	case "utf8ToUnicode":
-		return effect{highClass, anyAlphabet}
+		return change(highClass, anyAlphabet)
 	case "lowerCase":
-		return effect{anyAlphabet, 0}
+		return effect{changes: anyAlphabet}
 	case "cmdLine":
-		return effect{anyAlphabet, space}
+		return effect{anyAlphabet, space, alphabetOf("\"'\\^,;/(\t\n"), space}
 	case "normalisePath", "normalisePathWin":
-		return effect{anyAlphabet, alphabetOf("./")}
+		return change(anyAlphabet, alphabetOf("./"))
 	}
-	return effect{anyAlphabet, anyAlphabet}
+	return change(anyAlphabet, anyAlphabet)
 }
 
 // on gives what the result can be made of, given what the value is made of.
@@ -114,7 +122,7 @@ func (c *prospects) of(a alphabet, p *skipPlan) []uint64 {
 
 // possible is false only when no value can match.
 func (q *predicate) possible(nodes []node, made []alphabet) bool {
-	if q.negated || q.reach == nil {
+	if q.negated {
 		return true
 	}
 	a := made[q.node]
@@ -123,7 +131,10 @@ func (q *predicate) possible(nodes []node, made []alphabet) bool {
 			a |= made[nodes[n].parent]
 		}
 	}
-	return !q.reach.lacks(a) && q.reach.shortest(a) != never
+	if q.oneOf != 0 && q.oneOf&a == 0 {
+		return false
+	}
+	return q.reach == nil || !q.reach.lacks(a) && q.reach.shortest(a) != never
 }
 
 // oneWord says that text is a word or a number to SQL: one token, which is no
@@ -139,4 +150,27 @@ func oneWord(text string) bool {
 		}
 	}
 	return text != ""
+}
+
+// oneOfFor gives the characters of which a text must have one for the operator
+// to match it; 0: nothing is known.
+func oneOfFor(name string, op plugintypes.Operator) (out alphabet) {
+	switch name {
+	case "detectxss": // a tag, a declaration or a comment, or an attribute with a value
+		return alphabetOf("<=")
+	case "validateurlencoding":
+		return alphabetOf("%")
+	case "validateutf8encoding":
+		return highClass
+	case "validatebyterange": // it matches when one byte is outside
+		if op.Evaluate(nil, "") {
+			return 0
+		}
+		for c := range 256 {
+			if op.Evaluate(nil, string([]byte{byte(c)})) {
+				out |= classes[c]
+			}
+		}
+	}
+	return out
 }

@@ -19,6 +19,7 @@ type predicate struct {
 	phrases  *phrases // of the operator, if it has any
 	sqli     bool     // operator is @detectSQLi
 	reach    *reach   // of the operator's expression, if it has one
+	oneOf    alphabet // a text that matches has one of these; 0: not known
 
 	state plugintypes.TransactionState // what the operator's text refers to; nil: nothing
 	echo  *echo                        // asked of what matched; nil: nothing
@@ -113,7 +114,7 @@ func (p *predicates) addEcho(r *compiledRule, rule int, setup *setup, then *echo
 	case *bytesRX:
 		q.reach = o.reach
 	}
-	q.phrases, q.sqli = r.phrases, name == "detectsqli"
+	q.phrases, q.sqli, q.oneOf = r.phrases, name == "detectsqli", oneOfFor(name, r.operator)
 	p.ids[key] = len(p.list)
 	p.list = append(p.list, q)
 	return len(p.list) - 1, true
@@ -177,7 +178,8 @@ func (t *trial) form(n int) *form {
 	}
 	text, changed, err := t.nodes[n].f(before.text)
 	if err != nil || text == before.text {
-		text = before.text
+		*f = *before
+		return f
 	}
 	f.set(t.round, text)
 	f.silent = before.silent || err == nil && !changed && text != before.text
@@ -232,7 +234,8 @@ func (p *predicate) holds(tx plugintypes.TransactionState, t *trial, f *form) bo
 	switch {
 	case p.rx != nil:
 		return p.rx.matches(t, f)
-	case p.reach != nil && p.reach.lacks(f.alphabet()), p.phrases != nil && !p.phrases.mayBeIn(t, f), p.sqli && oneWord(f.text):
+	case p.reach != nil && p.reach.lacks(f.alphabet()), p.oneOf != 0 && p.oneOf&f.alphabet() == 0,
+		p.phrases != nil && !p.phrases.mayBeIn(t, f), p.sqli && oneWord(f.text):
 		return false
 	}
 	return p.operator.Evaluate(tx, f.text)

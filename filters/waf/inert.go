@@ -14,14 +14,23 @@ import (
 type effect struct {
 	changes alphabet // without any of these it changes nothing
 	adds    alphabet // what its result may have besides what the value has; any: everything
-	// For values within ASCII: without any of beyondCase it changes nothing but
-	// the case of letters, and runs of spaces if runs is a space.
-	beyondCase, runs alphabet
+	// A value within ASCII that has none of the characters joins and none of the
+	// pairs only changes case or loses its beginning or end: what is beside each
+	// other in the result was so before.
+	joins alphabet
+	pairs []uint16
 }
 
-// change is the effect of one that changes more than case.
+// change is the effect of one of which no more is known.
 func change(changes, adds alphabet) effect {
-	return effect{changes: changes, adds: adds, beyondCase: changes}
+	return effect{changes: changes, adds: adds, joins: changes}
+}
+
+func pairsOf(list ...string) (out []uint16) {
+	for _, s := range list {
+		out = append(out, pair(s[0], s[1]))
+	}
+	return out
 }
 
 // effectOf knows the engine's transformations by the name of the function.
@@ -50,19 +59,21 @@ func effectOf(f plugintypes.Transformation) effect {
 	case "removeWhitespace":
 		return change(spaces, 0)
 	case "compressWhitespace":
-		return effect{spaces, space, spaces &^ space, space}
+		return effect{spaces, space, spaces &^ space, pairsOf("  ")}
 	case "replaceComments":
-		return change(alphabetOf("*"), space)
+		return effect{alphabetOf("*"), space, 0, pairsOf("/*")}
 	case "removeCommentsChar":
-		return change(alphabetOf("*-#"), 0)
+		return effect{alphabetOf("*-#"), 0, alphabetOf("#"), pairsOf("/*", "*/", "--")}
 	case "utf8ToUnicode":
 		return change(highClass, anyAlphabet)
 	case "lowerCase":
 		return effect{changes: anyAlphabet}
 	case "cmdLine":
-		return effect{anyAlphabet, space, alphabetOf("\"'\\^,;/(\t\n"), space}
-	case "normalisePath", "normalisePathWin":
-		return change(anyAlphabet, alphabetOf("./"))
+		return effect{anyAlphabet, space, alphabetOf("\"'\\^,;\t\n"), pairsOf("  ", " /", " (")}
+	case "normalisePath":
+		return effect{anyAlphabet, alphabetOf("./"), 0, pairsOf("//", "/.")}
+	case "normalisePathWin": // without a slash all is one component, of which the end may fall
+		return effect{anyAlphabet, alphabetOf("./"), alphabetOf("/\\"), nil}
 	}
 	return change(anyAlphabet, anyAlphabet)
 }

@@ -103,14 +103,18 @@ func BenchmarkLargeBodies(b *testing.B) {
 	e := largeEngine(b)
 	for _, l := range largeBodies() {
 		b.Run(l.name, func(b *testing.B) {
-			before := cpuTime()
-			for b.Loop() {
+			judge := func() {
 				tx := e.Begin("x")
 				tx.RequestHeaders(l.head())
 				if err := tx.RequestBody([]byte(l.body), false); err != nil {
 					b.Fatal(err)
 				}
 				tx.Close()
+			}
+			judge() // builds automata; of values none is remembered, being long or many
+			before := cpuTime()
+			for b.Loop() {
+				judge()
 			}
 			b.ReportMetric(float64((cpuTime()-before).Microseconds())/1000/float64(b.N), "cpu-ms/op")
 		})

@@ -3,6 +3,7 @@ package waf
 import (
 	"hash/maphash"
 	"math/bits"
+	"slices"
 
 	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
 	"github.com/corazawaf/coraza/v3/types"
@@ -180,14 +181,18 @@ func (q *predicate) mayMatchOne(nodes []node, a alphabet, g *grams) bool {
 	return true
 }
 
-// keeps says that the transformations up to n leave values made of a, with the
-// pairs g, as they are but for the case of letters.
+// keeps says that the transformations up to n put nothing together, in values
+// made of a with the pairs g, that was apart.
 func keeps(nodes []node, n int, a alphabet, g *grams) bool {
 	if a&highClass != 0 {
 		return false
 	}
 	for ; n != 0; n = nodes[n].parent {
-		if e := nodes[n].effect; e.changes&a != 0 && (e.beyondCase&a != 0 || e.runs&a != 0 && g.has(pair(' ', ' '))) {
+		e := &nodes[n].effect
+		if e.changes&a == 0 {
+			continue
+		}
+		if e.joins&a != 0 || slices.ContainsFunc(e.pairs, g.has) {
 			return false
 		}
 	}

@@ -134,6 +134,8 @@ type trial struct {
 	round uint64
 	spare []*grams // of which the first used are taken by forms
 	used  int
+	path  []int // of the predicate asked about
+	aside form  // one that is not in forms
 }
 
 type form struct {
@@ -162,6 +164,7 @@ func (t *trial) end() {
 	for i := range t.forms {
 		t.forms[i].text, t.forms[i].grams = "", nil
 	}
+	t.aside = form{}
 }
 
 // form is the value after the transformations up to n. One that fails is left
@@ -243,18 +246,39 @@ func (p *predicate) holds(tx plugintypes.TransactionState, t *trial, f *form) bo
 
 // anyForm is for rules with multiMatch: every form that a transformation says
 // it changed counts. One that says so and gave the same text changes no answer.
+// One that changed the text and does not say so is passed over, by the engine
+// and by what comes after.
 func (t *trial) anyForm(tx plugintypes.TransactionState, p *predicate) bool {
-	if t.form(p.node).silent {
-		return true // the engine goes another way: let it
+	t.path = t.path[:0]
+	for n := p.node; n != 0; n = t.nodes[n].parent {
+		t.path = append(t.path, n)
 	}
-	for n, last := p.node, (*form)(nil); ; n = t.nodes[n].parent {
-		f := t.form(n)
-		if (last == nil || f.text != last.text) && p.holds(tx, t, f) != p.negated {
+	last := t.form(0)
+	if p.holds(tx, t, last) != p.negated {
+		return true
+	}
+	left := len(t.path) - 1
+	for ; left >= 0; left-- {
+		f := t.form(t.path[left])
+		if f.silent {
+			break
+		}
+		if f.text != last.text && p.holds(tx, t, f) != p.negated {
 			return true
 		}
 		last = f
-		if n == 0 {
-			return false
+	}
+	text := last.text
+	for ; left >= 0; left-- {
+		after, changed, err := t.nodes[t.path[left]].f(text)
+		if err != nil || !changed || after == text {
+			continue
+		}
+		text = after
+		t.aside.set(t.round, text)
+		if p.holds(tx, t, &t.aside) != p.negated {
+			return true
 		}
 	}
+	return false
 }

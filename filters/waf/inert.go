@@ -4,6 +4,7 @@ import (
 	"math/bits"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -12,11 +13,11 @@ import (
 
 // effect is what is known of a transformation by the characters of a value.
 type effect struct {
+	unknown bool     // nothing is known, not even of an empty value
 	changes alphabet // without any of these it changes nothing
 	adds    alphabet // what its result may have besides what the value has; any: everything
-	// A value within ASCII that has none of the characters joins and none of the
-	// pairs only changes case or loses its beginning or end: what is beside each
-	// other in the result was so before.
+	// A value within ASCII that has none of these characters, and none of the
+	// pairs, only changes case or loses its beginning or end.
 	joins alphabet
 	pairs []uint16
 }
@@ -39,7 +40,7 @@ func effectOf(f plugintypes.Transformation) effect {
 	name := runtime.FuncForPC(reflect.ValueOf(f).Pointer()).Name()
 	name, ok := strings.CutPrefix(name, "github.com/corazawaf/coraza/v3/internal/transformations.")
 	if !ok {
-		return change(anyAlphabet, anyAlphabet)
+		return effect{unknown: true, changes: anyAlphabet, adds: anyAlphabet, joins: anyAlphabet}
 	}
 	space := alphabetOf(" ")
 	control, spaces := alphabetOf("\x00"), alphabetOf(" \n\t")|highClass
@@ -59,30 +60,43 @@ func effectOf(f plugintypes.Transformation) effect {
 	case "removeWhitespace":
 		return change(spaces, 0)
 	case "compressWhitespace":
-		return effect{spaces, space, spaces &^ space, pairsOf("  ")}
+		return effect{false, spaces, space, spaces &^ space, pairsOf("  ")}
 	case "replaceComments":
-		return effect{alphabetOf("*"), space, 0, pairsOf("/*")}
+		return effect{false, alphabetOf("*"), space, 0, pairsOf("/*")}
 	case "removeCommentsChar":
-		return effect{alphabetOf("*-#"), 0, alphabetOf("#"), pairsOf("/*", "*/", "--")}
+		return effect{false, alphabetOf("*-#"), 0, alphabetOf("#"), pairsOf("/*", "*/", "--")}
 	case "utf8ToUnicode":
 		return change(highClass, anyAlphabet)
 	case "lowerCase":
 		return effect{changes: anyAlphabet}
 	case "cmdLine":
-		return effect{anyAlphabet, space, alphabetOf("\"'\\^,;\t\n"), pairsOf("  ", " /", " (")}
+		return effect{false, anyAlphabet, space, alphabetOf("\"'\\^,;\t\n"), pairsOf("  ", " /", " (")}
 	case "normalisePath":
-		return effect{anyAlphabet, alphabetOf("./"), 0, pairsOf("//", "/.")}
+		return effect{false, anyAlphabet, alphabetOf("./"), 0, pairsOf("//", "/.")}
 	case "normalisePathWin": // without a slash all is one component, of which the end may fall
-		return effect{anyAlphabet, alphabetOf("./"), alphabetOf("/\\"), nil}
+		return effect{false, anyAlphabet, alphabetOf("./"), alphabetOf("/\\"), nil}
 	}
-	return change(anyAlphabet, anyAlphabet)
+	return effect{unknown: true, changes: anyAlphabet, adds: anyAlphabet, joins: anyAlphabet}
+}
+
+// mayChange is false only when no value made of a is changed.
+func (e *effect) mayChange(a alphabet) bool { return e.unknown || e.changes&a != 0 }
+
+// keeps says that every pair and triple of characters in the result, but for
+// case, is in the value, which is made of a and has the pairs g. A lone slash is
+// apart: as a path it becomes two.
+func (e *effect) keeps(a alphabet, g *grams) bool {
+	if !e.mayChange(a) {
+		return true
+	}
+	return !e.unknown && (a&highClass|e.joins&a) == 0 && a != alphabetOf("/") && !slices.ContainsFunc(e.pairs, g.has)
 }
 
 // on gives what the result can be made of, given what the value is made of.
 // Beyond ASCII a change of case can lead into it: then nothing is known.
-func (e effect) on(a alphabet) alphabet {
+func (e *effect) on(a alphabet) alphabet {
 	switch {
-	case e.changes&a == 0:
+	case !e.mayChange(a):
 		return a
 	case e.adds == anyAlphabet || a&highClass != 0:
 		return anyAlphabet

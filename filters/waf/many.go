@@ -3,7 +3,6 @@ package waf
 import (
 	"hash/maphash"
 	"math/bits"
-	"slices"
 
 	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
 	"github.com/corazawaf/coraza/v3/types"
@@ -110,11 +109,16 @@ func (p *skipPlan) judgeAll(tx plugintypes.TransactionState, t *skipTarget, valu
 			s.crowd.add(value)
 		}
 	}
+	p.judgeCrowd(tx, t, s)
+	s.many = false
+}
+
+// judgeCrowd is judge for all of the crowd, which is empty then.
+func (p *skipPlan) judgeCrowd(tx plugintypes.TransactionState, t *skipTarget, s *skipScratch) {
 	for i := range s.crowd.kinds[:s.crowd.used] {
 		p.judgeKind(tx, t, &s.crowd.kinds[i], s)
 	}
 	s.crowd.empty()
-	s.many = false
 }
 
 // judgeKind is judge for many values at once.
@@ -184,17 +188,10 @@ func (q *predicate) mayMatchOne(nodes []node, a alphabet, g *grams) bool {
 // keeps says that the transformations up to n put nothing together, in values
 // made of a with the pairs g, that was apart.
 func keeps(nodes []node, n int, a alphabet, g *grams) bool {
-	if a&highClass != 0 {
-		return false
-	}
 	for ; n != 0; n = nodes[n].parent {
-		e := &nodes[n].effect
-		if e.changes&a == 0 {
-			continue
-		}
-		if e.joins&a != 0 || slices.ContainsFunc(e.pairs, g.has) {
+		if !nodes[n].effect.keeps(a, g) {
 			return false
 		}
 	}
-	return true
+	return a&highClass == 0
 }

@@ -175,7 +175,7 @@ func (t *trial) form(n int) *form {
 		return f
 	}
 	before := t.form(t.nodes[n].parent)
-	if before.alphabet()&t.nodes[n].effect.changes == 0 {
+	if !t.nodes[n].effect.mayChange(before.alphabet()) {
 		*f = *before
 		return f
 	}

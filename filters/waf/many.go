@@ -124,7 +124,7 @@ func (p *skipPlan) judgeCrowd(tx plugintypes.TransactionState, t *skipTarget, s 
 // judgeKind is judge for many values at once.
 func (p *skipPlan) judgeKind(tx plugintypes.TransactionState, t *skipTarget, k *kind, s *skipScratch) {
 	s.stats.values += uint64(len(k.values))
-	asked := p.askable(t, k, s)
+	asked := p.askable(tx, t, k, s)
 	if len(asked) == 0 {
 		s.stats.known += uint64(len(k.values))
 		return
@@ -147,7 +147,7 @@ func (p *skipPlan) judgeKind(tx plugintypes.TransactionState, t *skipTarget, k *
 }
 
 // askable gives the predicates that some value of the kind could match.
-func (p *skipPlan) askable(t *skipTarget, k *kind, s *skipScratch) []int {
+func (p *skipPlan) askable(tx plugintypes.TransactionState, t *skipTarget, k *kind, s *skipScratch) []int {
 	c := s.crowd
 	c.asked = c.asked[:0]
 	prospects := p.prospects.of(k.key, p)
@@ -156,11 +156,14 @@ func (p *skipPlan) askable(t *skipTarget, k *kind, s *skipScratch) []int {
 		for left := want & prospects[w] &^ s.hits[w]; left != 0; left &= left - 1 {
 			q := w*64 + bits.TrailingZeros64(left)
 			if len(k.values) >= fewAlike {
+				if late(tx) {
+					return nil
+				}
 				if !read {
 					c.grams.readAll(k.values)
 					read = true
 				}
-				if !p.predicates[q].mayMatchOne(p.nodes, k.of, &c.grams) {
+				if !p.predicates[q].mayMatchOne(p.nodes, k, &c.grams) {
 					continue
 				}
 			}
@@ -170,19 +173,36 @@ func (p *skipPlan) askable(t *skipTarget, k *kind, s *skipScratch) []int {
 	return c.asked
 }
 
-// mayMatchOne is false only when the predicate matches none of the values that
-// are made of a and hold the pairs and triples g.
-func (q *predicate) mayMatchOne(nodes []node, a alphabet, g *grams) bool {
-	if q.negated || !keeps(nodes, q.node, a, g) {
+// mayMatchOne is false only when the predicate matches none of the values of the
+// kind, which hold the pairs and triples g.
+func (q *predicate) mayMatchOne(nodes []node, k *kind, g *grams) bool {
+	if q.negated || !keeps(nodes, q.node, k.of, g) {
 		return true
 	}
 	switch {
 	case q.rx != nil && q.rx.reach != nil:
-		return !q.rx.reach.lacks(a) && (q.rx.words == nil || q.rx.words.mayHold(g))
+		return !q.rx.reach.lacks(k.of) && (q.rx.words == nil || q.rx.words.mayHold(g)) && (q.node != 0 || q.rx.mayMatchOne(k.values))
 	case q.phrases != nil:
 		return q.phrases.all.mayHold(g)
 	}
 	return true
+}
+
+// mayMatchOne asks the automaton about values as they are.
+func (o *rx) mayMatchOne(values []string) bool {
+	d := o.automaton()
+	if d == nil {
+		return true
+	}
+	for _, value := range values {
+		if len(value) < o.least {
+			continue
+		}
+		if match, ok := d.matches(value); match || !ok {
+			return true
+		}
+	}
+	return false
 }
 
 // keeps says that the transformations up to n put nothing together, in values

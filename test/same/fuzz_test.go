@@ -14,7 +14,7 @@ import (
 // what the stock engine comes to.
 func FuzzSame(f *testing.F) {
 	var once sync.Once
-	var fast [2]*waf.Engine
+	fast := map[int]*waf.Engine{}
 	for i, m := range suiteMessages(f) {
 		if i%120 != 0 {
 			continue
@@ -31,7 +31,7 @@ func FuzzSame(f *testing.F) {
 	f.Fuzz(func(t *testing.T, kind uint8, path, header, cookie string, body []byte) {
 		once.Do(func() {
 			c := waf.NewCompiler()
-			for i := range fast {
+			for _, i := range []int{0, 1, balanced} {
 				e, err := c.Compile(config(i))
 				if err != nil {
 					t.Fatal(err)
@@ -68,13 +68,15 @@ func TestEveryCombination(t *testing.T) {
 		func(c *waf.Config) { c.Settings.Fast.NoSetup = true },
 		func(c *waf.Config) { c.Settings.Fast.NoMemory = true },
 	} {
-		c := config(1)
-		off(&c)
-		e, err := waf.NewCompiler().Compile(c)
-		if err != nil {
-			t.Fatal(err)
+		for _, i := range []int{1, balanced} {
+			c := config(i)
+			off(&c)
+			e, err := waf.NewCompiler().Compile(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			compareAll(t, stock[i], e, slices.Clone(messages))
+			e.Release()
 		}
-		compareAll(t, stock[1], e, slices.Clone(messages))
-		e.Release()
 	}
 }

@@ -2,6 +2,7 @@ package waf
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -242,7 +243,7 @@ func (p *predicate) holds(tx plugintypes.TransactionState, t *trial, f *form) bo
 // it changed counts. One that says so and gave the same text changes no answer.
 func (t *trial) anyForm(tx plugintypes.TransactionState, p *predicate) bool {
 	if t.form(p.node).silent {
-		return true // the engine goes another way: let it
+		return t.anyToldForm(tx, p)
 	}
 	for n, last := p.node, (*form)(nil); ; n = t.nodes[n].parent {
 		f := t.form(n)
@@ -254,4 +255,30 @@ func (t *trial) anyForm(tx plugintypes.TransactionState, p *predicate) bool {
 			return false
 		}
 	}
+}
+
+// anyToldForm goes the engine's way when a transformation changed the text
+// without saying so: the next one then begins where that one began. Removing
+// white space from bytes that are not UTF-8, as decoding a word from base64
+// gives them, is such a change, so this is no rare case.
+func (t *trial) anyToldForm(tx plugintypes.TransactionState, p *predicate) bool {
+	var path []int
+	for n := p.node; n != 0; n = t.nodes[n].parent {
+		path = append(path, n)
+	}
+	f := form{round: t.round, text: t.forms[0].text}
+	if p.holds(tx, t, &f) != p.negated {
+		return true
+	}
+	for _, n := range slices.Backward(path) {
+		text, changed, err := t.nodes[n].f(f.text)
+		if err != nil || !changed || text == f.text {
+			continue
+		}
+		f = form{round: t.round, text: text}
+		if p.holds(tx, t, &f) != p.negated {
+			return true
+		}
+	}
+	return false
 }

@@ -22,9 +22,13 @@ import (
 // orderVariable names the order in the environment of that second run.
 const orderVariable = "GABION_VISIT_ORDER"
 
+// fuzzVariable is an environment variable that has TestInOrder fuzz for so long
+// instead, see scripts/fuzz.
+const fuzzVariable = "GABION_FUZZTIME"
+
 func ordered() bool { return os.Getenv(orderVariable) != "" }
 
-// TestInOrder runs the comparison in two orders.
+// TestInOrder runs the comparison in a fixed order, in the full suites in two.
 func TestInOrder(t *testing.T) {
 	if ordered() {
 		t.Skip("this is that run")
@@ -36,7 +40,12 @@ func TestInOrder(t *testing.T) {
 	}
 	for _, order := range orders {
 		t.Run(order, func(t *testing.T) {
-			args := []string{"test", "-count=1", "-modfile", mod, "-timeout", "60m", "-run", "^(TestFastIsTheSame|TestEveryCombination|TestOrderIsFixed|FuzzSame)$"}
+			args := []string{"test", "-count=1", "-modfile", mod, "-timeout", "60m"}
+			if fuzzTime := os.Getenv(fuzzVariable); fuzzTime != "" {
+				args = append(args, "-run", "^$", "-fuzz", "^FuzzSame$", "-fuzztime", fuzzTime, "-parallel", "2")
+			} else {
+				args = append(args, "-run", "^(TestFastIsTheSame|TestEveryCombination|TestOrderIsFixed|FuzzSame)$")
+			}
 			if testing.Short() {
 				args = append(args, "-short")
 			}

@@ -48,7 +48,7 @@ func (f *fast) plan(e *Engine) error {
 	}
 	for i := range rules {
 		for _, l := range rules[i].links() {
-			l.phrases = phrasesOf(l, e.compiler.files)
+			l.phrases = func() *phrases { return phrasesOf(l, e.compiler.files) }
 		}
 	}
 	skips, at := ownActions(rules)

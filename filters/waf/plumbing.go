@@ -13,7 +13,7 @@ import (
 // be left out when it does not match, or when all it would do is write what is
 // there already: nothing was scored.
 type plumbing struct {
-	link   *compiledRule
+	link   compiledRule   // only what answers: the rest of the rules is not kept
 	target compiledTarget // looked at, if there is an operator
 	name   string         // one name, if it is one
 	simple bool           // it only sets variables and leaves no other trace
@@ -27,7 +27,7 @@ func newPlumbing(r *compiledRule) *plumbing {
 	if reads.all || writes.all || len(writes.prefixes) > 0 || r.multi || r.skips() > 0 {
 		return nil
 	}
-	p := &plumbing{link: r, sets: r.sets()}
+	p := &plumbing{link: compiledRule{operator: r.operator, negated: r.negated, transformations: r.transformations}, sets: r.sets()}
 	if r.operator != nil {
 		if len(r.targets) != 1 || !pure[r.operatorName()] {
 			return nil

@@ -114,7 +114,9 @@ func (p *predicates) addEcho(r *compiledRule, rule int, setup *setup, then *echo
 	case *bytesRX:
 		q.reach = o.reach
 	}
-	q.phrases, q.sqli = r.phrases, name == "detectsqli"
+	if q.sqli = name == "detectsqli"; r.phrases != nil {
+		q.phrases = r.phrases()
+	}
 	p.ids[key] = len(p.list)
 	p.list = append(p.list, q)
 	return len(p.list) - 1, true

@@ -132,6 +132,11 @@ func changedEngine(t testing.TB) string {
 		return strings.Replace(walk("c.data")(text), "import (", "import (\n\t\"os\"\n\t\"sort\"", 1) + visitFunction
 	})
 	change("internal/collections/named.go", walk("c.collection.data"))
+	// Names that differ in case only overwrite each other in a form, in the order
+	// of this walk.
+	change("internal/bodyprocessors/urlencoded.go", strings.NewReplacer(
+		"for k, vs := range values {", "for _, k := range slices.Sorted(maps.Keys(values)) {\n\t\tvs := values[k]",
+		"\"io\"", "\"io\"\n\t\"maps\"\n\t\"slices\"").Replace)
 	root := filepath.Dir(strings.TrimSpace(string(mod)))
 	for _, name := range []string{"go.mod", "go.sum"} {
 		text, err := os.ReadFile(filepath.Join(root, name))

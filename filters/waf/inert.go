@@ -116,8 +116,11 @@ type prospect struct {
 }
 
 const (
-	prospectMemo          = 512
-	letters      alphabet = 1<<26 - 1
+	prospectMemo = 512
+	// memoWays is how many places of a memo an answer may be in: with one, two
+	// frequent alphabets that share it would drive each other out in every request.
+	memoWays          = 8
+	letters  alphabet = 1<<26 - 1
 )
 
 // of gives the bits of the predicates that a value of such an alphabet could
@@ -126,9 +129,17 @@ func (c *prospects) of(a alphabet, p *skipPlan) []uint64 {
 	if a&letters != 0 {
 		a |= letters
 	}
-	slot := &c.memo[uint64(a)*0x9e3779b97f4a7c15>>(64-bits.TrailingZeros(prospectMemo))]
-	if m := slot.Load(); m != nil && m.of == a {
-		return m.bits
+	at := uint64(a) * 0x9e3779b97f4a7c15 >> (64 - bits.TrailingZeros(prospectMemo))
+	slot := &c.memo[at]
+	for i := range uint64(memoWays) {
+		m := c.memo[at^i].Load()
+		if m == nil {
+			slot = &c.memo[at^i]
+			break
+		}
+		if m.of == a {
+			return m.bits
+		}
 	}
 	m := &prospect{of: a, bits: make([]uint64, p.words)}
 	made := make([]alphabet, len(p.nodes))

@@ -114,7 +114,10 @@ func (p *predicates) addEcho(r *compiledRule, rule int, setup *setup, then *echo
 	case *bytesRX:
 		q.reach = o.reach
 	}
-	q.phrases, q.sqli, q.oneOf = r.phrases, name == "detectsqli", oneOfFor(name, r.operator)
+	q.sqli, q.oneOf = name == "detectsqli", oneOfFor(name, r.operator)
+	if r.phrases != nil {
+		q.phrases = r.phrases()
+	}
 	p.ids[key] = len(p.list)
 	p.list = append(p.list, q)
 	return len(p.list) - 1, true

@@ -79,6 +79,9 @@ bench-api: ## measure what is learned of APIs, against what they are
 	@scripts/setup build bench-api
 	@go run ./test/bench/api $(ARGS)
 
+bench-sensitive: ## measure the classifiers of sensitive data, as JSON lines
+	@go run ./test/bench/sensitive $(ARGS)
+
 crs: ## run the CRS regression tests, in one process and through Envoy
 	@scripts/setup build
 	@scripts/build

@@ -123,6 +123,7 @@ func (c *Compiler) load(name string) (*wafrules.Profile, error) {
 		return profile, err
 	}
 	registerAllow()
+	registerForm()
 	registerRead()
 	if c.fast != nil {
 		registerFast()

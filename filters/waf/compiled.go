@@ -19,6 +19,7 @@ type compiledRule struct {
 	id              int
 	phase           int
 	raw             []string // of all links
+	written         []string // what setsInText gives; nil: not read yet
 	tags            []string
 	mark            string // of a SecMarker
 	targets         []compiledTarget

@@ -74,6 +74,9 @@ func ruleRemovals(rules []compiledRule) []ruleRemoval {
 	var out []ruleRemoval
 	for i := range rules {
 		for _, raw := range rules[i].raw {
+			if !mentions(raw, "ctl:") {
+				continue
+			}
 			for _, m := range ctlRemove.FindAllStringSubmatch(raw, -1) {
 				out = append(out, ruleRemoval{strings.ToLower(m[1]), strings.TrimSpace(m[2])})
 			}
@@ -103,4 +106,16 @@ func (a ruleRemoval) takes(rule *compiledRule) bool {
 		return err != nil || rule.id >= first && rule.id <= last
 	}
 	return true
+}
+
+// mentions says, cheaply, that text has word in any case: most rules have no such
+// action, and a policy's rules are read several times when it is compiled. word
+// is in lower case.
+func mentions(text, word string) bool {
+	for i := 0; i+len(word) <= len(text); i++ {
+		if text[i]|0x20 == word[0] && strings.EqualFold(text[i:i+len(word)], word) {
+			return true
+		}
+	}
+	return false
 }

@@ -75,16 +75,28 @@ func constant(rules []compiledRule, removals []ruleRemoval, name string) bool {
 		if !set && r.phase <= 1 && (r.compares(name) || r.jumps() || r.skips() > 0) {
 			return false
 		}
-		for _, raw := range r.raw {
-			for _, m := range setVariable.FindAllStringSubmatch(raw, -1) {
-				written, _, macro := strings.Cut(strings.ToLower(m[1]), "%{")
-				if (written == name || macro && strings.HasPrefix(name, written)) && !r.onlyIfUnset(name) {
-					return false
-				}
+		for _, written := range r.setsInText() {
+			written, _, macro := strings.Cut(written, "%{")
+			if (written == name || macro && strings.HasPrefix(name, written)) && !r.onlyIfUnset(name) {
+				return false
 			}
 		}
 	}
 	return set
+}
+
+// setsInText names, in lower case, the TX variables that the rule's text sets; read
+// once, because every name that is asked for is looked for in every rule.
+func (r *compiledRule) setsInText() []string {
+	if r.written == nil {
+		r.written = []string{}
+		for _, raw := range r.raw {
+			for _, m := range setVariable.FindAllStringSubmatch(raw, -1) {
+				r.written = append(r.written, strings.ToLower(m[1]))
+			}
+		}
+	}
+	return r.written
 }
 
 func (r *compiledRule) onlyIfUnset(name string) bool {

@@ -29,6 +29,9 @@ func countsChange(rules []compiledRule) map[string]bool {
 	out := map[string]bool{}
 	for i := range rules {
 		for _, raw := range rules[i].raw {
+			if !mentions(raw, "ctl:") {
+				continue
+			}
 			for _, m := range ctlTarget.FindAllStringSubmatch(raw, -1) {
 				out[strings.ToUpper(m[1])] = true
 			}

@@ -63,6 +63,7 @@ metadata:
   namespace: default
 spec:
   mode: block
+  profile: crs
 `
 
 // bench is a control plane without a network: the real store, compiler and

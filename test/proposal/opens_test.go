@@ -13,10 +13,11 @@ import (
 	wafrules "github.com/gabion-io/gabion/waf-rules"
 )
 
-// policyWith is the built-in default policy with exclusions.
+// policyWith is the built-in default policy, by the untouched rule set, with exclusions.
 func policyWith(t testing.TB, mode filters.Mode, xs ...wafrules.Exclusion) filters.Policy {
 	t.Helper()
 	s := wafrules.Defaults()
+	s.Profile = wafrules.ProfileCRS
 	s.Exclusions = xs
 	b, err := json.Marshal(s)
 	if err != nil {

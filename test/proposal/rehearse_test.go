@@ -19,7 +19,7 @@ import (
 	"github.com/gabion-io/gabion/waf-rules/regression"
 )
 
-const detectPolicy = "apiVersion: gabion.io/v1alpha1\nkind: WAFPolicy\nmetadata: {name: shop, namespace: default}\nspec: {mode: detect}\n"
+const detectPolicy = "apiVersion: gabion.io/v1alpha1\nkind: WAFPolicy\nmetadata: {name: shop, namespace: default}\nspec: {profile: crs, mode: detect}\n"
 
 func TestRehearseSaysWhatWouldChange(t *testing.T) {
 	ctx := context.Background()

@@ -8,10 +8,10 @@ SHELL := /bin/bash
 # the output unreadable.
 .NOTPARALLEL:
 
-.PHONY: help setup build up test test-full lint generate bench bench-engine crs clean
+.PHONY: help setup build up test test-full lint generate bench bench-engine bench-sensitive crs clean
 
 help: ## show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo '  make up ARGS="--listen 127.0.0.1:8888"   passes flags to bin/gabion up'
 	@echo '  make test ARGS="./controlplane/..."      runs the tests of some packages only'
@@ -48,6 +48,9 @@ bench: ## measure Envoy plain, module, ext_proc and nginx side by side
 bench-engine: ## measure the engine alone, stock against fast, as JSON lines
 	@scripts/setup build
 	@go run ./test/bench/engine $(ARGS)
+
+bench-sensitive: ## measure the classifiers of sensitive data, as JSON lines
+	@go run ./test/bench/sensitive $(ARGS)
 
 crs: ## run the CRS regression tests, in one process and through Envoy
 	@scripts/setup build

@@ -47,6 +47,8 @@ func codeKind(w string) (Kind, strength) {
 	switch len(w) {
 	case 8:
 		switch {
+		case bicWord(w):
+			return BIC, weak
 		case form == "ddddddda" && iePPS(w):
 			return IEPPS, weak
 		case form == "addddddd" || form == "adddddda":
@@ -62,8 +64,11 @@ func codeKind(w string) (Kind, strength) {
 			return DEKVNR, fair
 		}
 	case 11:
-		if ok := mbi(w); ok {
+		if mbi(w) {
 			return USMBI, fair
+		}
+		if bicWord(w) {
+			return BIC, weak
 		}
 		if form == "ddddddadddd" || form == "ddddddaddda" {
 			if isHetu(w) {
@@ -144,11 +149,24 @@ var shapes = []string{
 	"ddddddadddd", "ddddddaddda",
 }
 
-// fits says whether w has letters and digits where the form has a and d.
+// fits says whether w has letters and digits where the form has a and d; other
+// signs are themselves.
 func fits(w, form string) bool {
 	for i := range len(w) {
-		if (class(w[i])&letter != 0) != (form[i] == 'a') || (class(w[i]) == digit) != (form[i] == 'd') {
-			return false
+		k := class(w[i])
+		switch form[i] {
+		case 'a':
+			if k&letter == 0 {
+				return false
+			}
+		case 'd':
+			if k != digit {
+				return false
+			}
+		default:
+			if w[i] != form[i] {
+				return false
+			}
 		}
 	}
 	return true
@@ -489,7 +507,7 @@ func (s *scan) capitals(i, j int) int {
 			return i + 13
 		}
 	case 8, 11:
-		if country(v[i+4 : i+6]) {
+		if bicWord(v[i:j]) {
 			s.emit(BIC, weak, i, j)
 		}
 	}
@@ -497,4 +515,15 @@ func (s *scan) capitals(i, j int) int {
 		return next
 	}
 	return j
+}
+
+// bicWord: four letters of the bank, the country, two characters of the place
+// and perhaps three of the branch (ISO 9362).
+func bicWord(w string) bool {
+	for i := range 6 {
+		if class(w[i]) != upper {
+			return false
+		}
+	}
+	return country(w[4:6])
 }

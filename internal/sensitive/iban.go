@@ -52,8 +52,11 @@ func (s *scan) iban(i, j int) int {
 		}
 		seen++
 	}
-	if seen < want || !s.whole(k) || (rest*1000000+first)%97 != 1 {
+	if seen < want || !s.whole(k) {
 		return 0
+	}
+	if (rest*1000000+first)%97 != 1 {
+		return k // mistyped: its groups are no numbers of their own
 	}
 	s.emit(IBAN, strong, i, k)
 	return k

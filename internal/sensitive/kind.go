@@ -261,9 +261,6 @@ func (k Kind) national() bool { return k >= USSSN && k <= ZAID }
 // health says whether a field "health insurance number" may hold the kind.
 func (k Kind) healthNumber() bool { return k >= UKNHS && k <= DEKVNR }
 
-// vendorSecret says whether a field "api key" or "token" may hold the kind.
-func (k Kind) vendorSecret() bool { return k >= AWSKey && k <= VaultToken || k == JWT }
-
 // agrees says whether a name that speaks of the one kind fits a value of the
 // other.
 func (k Kind) agrees(value Kind) bool {
@@ -276,8 +273,8 @@ func (k Kind) agrees(value Kind) bool {
 		return value.national() || value == Passport || value == UKNHS
 	case k == HealthID:
 		return value.healthNumber() || value == USSSN
-	case k == APIKey, k == BearerToken, k == SessionID, k == Password:
-		return value.vendorSecret()
+	case k.Class() == Secret:
+		return value.Class() == Secret && value > Password
 	case k == ESDNI:
 		return value == ESNIE
 	case k == USSSN:

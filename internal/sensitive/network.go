@@ -34,7 +34,7 @@ func (s *scan) at(i int) {
 			}
 		}
 	}
-	if from == i || dot <= i+1 || to-dot < 3 || v[i-1] == '.' || v[i+1] == '.' || v[i+1] == '-' || strings.Contains(v[i:to], "..") {
+	if from == i || strings.Trim(v[from:i], ".+-!#$%'*^`~_") == "" || dot <= i+1 || to-dot < 3 || v[i-1] == '.' || v[i+1] == '.' || v[i+1] == '-' || strings.Contains(v[i:to], "..") {
 		return
 	}
 	if top := v[dot+1 : to]; !topDomain(top) {

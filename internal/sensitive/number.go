@@ -50,6 +50,9 @@ func (s *scan) number(i, j int) int {
 	if j-i > maxDigits {
 		return j
 	}
+	if j-i == 4 && len(s.value)-i >= 10 && fits(s.value[i:i+10], "dddd-dd-dd") && s.name.kind != Phone {
+		return i + 10 // a date: the commonest of all, and no kind's form
+	}
 	run := s.groups(i)
 	if run.n == 1 && j-i < 7 {
 		if next := s.short(i, j); next > 0 {
@@ -76,12 +79,17 @@ func (s *scan) number(i, j int) int {
 
 // attempt takes the groups up to last as one number.
 func (s *scan) attempt(i int, run *digitRun, last, end int) int {
+	digits, dots := 0, false
+	for g := 0; g <= last; g++ {
+		digits += run.end[g] - run.start[g]
+		dots = dots || run.seps[g] == '.'
+	}
+	if digits > maxDigits || digits < 7 && !dots {
+		return 0
+	}
 	var n number
 	var seps [maxGroups]byte
 	for g := 0; g <= last; g++ {
-		if n.n+run.end[g]-run.start[g] > maxDigits {
-			return 0
-		}
 		for _, c := range []byte(s.value[run.start[g]:run.end[g]]) {
 			n.d[n.n] = c - '0'
 			n.n++
@@ -186,8 +194,10 @@ func (s *scan) judge(n number, start, end int) bool {
 			best, confidence = k.kind, c
 		}
 	}
-	if phone := s.nationalPhone(n, h); phone > confidence {
-		best, confidence = Phone, phone
+	if start == 0 || s.value[start-1] != '+' { // else phoneSign has said no
+		if phone := s.nationalPhone(n, h); phone > confidence {
+			best, confidence = Phone, phone
+		}
 	}
 	if confidence == 0 {
 		return false

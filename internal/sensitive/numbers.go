@@ -11,7 +11,7 @@ type numberKind struct {
 var numbers = [maxDigits + 1][]numberKind{
 	8:  {{AUTFN, auTFN}},
 	9:  {{USSSN, usSSN}, {USITIN, usITIN}, {CASIN, caSIN}, {AUTFN, auTFN}, {NLBSN, nlBSN}, {USRouting, usRouting}, {PTNIF, ptNIF}, {ILID, ilID}},
-	10: {{CZRodneCislo, czRodneCislo}, {SEPersonnummer, sePersonnummer}, {FIHetu, fiHetuDigits}, {UKNHS, ukNHS}, {DKCPR, dkCPR}, {ATSVNR, atSVNR}, {AUMedicare, auMedicare}, {USNPI, usNPI}},
+	10: {{CZRodneCislo, czRodneCislo}, {FIHetu, fiHetuDigits}, {SEPersonnummer, sePersonnummer}, {UKNHS, ukNHS}, {DKCPR, dkCPR}, {ATSVNR, atSVNR}, {AUMedicare, auMedicare}, {USNPI, usNPI}},
 	11: {{BENationalNumber, beNationalNumber}, {NOFodselsnummer, noFodselsnummer}, {BRCPF, brCPF}, {ARCUIT, arCUIT}, {PLPESEL, plPESEL}, {DESteuerID, deSteuerID}, {TRTCKN, trTCKN}, {HROIB, hrOIB}, {AUMedicare, auMedicare}},
 	12: {{INAadhaar, inAadhaar}, {SEPersonnummer, sePersonnummer}, {JPMyNumber, jpMyNumber}},
 	13: {{CHAHV, chAHV}, {KRRRN, krRRN}, {ZAID, zaID}, {ROCNP, roCNP}, {PaymentCard, paymentCard}},

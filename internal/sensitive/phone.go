@@ -50,6 +50,9 @@ func (s *scan) phoneSign(i int) int {
 		with = weak // (030) 901820
 	}
 	if with == no || !s.emit(Phone, with, i, end) {
+		if international && n > 0 {
+			return end // its groups are no numbers of their own
+		}
 		return 0
 	}
 	return end

@@ -134,7 +134,7 @@ func plausibleRecord(kind Kind, v string, c counted) bool {
 }
 
 func plausibleSecret(kind Kind, v string, c counted) bool {
-	solid := len(v) >= 8 && c.blanks == 0 && c.digits+c.letters > 0
+	solid := len(v) >= 12 && c.blanks == 0 && c.digits+c.letters > 0
 	switch kind {
 	case Password:
 		return len(v) >= 4 && len(v) <= 256 && !strings.Contains(v, "://")
@@ -143,7 +143,7 @@ func plausibleSecret(kind Kind, v string, c counted) bool {
 	case PasswordHash:
 		return solid && len(v) >= 16
 	case PrivateKey:
-		return len(v) >= 32 && c.letters > 8
+		return len(v) >= 32 && c.letters > 8 && !strings.Contains(v, "-----BEGIN ") // else pem has said what it is
 	case ConnectionString:
 		return strings.Contains(v, "assword=") || strings.Contains(v, "Pwd=") || strings.Contains(v, "Key=")
 	case SessionID, BearerToken, APIKey, AWSKey, AzureKey:

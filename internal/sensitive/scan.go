@@ -77,6 +77,11 @@ func (s *scan) word(i, j int, mask byte) int {
 	}
 	switch {
 	case mask == digit:
+		if j-i == 2 {
+			if next := s.colons(i, j); next > 0 {
+				return next
+			}
+		}
 		return s.number(i, j)
 	case mask&digit != 0 && mask&underscore == 0:
 		if next := s.uuid(i, j); next > 0 {

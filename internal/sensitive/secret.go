@@ -217,9 +217,15 @@ func in(alphabet, c byte) bool {
 // placeholder (xxxxxxxx, your-api-key-here, 123456789).
 func various(body string) bool {
 	var seen [4]uint64
-	different, digits := 0, 0
+	different, digits, run := 0, 0, 0
 	for i := range len(body) {
 		c := body[i]
+		if run++; i > 0 && c != body[i-1] {
+			run = 0
+		}
+		if run == 10 {
+			return false
+		}
 		if class(c) == digit {
 			digits++
 		}

@@ -70,13 +70,29 @@ type Finding struct {
 // values of numbers are passed as they are written. The value's escapes (JSON's,
 // URL encoding) should be undone, and need not be for most kinds.
 func Classify(found []Finding, name, value string) []Finding {
+	return Named(name).Classify(found, value)
+}
+
+// Field is a name looked up once, for whoever sees many values below it.
+type Field struct{ name hint }
+
+// Named looks a name up.
+func Named(name string) Field {
+	if name == "" {
+		return Field{}
+	}
+	return Field{lookUp(name)}
+}
+
+// Kind is the kind that a field of this name is meant to hold, or None.
+func (f Field) Kind() Kind { return f.name.kind }
+
+// Classify is the function of that name for a value of this field.
+func (f Field) Classify(found []Finding, value string) []Finding {
 	if len(value) > MaxValue {
 		value = value[:MaxValue]
 	}
-	s := scan{value: value, found: found, base: len(found)}
-	if name != "" {
-		s.name = lookUp(name)
-	}
+	s := scan{value: value, found: found, base: len(found), name: f.name}
 	if len(value) >= shortest {
 		s.run()
 	}
@@ -86,8 +102,8 @@ func Classify(found []Finding, name, value string) []Finding {
 
 // ClassifyBytes is Classify for a value in a buffer. It neither changes nor
 // keeps the buffer.
-func ClassifyBytes(found []Finding, name string, value []byte) []Finding {
-	return Classify(found, name, unsafe.String(unsafe.SliceData(value), len(value)))
+func (f Field) ClassifyBytes(found []Finding, value []byte) []Finding {
+	return f.Classify(found, unsafe.String(unsafe.SliceData(value), len(value)))
 }
 
 // ByName is the kind that a field of this name is meant to hold, or None. It is

@@ -1,0 +1,307 @@
+package learn
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gabion-io/gabion/api-discovery"
+	"github.com/gabion-io/gabion/internal/exchange"
+)
+
+// Conclude says what the operations of each service are, by name of the service.
+// The learner goes on; what it learns later may change the answer.
+func (l *Learner) Conclude(overrides []apidiscovery.Override) []apidiscovery.Spec {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var specs []apidiscovery.Spec
+	for _, s := range l.services {
+		specs = append(specs, l.conclude(s, overrides))
+	}
+	slices.SortFunc(specs, func(a, b apidiscovery.Spec) int { return cmp.Compare(a.Service, b.Service) })
+	return specs
+}
+
+// Evicted is how many exchanges a bound left out.
+func (l *Learner) Evicted() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.size.evicted
+}
+
+func (l *Learner) conclude(s *service, overrides []apidiscovery.Override) apidiscovery.Spec {
+	c := &concluder{service: s.name, overrides: overrides, examples: l.limits.Aside}
+	c.aside.merge(s.aside, l.limits.Aside)
+	root := decide(s.proven, pinsOf(overrides, s.name))
+	c.strays = map[*place][]*end{}
+	c.match(s.stray, root, "")
+	c.walk(root, nil)
+	slices.SortFunc(c.operations, func(a, b apidiscovery.Operation) int { return a.OperationKey.Compare(b.OperationKey) })
+	spec := apidiscovery.Spec{Service: s.name, Operations: c.operations, Aside: c.aside.conclude()}
+	for _, o := range c.operations {
+		if f := o.Traffic.First; !f.IsZero() && (spec.From.IsZero() || f.Before(spec.From)) {
+			spec.From = f
+		}
+		if o.Traffic.Last.After(spec.To) {
+			spec.To = o.Traffic.Last
+		}
+	}
+	return spec
+}
+
+// concluder makes the operations of one service.
+type concluder struct {
+	service    string
+	overrides  []apidiscovery.Override
+	examples   int
+	operations []apidiscovery.Operation
+	aside      asides
+	strays     map[*place][]*end
+}
+
+// match finds out which of the exchanges that prove nothing belong to an
+// operation; the rest goes aside.
+func (c *concluder) match(n *node, p *place, path string) {
+	for _, e := range n.ends {
+		if p != nil && slices.ContainsFunc(p.ends, func(x *end) bool {
+			return x.ok > 0 && (x.key == e.key || e.count == 0 && x.key.method == e.key.method)
+		}) {
+			c.strays[p] = append(c.strays[p], e)
+			continue
+		}
+		c.put(e, path)
+	}
+	for i := range n.kids {
+		k := &n.kids[i]
+		head, suffix := around(k.form)
+		c.match(k.node, p.below(k.text, k.form), path+"/"+head+maskedKid(k)+suffix)
+	}
+	for i := range n.holes {
+		h := &n.holes[i]
+		head, suffix := around(h.form)
+		c.match(h.node, p.below("", h.form), path+"/"+head+"{value}"+suffix)
+	}
+}
+
+// below finds the branch that a segment belongs to: the word, or the hole.
+func (p *place) below(text, form string) *place {
+	if p == nil {
+		return nil
+	}
+	var hole *place
+	for i := range p.branches {
+		b := &p.branches[i]
+		switch {
+		case b.form != form:
+		case b.hole:
+			hole = b.place
+		case b.text == text && text != "":
+			return b.place
+		}
+	}
+	return hole
+}
+
+func maskedKid(k *kid) string {
+	return maskedValue(&exchange.Value{Kind: k.kind, Text: k.text})
+}
+
+func (c *concluder) put(e *end, path string) {
+	if e.preflights > 0 {
+		c.putCount("preflight", uint64(e.preflights), path)
+	}
+	missing := uint64(0)
+	for _, s := range e.statuses {
+		if s.code == 404 || s.code == 410 {
+			missing += uint64(s.count)
+		}
+	}
+	if missing > 0 {
+		c.putCount("missing", missing, path)
+	}
+	if rest := uint64(e.count) - missing; e.count > 0 && rest > 0 {
+		c.putCount("unproven", rest, path)
+	}
+}
+
+func (c *concluder) putCount(reason string, n uint64, path string) {
+	x := c.aside.of(reason)
+	x.count += n
+	x.paths.count++
+	x.paths.addSample(exchange.Key{}.Hash(path), 1, "")
+	x.example(cmp.Or(path, "/"), c.examples)
+}
+
+// walk makes the operations at a place and below.
+func (c *concluder) walk(p *place, path []*branch) {
+	for _, e := range p.ends {
+		if e.ok > 0 {
+			c.operation(e, p, path)
+		}
+	}
+	for i := range p.branches {
+		c.walk(p.branches[i].place, append(path[:len(path):len(path)], &p.branches[i]))
+	}
+}
+
+func (c *concluder) operation(proven *end, p *place, path []*branch) {
+	e := &end{key: proven.key}
+	e.merge(proven)
+	for _, s := range c.strays[p] {
+		if s.key == e.key || s.count == 0 && s.key.method == e.key.method {
+			e.merge(s)
+		}
+	}
+	template := c.template(path, e.slash*2 > e.count)
+	o := apidiscovery.Operation{OperationKey: apidiscovery.OperationKey{Service: c.service, Protocol: e.key.protocol,
+		Method: e.key.method, Template: template, Name: e.key.name}}
+	o.ID = o.OperationKey.ID()
+	o.Params = paramsOf(e, path, template)
+	o.Request = bodiesOf(e.request, e.ok, e.withBody)
+	o.Responses = responsesOf(e)
+	o.Streaming = streamingOf(e)
+	for _, f := range e.fields {
+		o.Fields = append(o.Fields, apidiscovery.Field{Path: f.path, Count: uint64(f.count)})
+	}
+	o.Auth = authsOf(e)
+	o.Callers = callersOf(e)
+	o.Traffic = trafficOf(e)
+	o.Evidence = evidenceOf(e, path, template)
+	c.operations = append(c.operations, o)
+}
+
+func streamingOf(e *end) string {
+	switch {
+	case e.key.protocol == apidiscovery.WebSocket:
+		return "bidi"
+	case e.key.protocol == apidiscovery.SSE:
+		return "server"
+	}
+	return [4]string{"", "client", "server", "bidi"}[e.streaming&3]
+}
+
+func authsOf(e *end) (list []apidiscovery.Auth) {
+	for _, a := range e.auth {
+		list = append(list, apidiscovery.Auth{Kind: a.kind, Scheme: a.scheme, Format: a.format, In: a.in, Name: a.name,
+			Issuers: a.issuers, Audiences: a.audiences, Algs: a.algs, Count: uint64(a.count), Accepted: uint64(a.accepted)})
+	}
+	slices.SortStableFunc(list, func(a, b apidiscovery.Auth) int { return cmp.Compare(b.Count, a.Count) })
+	return list
+}
+
+func callersOf(e *end) apidiscovery.Callers {
+	c := apidiscovery.Callers{Distinct: e.callers.distinct()}
+	list := slices.Clone(e.callers.list)
+	slices.SortStableFunc(list, func(a, b caller) int { return cmp.Or(cmp.Compare(b.count, a.count), cmp.Compare(a.hash, b.hash)) })
+	for _, x := range list[:min(16, len(list))] {
+		c.Top = append(c.Top, apidiscovery.Caller{Kind: x.kind, Hash: hashText(x.hash), Name: x.name, Count: uint64(x.count)})
+	}
+	return c
+}
+
+func hashText(h uint64) string {
+	const digits = "0123456789abcdef"
+	var b [16]byte
+	for i := range b {
+		b[i] = digits[h>>(60-4*i)&15]
+	}
+	return string(b[:])
+}
+
+func trafficOf(e *end) apidiscovery.Traffic {
+	t := apidiscovery.Traffic{Count: uint64(e.count), Preflights: uint64(e.preflights), BytesIn: e.bytesIn, BytesOut: e.bytesOut, Latency: e.latency}
+	for _, s := range e.statuses {
+		switch {
+		case s.code >= 500:
+			t.Errors += uint64(s.count)
+		case s.code == 401 || s.code == 403:
+			t.Denied += uint64(s.count)
+		case s.code == 404 || s.code == 410:
+			t.Missing += uint64(s.count)
+		}
+	}
+	if e.first != 0 {
+		t.First, t.Last = time.Unix(0, e.first).UTC(), time.Unix(0, e.last).UTC()
+	}
+	for _, d := range e.days {
+		t.Days = append(t.Days, apidiscovery.Day{Date: time.Unix(int64(d.number)*86400, 0).UTC().Format(time.DateOnly), Count: uint64(d.count)})
+	}
+	return t
+}
+
+func evidenceOf(e *end, path []*branch, t apidiscovery.PathTemplate) apidiscovery.Evidence {
+	v := apidiscovery.Evidence{Successes: uint64(e.ok), Confidence: 1}
+	texts := strings.Split(strings.Trim(t.String(), "/"), "/")
+	for i, b := range path {
+		s := apidiscovery.Segment{Text: texts[i], Values: uint64(b.vals.distinct()), Count: uint64(b.vals.count), Confidence: confidence(b)}
+		kinds := slices.Clone(b.vals.kinds)
+		slices.SortStableFunc(kinds, func(a, b kindCount) int { return cmp.Compare(b.count, a.count) })
+		for _, k := range kinds {
+			s.Kinds = append(s.Kinds, k.kind.String())
+		}
+		s.Reasons = reasonsOf(b)
+		v.Segments = append(v.Segments, s)
+		v.Confidence = min(v.Confidence, s.Confidence)
+	}
+	return v
+}
+
+func confidence(b *branch) float64 {
+	return math.Round(1000/(1+math.Exp(-math.Abs(b.score)))) / 1000
+}
+
+// reasonsOf lists the strongest reasons that speak for the decision.
+func reasonsOf(b *branch) (texts []string) {
+	sign := -1.0
+	if b.hole {
+		sign = 1
+		for _, k := range b.vals.kinds {
+			if !k.kind.Fixed() {
+				texts = append(texts, "values that nobody writes by hand: "+k.kind.String())
+				break
+			}
+		}
+	}
+	reasons := slices.Clone(b.reasons)
+	slices.SortStableFunc(reasons, func(x, y reason) int { return cmp.Compare(sign*y.weight, sign*x.weight) })
+	for _, r := range reasons {
+		if r.weight*sign > 0.2 && len(texts) < 4 {
+			texts = append(texts, r.text)
+		}
+	}
+	return texts
+}
+
+// compact makes the tree as small as what was decided allows: values go into
+// their holes for good. It is called when the tree has reached its bound.
+func (l *Learner) compact() {
+	l.size.proven = 0
+	for _, s := range l.services {
+		s.proven = nodeOf(decide(s.proven, nil), &l.size.proven)
+	}
+	if l.size.proven > l.limits.Nodes/2 {
+		l.limits.Nodes += l.limits.Nodes / 2
+	}
+}
+
+// nodeOf is the tree that holds exactly what a place holds.
+func nodeOf(p *place, size *int) *node {
+	n := &node{ends: p.ends}
+	for i := range p.branches {
+		b := &p.branches[i]
+		below := nodeOf(b.place, size)
+		*size++
+		if b.hole {
+			n.holes = append(n.holes, hole{form: b.form, vals: *b.vals, node: below})
+			continue
+		}
+		g := exchange.Segment{Value: exchange.Value{Kind: b.vals.kinds[0].kind, Text: b.text}}
+		k := kid{id: b.vals.sample[0].hash, late: isLate(&g), kind: g.Kind, form: b.form, text: b.text, length: b.vals.length, count: b.vals.count, node: below}
+		at, _ := n.find(k.late, k.id)
+		n.kids = slices.Insert(n.kids, at, k)
+	}
+	slices.SortFunc(n.holes, func(a, b hole) int { return cmp.Compare(a.form, b.form) })
+	return n
+}

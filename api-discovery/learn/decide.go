@@ -1,0 +1,302 @@
+package learn
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/gabion-io/gabion/internal/exchange"
+)
+
+// place is a node after the decisions: what is a word of the API and what is a
+// value is settled, and what is one is merged.
+type place struct {
+	branches []branch // words first, by text and form
+	ends     []*end
+}
+
+// branch is one segment of a template with what lies below.
+type branch struct {
+	hole    bool
+	text    string // of a word
+	form    string
+	vals    *values
+	place   *place
+	reasons []reason
+	score   float64 // log odds of the decision
+}
+
+// reason is one piece of evidence: what it says and how much it counts, positive
+// for a value.
+type reason struct {
+	text   string
+	weight float64
+}
+
+// where is the path down to a place, as far as decisions depend on it.
+type where struct {
+	depth  int
+	hole   bool   // the segment before is a value
+	text   string // the segment before, when it is a word
+	id     uint64 // of the path of branches
+	pinned []*pin // what persons decided about paths that begin so
+}
+
+// decider settles one service.
+type decider struct {
+	// words and values are what an earlier pass settled: by id of the segment,
+	// the places where it was one.
+	words, values map[uint64]settled
+	nextWords     map[uint64]settled
+	nextValues    map[uint64]settled
+}
+
+// settled counts places, and keeps one of them, so that a place is no evidence
+// for itself.
+type settled struct {
+	where  uint64
+	places int
+}
+
+func (s settled) elsewhere(at uint64) bool {
+	return s.places > 1 || s.places == 1 && s.where != at
+}
+
+func note(m map[uint64]settled, id, at uint64) {
+	s := m[id]
+	if s.places == 0 {
+		s.where = at
+	}
+	if s.places == 0 || s.where != at {
+		s.places++
+	}
+	m[id] = s
+}
+
+// decide settles a service. The second pass knows what the first one found
+// everywhere: a name that is a value in one place is rarely a word in another.
+func decide(root *node, pins []*pin) *place {
+	d := &decider{}
+	var p *place
+	for range 2 {
+		d.nextWords, d.nextValues = map[uint64]settled{}, map[uint64]settled{}
+		p = d.place([]*node{root}, where{pinned: pins})
+		d.words, d.values = d.nextWords, d.nextValues
+	}
+	return p
+}
+
+// candidate is a segment that may be a word, joined over nodes that are one.
+type candidate struct {
+	kid     *kid
+	nodes   []*node
+	count   float64
+	profile *profile
+	score   float64
+	reasons []reason
+	fixed   bool // settled by a person or by its kind
+	value   bool
+}
+
+// gap is a hole joined over nodes that are one.
+type gap struct {
+	form  string
+	vals  values
+	nodes []*node
+}
+
+// place decides what the segments below nodes are, then goes down.
+func (d *decider) place(nodes []*node, w where) *place {
+	p := &place{ends: joinEnds(nodes)}
+	cands, gaps := joinKids(nodes), joinHoles(nodes)
+	for _, form := range formsOf(cands, gaps) {
+		group := cands[:0:0]
+		for _, c := range cands {
+			if c.kid.form == form {
+				group = append(group, c)
+			}
+		}
+		var g *gap
+		for i := range gaps {
+			if gaps[i].form == form {
+				g = &gaps[i]
+			}
+		}
+		shared := d.judge(group, g, p, w)
+		d.settle(p, form, group, g, shared, w)
+	}
+	slices.SortFunc(p.branches, func(a, b branch) int {
+		if a.hole != b.hole {
+			if a.hole {
+				return 1
+			}
+			return -1
+		}
+		return cmp.Or(cmp.Compare(a.text, b.text), cmp.Compare(a.form, b.form))
+	})
+	return p
+}
+
+func joinEnds(nodes []*node) (ends []*end) {
+	if len(nodes) == 1 {
+		return nodes[0].ends
+	}
+	var n node
+	for _, from := range nodes {
+		for _, e := range from.ends {
+			n.endOf(e.key).merge(e)
+		}
+	}
+	return n.ends
+}
+
+func joinKids(nodes []*node) (list []*candidate) {
+	at := map[uint64]*candidate{}
+	for _, n := range nodes {
+		for i := range n.kids {
+			k := &n.kids[i]
+			c := at[k.id]
+			if c == nil {
+				c = &candidate{kid: k}
+				at[k.id] = c
+				list = append(list, c)
+			}
+			c.count += float64(k.count)
+			c.nodes = append(c.nodes, k.node)
+		}
+	}
+	slices.SortFunc(list, func(a, b *candidate) int { return cmp.Compare(a.kid.id, b.kid.id) })
+	return list
+}
+
+func joinHoles(nodes []*node) (list []gap) {
+	for _, n := range nodes {
+		for i := range n.holes {
+			h := &n.holes[i]
+			at, found := slices.BinarySearchFunc(list, h.form, func(g gap, f string) int { return cmp.Compare(g.form, f) })
+			if !found {
+				list = slices.Insert(list, at, gap{form: h.form})
+			}
+			list[at].vals.merge(&h.vals)
+			list[at].nodes = append(list[at].nodes, h.node)
+		}
+	}
+	return list
+}
+
+func formsOf(cands []*candidate, gaps []gap) (forms []string) {
+	for _, c := range cands {
+		forms = append(forms, c.kid.form)
+	}
+	for _, g := range gaps {
+		forms = append(forms, g.form)
+	}
+	slices.Sort(forms)
+	return slices.Compact(forms)
+}
+
+// settle makes the branches of one form and goes down into them.
+func (d *decider) settle(p *place, form string, group []*candidate, g *gap, shared []reason, w where) {
+	hole := branch{hole: true, form: form, vals: &values{}, reasons: shared, score: math.Inf(1)}
+	var below []*node
+	if g != nil {
+		hole.vals.merge(&g.vals)
+		below = append(below, g.nodes...)
+		for _, s := range g.vals.sample {
+			note(d.nextValues, s.hash, w.id)
+		}
+	}
+	for _, c := range group {
+		if c.value {
+			k := *c.kid
+			k.count = uint32(c.count)
+			hole.vals.addKid(&k)
+			below = append(below, c.nodes...)
+			hole.score = min(hole.score, c.score)
+			note(d.nextValues, c.kid.id, w.id)
+			continue
+		}
+		note(d.nextWords, c.kid.id, w.id)
+		vals := &values{}
+		k := *c.kid
+		k.count = uint32(c.count)
+		vals.addKid(&k)
+		next := where{depth: w.depth + 1, text: c.kid.text, id: mix(w.id^c.kid.id, "/"), pinned: follow(w.pinned, c.kid.text, form, false)}
+		p.branches = append(p.branches, branch{text: c.kid.text, form: form, vals: vals, place: d.place(c.nodes, next),
+			reasons: append(slices.Clone(c.reasons), shared...), score: -c.score})
+	}
+	if len(below) > 0 {
+		next := where{depth: w.depth + 1, hole: true, text: w.text, id: mix(w.id+1, form+"/"), pinned: follow(w.pinned, "", form, true)}
+		hole.place = d.place(below, next)
+		p.branches = append(p.branches, hole)
+	}
+}
+
+// judge says of each candidate of a form whether it is a value.
+func (d *decider) judge(group []*candidate, g *gap, p *place, w where) (shared []reason) {
+	if len(group) == 0 {
+		return nil
+	}
+	var words []*candidate
+	for _, c := range group {
+		c.profile = profileOf(c.nodes)
+		if value, known := pinnedAs(w.pinned, c.kid.text, c.kid.form); known {
+			c.value, c.fixed = value, true
+			c.score = 20
+			if !value {
+				c.score = -20
+			}
+			c.reasons = []reason{{"decided by a person", c.score}}
+			continue
+		}
+		switch c.kid.kind {
+		case exchange.KindSmall, exchange.KindDate, exchange.KindDecimal:
+			continue
+		case exchange.KindVersion:
+			if w.depth <= 2 && !w.hole {
+				c.fixed, c.score = true, -3
+				c.reasons = []reason{{"written like a version, near the root", -3}}
+				continue
+			}
+		}
+		words = append(words, c)
+	}
+	judgeNumerals(group, g, w)
+	if len(words) > 0 {
+		shared = d.judgeWords(words, g, p, w)
+	}
+	return shared
+}
+
+// judgeNumerals: short numbers, dates and decimals are values, unless they look
+// like the version of all that follows.
+func judgeNumerals(group []*candidate, g *gap, w where) {
+	for _, kind := range []exchange.Kind{exchange.KindSmall, exchange.KindDate, exchange.KindDecimal} {
+		var of []*candidate
+		for _, c := range group {
+			if c.kid.kind == kind && !c.fixed {
+				of = append(of, c)
+			}
+		}
+		most := 1
+		if kind != exchange.KindSmall || w.depth == 0 {
+			most = 3
+		}
+		for _, c := range of {
+			c.value, c.score = true, 3
+			c.reasons = []reason{{"a " + kind.String(), 3}}
+			version := len(of) <= most && g == nil && !w.hole && w.depth <= 3 && c.count >= 5 &&
+				len(c.profile.at[0]) >= 2 && c.profile.words[0] >= 0.8*c.profile.total[0] && c.profile.leaf < 0.2*c.profile.n
+			if version && (w.depth == 0 || kind != exchange.KindSmall || c.count >= 30 && len(c.profile.at[0]) >= 3 && !isPlural(w.text)) {
+				c.value, c.score = false, -2
+				c.reasons = []reason{{fmt.Sprintf("the same in all %d exchanges, with %d words below", int(c.count), len(c.profile.at[0])), -2}}
+			}
+		}
+	}
+}
+
+func isPlural(s string) bool {
+	_, plural := singular(s)
+	return plural
+}

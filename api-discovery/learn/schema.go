@@ -1,0 +1,165 @@
+package learn
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/gabion-io/gabion/api-discovery"
+	"github.com/gabion-io/gabion/internal/exchange"
+)
+
+// paramsOf describes the parameters of an operation: those of the path in order,
+// then the others by name.
+func paramsOf(e *end, path []*branch, t apidiscovery.PathTemplate) (params []apidiscovery.Param) {
+	names := t.Names()
+	i := 0
+	for _, b := range path {
+		if !b.hole {
+			continue
+		}
+		s, style := schemaOf(b.vals)
+		params = append(params, apidiscovery.Param{In: apidiscovery.InPath, Name: names[i], Required: true, Schema: s, Style: style, Count: uint64(e.count)})
+		i++
+	}
+	rest := len(params)
+	for k := range e.params {
+		p := &e.params[k]
+		if !worthwhile(p, e) {
+			continue
+		}
+		s, style := schemaOf(&p.vals)
+		a := apidiscovery.Param{In: p.in, Name: p.name, Schema: s, Style: style, Count: uint64(p.count),
+			Required: p.ok >= e.ok && e.ok >= 2, Explode: style == "form" && p.vals.listed == 0}
+		if p.deep {
+			a.Style, a.Schema = "deepObject", &apidiscovery.Schema{Types: []string{"object"}, Additional: s}
+		}
+		if p.style != "" && style == "form" {
+			a.Style = p.style
+		}
+		params = append(params, a)
+	}
+	slices.SortStableFunc(params[rest:], func(a, b apidiscovery.Param) int {
+		return cmp.Or(cmp.Compare(place4(a.In), place4(b.In)), cmp.Compare(a.Name, b.Name))
+	})
+	return params
+}
+
+func place4(in string) int {
+	return slices.Index([]string{apidiscovery.InMatrix, apidiscovery.InQuery, apidiscovery.InHeader, apidiscovery.InCookie}, in)
+}
+
+// worthwhile: a name that came only in refused exchanges, or hardly ever, is
+// somebody's mistake or attempt.
+func worthwhile(p *param, e *end) bool {
+	return p.ok > 0 && (p.ok >= 2 || e.ok < 300) && float64(p.ok) >= 0.001*float64(e.ok)
+}
+
+// schemaOf says what values sent as text are; style is "form" for lists.
+func schemaOf(v *values) (s *apidiscovery.Schema, style string) {
+	s = scalarSchema(v)
+	if v.count > 0 && (v.repeated > 0 || float64(v.listed) >= 0.2*float64(v.count)) {
+		return &apidiscovery.Schema{Types: []string{"array"}, Items: s, Count: uint64(v.count)}, "form"
+	}
+	return s, ""
+}
+
+func scalarSchema(v *values) *apidiscovery.Schema {
+	s := &apidiscovery.Schema{Count: uint64(v.count)}
+	n := v.count - v.of(exchange.KindEmpty)
+	small, big, decimal := v.of(exchange.KindSmall), v.of(exchange.KindNumber), v.of(exchange.KindDecimal)
+	all := func(k ...exchange.Kind) bool { return n > 0 && v.of(k...) == n }
+	switch {
+	case all(exchange.KindSmall, exchange.KindNumber) && v.length <= 16:
+		s.Types = []string{"integer"}
+		if v.length > 9 {
+			s.Format = "int64"
+		}
+	case n > 0 && small+big+decimal == n && v.length <= 40 && decimal > 0:
+		s.Types = []string{"number"}
+	case all(exchange.KindBool):
+		s.Types = []string{"boolean"}
+	default:
+		s.Types = []string{"string"}
+		for k, format := range stringFormats {
+			if all(k) {
+				s.Format = format
+			}
+		}
+		if v.prefix != "" && v.prefix != "-" && all(exchange.KindPrefixed) {
+			s.Pattern = "^" + v.prefix
+		}
+		s.Enum = enumOf(v)
+	}
+	s.Example = exampleOf(v)
+	return s
+}
+
+var stringFormats = map[exchange.Kind]string{exchange.KindDate: "date", exchange.KindDateTime: "date-time", exchange.KindUUID: "uuid",
+	exchange.KindEmail: "email", exchange.KindURI: "uri-reference"}
+
+// enumOf: a few words that come again and again are the API's own.
+func enumOf(v *values) (words []string) {
+	if v.over || len(v.sample) > 16 || v.count < 5*uint32(len(v.sample)) || v.of(exchange.KindWord) != v.count {
+		return nil
+	}
+	for _, x := range v.sample {
+		if x.text == "" || x.count < 3 {
+			return nil
+		}
+		words = append(words, x.text)
+	}
+	slices.Sort(words)
+	return words
+}
+
+// exampleOf shows the form of the values, not one of them.
+func exampleOf(v *values) string {
+	best := kindCount{}
+	for _, k := range v.kinds {
+		if k.count > best.count {
+			best = k
+		}
+	}
+	switch best.kind {
+	case exchange.KindSmall:
+		return "0"
+	case exchange.KindNumber:
+		return "00000"
+	case exchange.KindDecimal:
+		return "0.0"
+	case exchange.KindDate:
+		return "0000-00-00"
+	case exchange.KindDateTime:
+		return "0000-00-00T00:00:00Z"
+	case exchange.KindUUID:
+		return "00000000-0000-0000-0000-000000000000"
+	case exchange.KindEmail:
+		return "aaa@aaa.aaa"
+	case exchange.KindPrefixed:
+		if v.prefix != "-" {
+			return v.prefix + "aaaa0000"
+		}
+	}
+	return ""
+}
+
+func bodiesOf(list []content, ok, withBody uint32) (bodies []apidiscovery.Body) {
+	for _, c := range list {
+		bodies = append(bodies, apidiscovery.Body{MediaType: c.mediaType, Required: ok > 1 && withBody >= ok, Count: uint64(c.count),
+			Inspected: uint64(c.inspected), Schema: bodySchema(c.shape)})
+	}
+	return bodies
+}
+
+func responsesOf(e *end) (list []apidiscovery.Response) {
+	for _, s := range e.statuses {
+		r := apidiscovery.Response{Status: int(s.code), Count: uint64(s.count)}
+		for _, b := range s.bodies {
+			r.Bodies = append(r.Bodies, apidiscovery.Body{MediaType: b.mediaType, Count: uint64(b.count), Inspected: uint64(b.inspected), Schema: bodySchema(b.shape)})
+		}
+		list = append(list, r)
+	}
+	return list
+}
+
+func bodySchema(s *exchange.Shape) *apidiscovery.Schema { return nil }

@@ -1,0 +1,132 @@
+package learn
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"github.com/gabion-io/gabion/internal/exchange"
+)
+
+// maxSample is how many distinct values are told apart.
+const maxSample = 24
+
+// values is what is known of the values at one place: their kinds, and the ones
+// with the smallest hashes. Those are a fair sample of all, whatever the order;
+// while there are fewer than maxSample they are all.
+type values struct {
+	count    uint32
+	listed   uint32
+	repeated uint32
+	kinds    []kindCount // by kind
+	sample   []sampled   // by hash
+	over     bool        // there were more than the sample holds
+	prefix   string      // of all prefixed ids; "-" when they differ
+	length   int32       // longest, in bytes
+}
+
+type kindCount struct {
+	kind  exchange.Kind
+	count uint32
+}
+
+type sampled struct {
+	hash  uint64
+	count uint32
+	text  string // only if a developer may have written it
+}
+
+func (v *values) add(x *exchange.Value, n uint32, listed, repeated bool) {
+	v.count += n
+	if listed {
+		v.listed += n
+	}
+	if repeated {
+		v.repeated += n
+	}
+	v.length = max(v.length, int32(min(x.Length, math.MaxInt16)))
+	v.addKind(x.Kind, n)
+	v.addSample(x.Hash, n, x.Text)
+	v.addPrefix(x.Prefix)
+}
+
+func (v *values) addKid(k *kid) {
+	v.count += k.count
+	v.length = max(v.length, k.length)
+	v.addKind(k.kind, k.count)
+	v.addSample(k.id, k.count, k.text)
+}
+
+func (v *values) addPrefix(p string) {
+	switch {
+	case p == "" || p == v.prefix:
+	case v.prefix == "":
+		v.prefix = string([]byte(p))
+	default:
+		v.prefix = "-"
+	}
+}
+
+func (v *values) addKind(k exchange.Kind, n uint32) {
+	i, found := slices.BinarySearchFunc(v.kinds, k, func(c kindCount, k exchange.Kind) int { return cmp.Compare(c.kind, k) })
+	if !found {
+		v.kinds = slices.Insert(v.kinds, i, kindCount{kind: k})
+	}
+	v.kinds[i].count += n
+}
+
+func (v *values) addSample(hash uint64, n uint32, text string) {
+	if v.over && len(v.sample) > 0 && hash > v.sample[len(v.sample)-1].hash {
+		return
+	}
+	i, found := slices.BinarySearchFunc(v.sample, hash, func(s sampled, h uint64) int { return cmp.Compare(s.hash, h) })
+	if found {
+		v.sample[i].count += n
+		return
+	}
+	if len(v.sample) == maxSample {
+		v.over = true
+		if i == maxSample {
+			return
+		}
+		v.sample = v.sample[:maxSample-1]
+	}
+	v.sample = slices.Insert(v.sample, i, sampled{hash, n, string([]byte(text))})
+}
+
+func (v *values) merge(o *values) {
+	v.count += o.count
+	v.listed += o.listed
+	v.repeated += o.repeated
+	v.length = max(v.length, o.length)
+	for _, k := range o.kinds {
+		v.addKind(k.kind, k.count)
+	}
+	for _, s := range o.sample {
+		v.addSample(s.hash, s.count, s.text)
+	}
+	if o.over {
+		v.over = true
+	}
+	v.addPrefix(o.prefix)
+}
+
+// distinct estimates how many distinct values there were; it is exact while the
+// sample holds all.
+func (v *values) distinct() int {
+	if !v.over || len(v.sample) == 0 {
+		return len(v.sample)
+	}
+	share := float64(v.sample[len(v.sample)-1].hash) / math.MaxUint64
+	return max(len(v.sample)+1, min(int(float64(len(v.sample)-1)/share), int(v.count)))
+}
+
+// of counts the values of some kinds.
+func (v *values) of(kinds ...exchange.Kind) (n uint32) {
+	for _, k := range v.kinds {
+		if slices.Contains(kinds, k.kind) {
+			n += k.count
+		}
+	}
+	return n
+}

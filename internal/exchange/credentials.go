@@ -1,0 +1,268 @@
+package exchange
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"strings"
+)
+
+// facts are what the headers of an exchange say besides parameters.
+type facts struct {
+	requestType, responseType string // media types with parameters
+	contentLength             string
+	upgrade                   string
+	soapAction                string
+	corsMethod                string
+	sessionID                 string // of an MCP session, part of no identity
+}
+
+// headers reads the request's headers into parameters, credentials and facts.
+func (d *Door) headers(r *Raw, o *Observation) (f facts) {
+	for i := range r.Request.Headers {
+		h := &r.Request.Headers[i]
+		name := lower(h.Name)
+		switch name {
+		case "authorization":
+			d.authorization(h.Value, o)
+		case "cookie":
+			d.cookies(h.Value, o)
+		case "content-type":
+			f.requestType = h.Value
+		case "content-length":
+			f.contentLength = h.Value
+		case "upgrade":
+			f.upgrade = h.Value
+		case "soapaction":
+			f.soapAction = h.Value
+		case "access-control-request-method":
+			f.corsMethod = method(h.Value)
+		default:
+			d.header(name, h.Value, o)
+		}
+	}
+	f.responseType = r.Response.Get("content-type")
+	if o.Method == "OPTIONS" {
+		o.Preflight = f.corsMethod
+	}
+	return f
+}
+
+func lower(s string) string {
+	for i := range len(s) {
+		if c := s[i]; 'A' <= c && c <= 'Z' {
+			return strings.ToLower(s)
+		}
+	}
+	return s
+}
+
+// header: a parameter of the API, a key, or one of those that every client sends.
+func (d *Door) header(name, value string, o *Observation) {
+	switch {
+	case name == "" || name[0] == ':' || plumbing(name):
+	case isKeyName(name):
+		o.Auth = append(o.Auth, AuthSeen{Kind: "apiKey", In: "header", Name: paramName(name)})
+		d.caller("key", value, o)
+	case len(o.Params) < maxParams:
+		if name = paramName(name); name != "" {
+			o.Params = append(o.Params, ParamSeen{In: "header", Name: name, Value: d.Value(value)})
+		}
+	}
+}
+
+// plumbing: headers of HTTP itself, of browsers and of proxies.
+func plumbing(name string) bool {
+	switch name {
+	case "accept", "accept-charset", "accept-encoding", "accept-language", "connection", "host", "user-agent", "referer", "origin", "te",
+		"trailer", "transfer-encoding", "expect", "date", "via", "forwarded", "from", "pragma", "cache-control", "keep-alive", "proxy-connection",
+		"if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range", "range", "dnt", "upgrade-insecure-requests", "priority",
+		"traceparent", "tracestate", "baggage", "b3", "x-request-id", "x-correlation-id", "x-requested-with", "x-real-ip", "x-client-ip", "true-client-ip",
+		"access-control-request-headers", "access-control-request-private-network", "content-encoding", "content-language", "content-disposition",
+		"max-forwards", "x-amzn-trace-id", "x-cloud-trace-context", "save-data", "device-memory", "downlink", "rtt", "ect", "purpose", "x-scheme",
+		"grpc-timeout", "grpc-accept-encoding", "grpc-encoding", "x-original-uri", "x-original-host", "x-http-method-override", "mcp-session-id",
+		"http2-settings", "sentry-trace", "x-client-data", "alt-used", "x-datadog-trace-id", "accept-datetime", "service-worker", "x-purpose":
+		return true
+	}
+	for _, prefix := range []string{"sec-", "x-forwarded-", "x-envoy-", "x-b3-", "cf-", "x-gabion-", "proxy-", "x-datadog-", "x-amz-cf-", "fly-", "cdn-", "uber-trace-"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// isKeyName: names that API keys are sent under.
+func isKeyName(name string) bool {
+	switch strings.ReplaceAll(strings.ReplaceAll(lower(name), "-", ""), "_", "") {
+	case "apikey", "xapikey", "xauthtoken", "xaccesstoken", "accesstoken", "authtoken", "xauthkey", "subscriptionkey", "ocpapimsubscriptionkey",
+		"xapitoken", "apitoken", "xauthapikey", "xfunctionskey", "privatetoken", "xvaulttoken", "xamzsecuritytoken", "appkey", "xappkey", "apisecret":
+		return true
+	}
+	return false
+}
+
+// authorization reads the scheme; of a JWT what names its issuer, never the whole.
+func (d *Door) authorization(value string, o *Observation) {
+	scheme, credential, _ := strings.Cut(strings.TrimSpace(value), " ")
+	scheme = lower(scheme)
+	credential = strings.TrimSpace(credential)
+	switch {
+	case value == "" || redacted(value) || credential == "" && len(scheme) > 24:
+		o.Auth = append(o.Auth, AuthSeen{Kind: "unknown"})
+	case scheme == "basic":
+		o.Auth = append(o.Auth, AuthSeen{Kind: "basic", Scheme: "basic"})
+		if !redacted(credential) {
+			if user, err := base64.StdEncoding.DecodeString(credential); err == nil {
+				name, _, _ := strings.Cut(string(user), ":")
+				d.caller("subject", name, o)
+			}
+		}
+	case scheme == "bearer" || scheme == "token":
+		a := AuthSeen{Kind: "bearer", Scheme: scheme}
+		if subject, ok := readJWT(credential, &a); ok && subject != "" {
+			d.caller("subject", a.Issuer+"\x00"+subject, o)
+		} else if !redacted(credential) {
+			d.caller("key", credential, o)
+		}
+		o.Auth = append(o.Auth, a)
+	case scheme == "digest" || scheme == "negotiate" || scheme == "hawk" || strings.HasPrefix(scheme, "aws4-"):
+		o.Auth = append(o.Auth, AuthSeen{Kind: "digest", Scheme: scheme})
+	case KindOf(scheme) == KindWord && credential != "":
+		o.Auth = append(o.Auth, AuthSeen{Kind: "digest", Scheme: scheme})
+	default:
+		o.Auth = append(o.Auth, AuthSeen{Kind: "apiKey", In: "header", Name: "authorization"})
+		d.caller("key", value, o)
+	}
+}
+
+// redacted: what tools put in the place of a credential they remove.
+func redacted(s string) bool {
+	return len(s) < 40 && (strings.Contains(s, "***") || strings.ContainsAny(s, "<[") || strings.Contains(strings.ToLower(s), "redacted"))
+}
+
+// readJWT takes algorithm, issuer and audience of a JWT, and answers its subject.
+func readJWT(s string, a *AuthSeen) (subject string, ok bool) {
+	head, rest, _ := strings.Cut(s, ".")
+	payload, _, two := strings.Cut(rest, ".")
+	if !two || len(s) > 16<<10 || !strings.HasPrefix(head, "ey") {
+		return "", false
+	}
+	var header struct {
+		Alg string `json:"alg"`
+	}
+	var claims struct {
+		Issuer   string          `json:"iss"`
+		Subject  string          `json:"sub"`
+		Client   string          `json:"client_id"`
+		Audience json.RawMessage `json:"aud"`
+	}
+	if !readPart(head, &header) {
+		return "", false
+	}
+	readPart(payload, &claims) // an encrypted or odd payload: a JWT all the same
+	a.Format, a.Alg, a.Issuer = "JWT", clip(header.Alg, 20), clip(claims.Issuer, 200)
+	var one string
+	var several []string
+	switch {
+	case json.Unmarshal(claims.Audience, &one) == nil:
+		a.Audience = clip(one, 200)
+	case json.Unmarshal(claims.Audience, &several) == nil && len(several) > 0:
+		a.Audience = clip(several[0], 200)
+	}
+	if claims.Subject == "" {
+		return claims.Client, true
+	}
+	return claims.Subject, true
+}
+
+func readPart(s string, into any) bool {
+	b, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(s, "="))
+	return err == nil && json.Unmarshal(b, into) == nil
+}
+
+func clip(s string, n int) string {
+	if len(s) > n {
+		return s[:n]
+	}
+	return s
+}
+
+// cookies: a session is a credential, the rest are parameters, except what
+// measures visitors.
+func (d *Door) cookies(value string, o *Observation) {
+	for value != "" && len(o.Params) < maxParams {
+		var pair string
+		pair, value, _ = strings.Cut(value, ";")
+		name, v, found := strings.Cut(strings.TrimSpace(pair), "=")
+		switch {
+		case !found || name == "" || isTracker(name):
+		case isSession(name):
+			o.Auth = append(o.Auth, AuthSeen{Kind: "cookie", In: "cookie", Name: paramName(name)})
+			d.caller("session", v, o)
+		default:
+			d.param("cookie", name, v, o)
+		}
+	}
+}
+
+func isSession(name string) bool {
+	name = lower(name)
+	for _, word := range []string{"sess", "sid", "auth", "token", "jwt", "login", "remember"} {
+		if strings.Contains(name, word) && !strings.Contains(name, "csrf") && !strings.Contains(name, "xsrf") {
+			return true
+		}
+	}
+	return false
+}
+
+func isTracker(name string) bool {
+	for _, prefix := range []string{"_ga", "_gid", "_gat", "_gcl", "_fbp", "_hj", "utm", "__utm", "ajs_", "amplitude", "mp_", "_pk_", "optimizely", "__cf", "cf_", "intercom", "_dd_", "OptanonConsent"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// caller keeps the strongest identity that a request carried.
+func (d *Door) caller(kind, value string, o *Observation) {
+	if value == "" || redacted(value) || rank(kind) <= rank(o.Caller.Kind) {
+		return
+	}
+	o.Caller = CallerSeen{Kind: kind, Hash: d.Key.Hash(value)}
+}
+
+func rank(kind string) int {
+	for i, k := range []string{"", "client", "session", "key", "subject", "workload"} {
+		if k == kind {
+			return i
+		}
+	}
+	return 0
+}
+
+// identify adds what is known without headers, and says when a request carried
+// nothing.
+func (d *Door) identify(r *Raw, o *Observation, _ facts) {
+	d.caller("client", r.Client, o)
+	if r.Workload != "" {
+		d.caller("workload", r.Workload, o)
+		o.Caller.Name = r.Workload
+		o.Auth = append(o.Auth, AuthSeen{Kind: "mtls"})
+	}
+	kept := o.Params[:0]
+	for _, p := range o.Params {
+		if p.In == "query" && isKeyName(p.Name) {
+			o.Auth = append(o.Auth, AuthSeen{Kind: "apiKey", In: "query", Name: p.Name})
+			if rank("key") > rank(o.Caller.Kind) {
+				o.Caller = CallerSeen{Kind: "key", Hash: p.Hash}
+			}
+			continue
+		}
+		kept = append(kept, p)
+	}
+	o.Params = kept
+	if len(o.Auth) == 0 {
+		o.Auth = append(o.Auth, AuthSeen{Kind: "none"})
+	}
+}

@@ -1,0 +1,260 @@
+package exchange
+
+import (
+	"net/url"
+	"strings"
+)
+
+// Door turns exchanges into observations: where values stop. It has no state but
+// its key and may be used by many goroutines.
+type Door struct {
+	Key     Key
+	Service string // of every observation; "" takes the host
+	Limits  Limits // of bodies
+}
+
+// Bounds of one observation; what is beyond is left out.
+const (
+	maxPathSegments = 32
+	maxParams       = 128
+	maxParamName    = 128
+)
+
+// Observe fills o from r; the slices of o are used again. The observation holds
+// no reference to r's bodies, but its texts are parts of r's path and headers.
+func (d *Door) Observe(r *Raw, o *Observation) {
+	segments, params, auth := o.Segments[:0], o.Params[:0], o.Auth[:0]
+	*o = Observation{Time: r.Time, Service: d.Service, Method: method(r.Method), Segments: segments, Params: params, Auth: auth,
+		Status: r.Status, Duration: r.Duration, Blocked: r.Blocked, Failed: r.Failed,
+		BytesIn: size(&r.Request), BytesOut: size(&r.Response)}
+	if o.Service == "" {
+		o.Service = MaskHost(r.Host)
+	}
+	path, query, _ := strings.Cut(r.Path, "?")
+	path, _, _ = strings.Cut(path, "#")
+	query, _, _ = strings.Cut(query, "#")
+	d.path(path, o)
+	d.query(query, o)
+	facts := d.headers(r, o)
+	d.identify(r, o, facts)
+	d.contents(r, o, facts)
+}
+
+func size(m *RawMessage) int64 {
+	return max(m.Size, int64(len(m.Body)))
+}
+
+// method keeps the registered methods and what looks like one.
+func method(s string) string {
+	if len(s) > 20 {
+		return "OTHER"
+	}
+	for i := range len(s) {
+		if !isLetter(s[i]) && s[i] != '-' {
+			return "OTHER"
+		}
+	}
+	return strings.ToUpper(s)
+}
+
+// path splits a path into segments. Each segment is decoded alone, so that an
+// escaped slash stays inside its segment.
+func (d *Door) path(path string, o *Observation) {
+	if i := strings.Index(path, "://"); i >= 0 && i < 8 { // absolute form
+		rest := path[i+3:]
+		path = "/"
+		if j := strings.IndexByte(rest, '/'); j >= 0 {
+			path = rest[j:]
+		}
+	}
+	path = strings.TrimPrefix(path, "/")
+	if strings.HasSuffix(path, "/") && path != "/" {
+		o.Slash = true
+		path = strings.TrimSuffix(path, "/")
+	}
+	for path != "" {
+		segment, rest, _ := strings.Cut(path, "/")
+		path = rest
+		if len(o.Segments) == maxPathSegments {
+			o.Segments = append(o.Segments, Segment{Value: Value{Kind: KindURI, Hash: d.Key.Hash(rest)}})
+			return
+		}
+		if semi := strings.IndexByte(segment, ';'); semi >= 0 {
+			segment = d.matrix(segment, semi, o)
+		}
+		o.Segments = append(o.Segments, d.segment(Unescape(segment)))
+	}
+}
+
+// matrix takes ";name=value" off a segment. When nothing stands before it, the
+// value is the segment's: OpenAPI's matrix style.
+func (d *Door) matrix(segment string, semi int, o *Observation) string {
+	base, rest := segment[:semi], segment[semi+1:]
+	for rest != "" && len(o.Params) < maxParams {
+		var pair string
+		pair, rest, _ = strings.Cut(rest, ";")
+		name, value, _ := strings.Cut(pair, "=")
+		if name == "" {
+			continue
+		}
+		p := ParamSeen{In: "matrix", Name: paramName(Unescape(name)), Position: len(o.Segments)}
+		value = Unescape(value)
+		if i := strings.IndexByte(value, ','); i > 0 {
+			p.Listed, value = "form", value[:i]
+		}
+		p.Value = d.Value(value)
+		if base == "" && rest == "" {
+			return value
+		}
+		o.Params = append(o.Params, p)
+	}
+	return base
+}
+
+// segment finds the parts of a decoded segment.
+func (d *Door) segment(s string) Segment {
+	head, base, suffix := "", s, ""
+	if n := len(s); n > 2 && s[n-1] == ')' {
+		if open := strings.IndexByte(s, '('); open > 0 && KindOf(s[:open]) == KindWord {
+			head, base, suffix = s[:open+1], strings.Trim(s[open+1:n-1], "'"), ")"
+		}
+	} else if i := strings.LastIndexAny(s, ".:"); i > 0 {
+		if s[i] == '.' && isExtension(s[i+1:]) || s[i] == ':' && isVerb(s[i+1:]) && strings.IndexByte(s[:i], ':') < 0 {
+			base, suffix = s[:i], s[i:]
+		}
+	}
+	g := Segment{Head: head, Suffix: suffix}
+	if i := strings.IndexByte(base, ','); i > 0 && i < len(base)-1 {
+		g.Listed, base = true, base[:i]
+	}
+	g.Value = d.Value(base)
+	return g
+}
+
+// isExtension: the formats that APIs offer by extension. A dot in a name that is
+// none ("octocat.github.io", "v1.2.3") belongs to the name.
+func isExtension(s string) bool {
+	switch s {
+	case "json", "xml", "csv", "tsv", "yaml", "yml", "html", "htm", "txt", "pdf", "rss", "atom", "ics", "jsonp", "geojson", "ndjson",
+		"js", "css", "map", "png", "jpg", "jpeg", "gif", "svg", "webp", "ico", "woff", "woff2", "ttf", "mp3", "mp4", "m3u8", "ts", "wasm",
+		"php", "asp", "aspx", "jsp", "do", "action", "cgi", "asmx", "svc", "ashx", "zip", "gz", "tar", "diff", "patch", "md", "xlsx", "docx":
+		return true
+	}
+	return false
+}
+
+// isVerb: a custom method after a colon, "batchGet".
+func isVerb(s string) bool {
+	if len(s) < 3 || len(s) > 40 || s[0] < 'a' || s[0] > 'z' {
+		return false
+	}
+	for i := range len(s) {
+		if !isLetter(s[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// Value classifies and hashes one decoded value.
+func (d *Door) Value(s string) Value {
+	v := Value{Kind: KindOf(s), Hash: d.Key.Hash(s), Length: len(s)}
+	switch {
+	case v.Kind.Fixed():
+		if len(s) <= maxFixed {
+			v.Text = s
+		} else {
+			v.Kind = KindToken
+		}
+	case v.Kind == KindPrefixed:
+		v.Prefix = Prefix(s)
+	}
+	return v
+}
+
+// Unescape decodes percent escapes; what is malformed stays as it is.
+func Unescape(s string) string {
+	if strings.IndexByte(s, '%') < 0 {
+		return s
+	}
+	if u, err := url.PathUnescape(s); err == nil {
+		return u
+	}
+	return s
+}
+
+func unescapeQuery(s string) string {
+	if strings.IndexByte(s, '%') < 0 && strings.IndexByte(s, '+') < 0 {
+		return s
+	}
+	if u, err := url.QueryUnescape(s); err == nil {
+		return u
+	}
+	return s
+}
+
+// query reads parameters. A name that comes twice is one parameter that repeats.
+func (d *Door) query(query string, o *Observation) {
+	for query != "" && len(o.Params) < maxParams {
+		var pair string
+		pair, query, _ = strings.Cut(query, "&")
+		if pair == "" {
+			continue
+		}
+		name, value, _ := strings.Cut(pair, "=")
+		d.param("query", unescapeQuery(name), unescapeQuery(value), o)
+	}
+}
+
+// param adds one parameter, or marks the one that is there as repeated.
+func (d *Door) param(in, name, value string, o *Observation) {
+	deep := false
+	if open := strings.IndexByte(name, '['); open > 0 && !strings.HasSuffix(name, "[]") && strings.HasSuffix(name, "]") {
+		name, deep = name[:open], true
+	}
+	name = paramName(name)
+	if name == "" {
+		return
+	}
+	for i := range o.Params {
+		if p := &o.Params[i]; p.Name == name && p.In == in {
+			p.Repeated = true
+			return
+		}
+	}
+	p := ParamSeen{In: in, Name: name, Deep: deep}
+	for _, sep := range []struct{ at, style string }{{",", "form"}, {"|", "pipeDelimited"}} {
+		if i := strings.Index(value, sep.at); i > 0 && i < len(value)-1 && in == "query" && !strings.ContainsAny(value, " {\"") {
+			p.Listed, value = sep.style, value[:i]
+		}
+	}
+	p.Value = d.Value(value)
+	o.Params = append(o.Params, p)
+}
+
+// paramName masks a name that is a value.
+func paramName(s string) string {
+	if len(s) > maxParamName {
+		return MaskToken
+	}
+	for i := range len(s) {
+		if c := s[i]; !isLetter(c) && !isDigit(c) && !strings.ContainsRune("-_.[]$:@~!*", rune(c)) {
+			return MaskValue
+		}
+	}
+	inner := strings.TrimSuffix(s, "[]")
+	switch k := KindOf(inner); k {
+	case KindWord, KindMixed, KindVersion, KindBool, KindEmpty:
+		return s
+	case KindSmall, KindNumber:
+		return MaskNumber
+	case KindUUID:
+		return MaskUUID
+	case KindEmail:
+		return MaskEmail
+	}
+	if len(inner) <= maxName && strings.Trim(inner, "0123456789") == inner { // long words of camelCase
+		return s
+	}
+	return MaskToken
+}

@@ -1,0 +1,143 @@
+package exchange
+
+import "time"
+
+// Raw is an exchange as it was sent, with every value. It lives between whoever
+// read it (a HAR file, a line of JSON, an access log entry) and the Door, in
+// memory only.
+type Raw struct {
+	Time     time.Time
+	Client   string // address, or whatever tells callers apart
+	Workload string // identity proven by mTLS
+	Method   string
+	Scheme   string
+	Host     string
+	Path     string // with its query
+	Request  RawMessage
+	Status   int
+	Response RawMessage
+	Duration time.Duration
+	Blocked  bool // answered by gabion, not by the service
+	Failed   bool // answered by the proxy: no service answered
+}
+
+// RawMessage is a request or response.
+type RawMessage struct {
+	Headers []Header
+	Body    []byte
+	Size    int64 // of the body, if it is known and Body is not all of it
+	// Shape of a body that was left in the filter; Body is then empty.
+	Shape *Shape
+}
+
+// Header is one field.
+type Header struct{ Name, Value string }
+
+// Get answers the first value of a header; the name is given in lower case.
+func (m *RawMessage) Get(lower string) string {
+	for i := range m.Headers {
+		if equalFold(m.Headers[i].Name, lower) {
+			return m.Headers[i].Value
+		}
+	}
+	return ""
+}
+
+// equalFold compares with a name that is in lower case already.
+func equalFold(s, lower string) bool {
+	if len(s) != len(lower) {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if 'A' <= c && c <= 'Z' {
+			c |= 0x20
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// Value is what is kept of a value: what it looks like, and a keyed hash to tell
+// it from others. Text is there only if a developer may have written it (see
+// Kind.Fixed); whether one did, traffic tells. Until then it must stay in memory.
+type Value struct {
+	Kind   Kind
+	Hash   uint64
+	Text   string
+	Prefix string // of prefixed ids
+	Length int    // in bytes
+}
+
+// Segment is one path segment: Head + value + Suffix. Head is the name before a
+// key in parentheses ("Users(" of "Users(5)"), Suffix a file extension or a
+// custom verb (".json", ":cancel", ")").
+type Segment struct {
+	Head, Suffix string
+	Value
+	Listed bool // a comma list; the Value is the first element's
+}
+
+// ParamSeen is one parameter in one exchange.
+type ParamSeen struct {
+	In, Name string // In: "query", "header", "cookie", "matrix"
+	Value
+	Repeated bool   // the name came more than once
+	Listed   string // "form", "spaceDelimited" or "pipeDelimited" when one value held several
+	Deep     bool   // the name was followed by a key in brackets
+	Position int    // of the path segment before a matrix parameter
+}
+
+// AuthSeen is one way in which a request said who it is.
+type AuthSeen struct {
+	Kind, Scheme, Format, In, Name, Issuer, Audience, Alg string
+}
+
+// CallerSeen is who called: the strongest identity the request carried.
+type CallerSeen struct {
+	Kind string // "workload", "subject", "key", "session", "client"; "" is nobody known
+	Hash uint64
+	Name string // of a workload only
+}
+
+// Content is what a message carried.
+type Content struct {
+	MediaType string // lower case, without parameters; "" without a body
+	Shape     *Shape // nil when the body was not looked into
+	Present   bool   // there was a body
+}
+
+// Call is one thing asked for in the body of a protocol that says there what it
+// wants.
+type Call struct {
+	Protocol string // "graphql", "jsonrpc", "mcp", "soap"
+	Name     string
+	Fields   []string // of GraphQL, dotted
+}
+
+// Observation is an exchange after the door, on its way to the learner. It holds
+// no value, except the words of Value.Text.
+type Observation struct {
+	Time      time.Time
+	Service   string
+	Method    string
+	Preflight string // the method that a CORS preflight asks for
+	Segments  []Segment
+	Slash     bool // the path ended in a slash
+	Params    []ParamSeen
+	Status    int
+	Duration  time.Duration
+	BytesIn   int64
+	BytesOut  int64
+	Caller    CallerSeen
+	Auth      []AuthSeen
+	Request   Content
+	Response  Content
+	Protocol  string // "", "grpc", "websocket", "sse"
+	Streaming string // gRPC: "client", "server", "bidi" if it was seen
+	Calls     []Call
+	Blocked   bool
+	Failed    bool
+}

@@ -2,6 +2,7 @@ package learn
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -252,7 +253,8 @@ func confidence(b *branch) float64 {
 	return math.Round(1000/(1+math.Exp(-math.Abs(b.score)))) / 1000
 }
 
-// reasonsOf lists the strongest reasons that speak for the decision.
+// reasonsOf lists the reasons, those that speak for the decision first, with
+// their weights: positive for a value.
 func reasonsOf(b *branch) (texts []string) {
 	sign := -1.0
 	if b.hole {
@@ -267,8 +269,8 @@ func reasonsOf(b *branch) (texts []string) {
 	reasons := slices.Clone(b.reasons)
 	slices.SortStableFunc(reasons, func(x, y reason) int { return cmp.Compare(sign*y.weight, sign*x.weight) })
 	for _, r := range reasons {
-		if r.weight*sign > 0.2 && len(texts) < 4 {
-			texts = append(texts, r.text)
+		if math.Abs(r.weight) >= 0.2 && len(texts) < 12 {
+			texts = append(texts, fmt.Sprintf("%s (%+.1f)", r.text, r.weight))
 		}
 	}
 	return texts

@@ -214,10 +214,14 @@ func (d *decider) settle(p *place, form string, group []*candidate, g *gap, shar
 			hole.vals.addKid(&k)
 			below = append(below, c.nodes...)
 			hole.score = min(hole.score, c.score)
-			note(d.nextValues, c.kid.id, w.id)
+			if c.score > 2.5 && len(group) >= 8 {
+				note(d.nextValues, c.kid.id, w.id)
+			}
 			continue
 		}
-		note(d.nextWords, c.kid.id, w.id)
+		if c.score < -2 {
+			note(d.nextWords, c.kid.id, w.id)
+		}
 		vals := &values{}
 		k := *c.kid
 		k.count = uint32(c.count)
@@ -283,15 +287,27 @@ func judgeNumerals(group []*candidate, g *gap, w where) {
 		if kind != exchange.KindSmall || w.depth == 0 {
 			most = 3
 		}
+		below, count, words, leaf, total := map[token]bool{}, 0.0, 0.0, 0.0, 0.0
 		for _, c := range of {
+			for t := range c.profile.at[0] {
+				below[t] = true
+			}
+			count += c.count
+			words += c.profile.words[0]
+			total += c.profile.total[0]
+			leaf += c.profile.leaf
+		}
+		version := len(of) <= most && g == nil && !w.hole && w.depth <= 3 && count >= 5*float64(len(of)) &&
+			len(below) >= 2 && words >= 0.8*total && leaf < 0.2*(leaf+total) &&
+			(w.depth == 0 || kind != exchange.KindSmall || count >= 30 && len(below) >= 3 && !isPlural(w.text))
+		for _, c := range of {
+			if version {
+				c.score = -2
+				c.reasons = []reason{{fmt.Sprintf("one of %d in all %d exchanges, with %d words below", len(of), int(count), len(below)), -2}}
+				continue
+			}
 			c.value, c.score = true, 3
 			c.reasons = []reason{{"a " + kind.String(), 3}}
-			version := len(of) <= most && g == nil && !w.hole && w.depth <= 3 && c.count >= 5 &&
-				len(c.profile.at[0]) >= 2 && c.profile.words[0] >= 0.8*c.profile.total[0] && c.profile.leaf < 0.2*c.profile.n
-			if version && (w.depth == 0 || kind != exchange.KindSmall || c.count >= 30 && len(c.profile.at[0]) >= 3 && !isPlural(w.text)) {
-				c.value, c.score = false, -2
-				c.reasons = []reason{{fmt.Sprintf("the same in all %d exchanges, with %d words below", int(c.count), len(c.profile.at[0])), -2}}
-			}
 		}
 	}
 }

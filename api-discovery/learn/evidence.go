@@ -86,39 +86,72 @@ func cardinality(words []*candidate, say func(float64, string, ...any)) {
 			once++
 		}
 	}
+	closed := n >= 6*m && once <= 0.08*m
 	switch {
 	case m == 1:
 		say(-3, "the same in all %d exchanges", int(n))
 		return
-	case m == 2:
-		say(-1.2, "2 distinct in %d exchanges", int(n))
-	case m == 3:
-		say(-0.5, "3 distinct in %d exchanges", int(n))
+	case m <= 3:
+		say(-1.9+0.5*(m-1), "%d distinct in %d exchanges", int(m), int(n))
+	case m >= 25 && closed:
+		say(min(4, 0.3+0.6*math.Log2(m/25)), "%d distinct", int(m))
 	case m >= 25:
 		say(min(6, 0.5+1.2*math.Log2(m/25)), "%d distinct", int(m))
 	}
-	if n >= 3*m {
+	switch {
+	case closed && m <= 40:
+		say(-clamp(0.8*math.Log(n/m), 0, 3), "%d distinct in %d exchanges, and hardly one came once only", int(m), int(n))
+	case n >= 3*m:
 		say(clamp(4*(once/m-0.15), -1.2, 2.5), "%d of %d came only once, in %d exchanges", int(once), int(m), int(n))
-	} else if m > 3 {
+	case m > 3:
 		say(clamp(0.3*(m-3), 0, 2), "%d distinct in only %d exchanges", int(m), int(n))
 	}
 }
 
 // texts: words of an API are written in letters.
 func texts(words []*candidate, say func(float64, string, ...any)) {
-	odd := 0.0
+	odd, codes, length := 0.0, 0.0, len(words[0].kid.text)
 	for _, c := range words {
 		odd += oddness(c.kid)
+		if isCode(c.kid.text) {
+			codes++
+		}
+		if len(c.kid.text) != length {
+			length = -1
+		}
+	}
+	switch m := float64(len(words)); {
+	case m >= 4 && codes >= 0.85*m:
+		say(3.5, "they are codes, as of languages, countries or currencies")
+	case m >= 6 && length > 0:
+		say(2.5, "all are %d characters long", length)
 	}
 	if odd > 0 {
 		say(3.5*odd/float64(len(words)), "%d%% hold digits or signs", int(100*odd/float64(len(words))))
 	}
 }
 
+// isCode: "de", "en-US", "EUR".
+func isCode(s string) bool {
+	if len(s) == 5 && (s[2] == '-' || s[2] == '_') {
+		s = s[:2] + s[3:]
+	} else if len(s) < 2 || len(s) > 3 {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i] | 0x20; c < 'a' || c > 'z' {
+			return false
+		}
+	}
+	return true
+}
+
 // oddness is how unlike a word of an API a text is.
 func oddness(k *kid) float64 {
 	switch k.kind {
-	case exchange.KindMixed, exchange.KindOther, exchange.KindVersion:
+	case exchange.KindMixed:
+		return mixedOddness(k.text)
+	case exchange.KindOther, exchange.KindVersion:
 		return 1
 	case exchange.KindWord:
 		if i := strings.IndexByte(k.text, '.'); i > 0 {
@@ -126,6 +159,25 @@ func oddness(k *kid) float64 {
 		}
 	}
 	return 0
+}
+
+// mixedOddness: "s3", "oauth2" and "last-30-days" are written by developers too.
+func mixedOddness(s string) float64 {
+	letters, digits := 0, 0
+	for i := range len(s) {
+		if s[i] >= '0' && s[i] <= '9' {
+			digits++
+		} else {
+			letters++
+		}
+	}
+	switch {
+	case digits <= 2 && letters >= 3*digits && s == strings.ToLower(s) && !strings.HasSuffix(s, "."):
+		return 0.45
+	case digits <= 1:
+		return 0.6
+	}
+	return 1
 }
 
 // structure: the same operations below, or different ones.
@@ -144,8 +196,12 @@ func structure(words []*candidate, c *crowd, say func(float64, string, ...any)) 
 		return
 	}
 	r := like / weights
-	strength := min(1, belief/3)
-	say(6*(r-0.45)*strength, "what lies below %d of them is %d%% alike", int(belief), int(100*r))
+	strength := clamp((belief-1)/4, 0, 1) // two or three that are alike may be by design
+	k := 6.0
+	if r < 0.45 {
+		k = 9
+	}
+	say(k*(r-0.45)*strength, "what lies below %d of them is %d%% alike", int(belief), int(100*r))
 }
 
 // methods: the items of a collection take the same methods.
@@ -255,29 +311,35 @@ func (d *decider) known(words []*candidate, w where, say func(float64, string, .
 		}
 	}
 	m := float64(len(words))
+	most := min(3, 0.6*m) // one name in common says little
 	if values > others {
-		say(3*(values-others)/m, "%d of %d are values elsewhere", int(values), int(m))
+		say(most*(values-others)/m, "%d of %d are values elsewhere", int(values), int(m))
 	} else if others > values {
-		say(-2.5*(others-values)/m, "%d of %d are words elsewhere", int(others), int(m))
+		say(-min(2.5, most)*(others-values)/m, "%d of %d are words elsewhere", int(others), int(m))
 	}
 }
 
 // beside: words next to values that are none.
 func beside(words []*candidate, g *gap, say func(float64, string, ...any)) {
-	distinct, m := float64(g.vals.distinct()), float64(len(words))
-	if distinct < 2 {
-		return
+	distinct, m, once := float64(g.vals.distinct()), float64(len(words)), 0.0
+	for _, c := range words {
+		if c.count == 1 {
+			once++
+		}
 	}
-	if m >= 4 && m >= 0.15*distinct {
+	switch {
+	case distinct < 2:
+	case m >= 4 && once >= 0.25*m && m >= 0.1*distinct:
 		say(clamp(m*0.3, 0, 2), "beside %d values that are no words", int(distinct))
-	} else {
-		say(-0.8, "few beside %d values that are no words", int(distinct))
+	default:
+		say(-1, "few beside %d values that are no words", int(distinct))
 	}
 }
 
 // judgeWord adds what one segment says for itself.
 func (d *decider) judgeWord(c *candidate, all []*candidate, crowd *crowd, shared float64, w where) {
-	score := shared
+	// That there is a parameter here says only so much about one segment.
+	score := min(shared, 5)
 	say := func(weight float64, format string, args ...any) {
 		score += weight
 		c.reasons = append(c.reasons, reason{fmt.Sprintf(format, args...), weight})
@@ -304,14 +366,87 @@ func (d *decider) judgeWord(c *candidate, all []*candidate, crowd *crowd, shared
 		say(-1.2, "a word elsewhere")
 	}
 	if len(all) > 2 && c.count >= 3 {
-		if o := against(c, all, func(p *profile) map[string]bool { return p.fields }); o < 0.3 {
-			say(-2.5, "answers with other members than its siblings")
-		}
-		if o := against(c, all, func(p *profile) map[string]bool { return p.params }); o < 0.3 {
-			say(-1.5, "takes other query parameters than its siblings")
-		}
+		apart(c, all, say)
 	}
 	c.score, c.value = score, score > 0
+}
+
+// apart: one that is called, asked and answers in another way than the others.
+func apart(c *candidate, all []*candidate, say func(float64, string, ...any)) {
+	if o := against(c, all, func(p *profile) map[string]bool { return p.fields }); o < 0.3 {
+		say(-2.5, "answers with other members than its siblings")
+	}
+	if o := against(c, all, func(p *profile) map[string]bool { return p.params }); o < 0.3 {
+		say(-1.5, "takes other query parameters than its siblings")
+	}
+	leaves, same, asked, largest := 0.0, 0.0, 0.0, 0.0
+	for _, o := range all {
+		if o == c {
+			continue
+		}
+		largest = max(largest, o.count)
+		if o.profile.leaf == 0 {
+			continue
+		}
+		leaves++
+		if len(o.profile.params) > 0 {
+			asked++
+		}
+		for t := range c.profile.ends {
+			if o.profile.ends[t] > 0 {
+				same++
+				break
+			}
+		}
+	}
+	if c.profile.leaf >= 4 && leaves >= 4 {
+		if same < 0.15*leaves {
+			say(-2.5, "called with other methods than its siblings")
+		}
+		if n := len(c.profile.params); n >= 1 && asked < 0.15*leaves {
+			say(-min(3.5, 2+0.5*float64(n)), "takes query parameters, and its siblings do not")
+		}
+	}
+	if what := unlike(c, all); what != "" {
+		say(-5.5, "the only one without %s", what)
+	}
+	if c.count >= 20 && c.count > 6*largest {
+		say(-1.5, "%d times as many exchanges as any sibling", int(c.count/max(largest, 1)))
+	}
+}
+
+// form is how a text is written.
+type form [6]bool
+
+var formNames = [len(form{})]string{"a hyphen", "two hyphens", "an underscore", "a digit", "a capital", "a dot"}
+
+func formOfText(s string) (f form) {
+	hyphens := strings.Count(s, "-")
+	f[0], f[1], f[2] = hyphens > 0, hyphens > 1, strings.Contains(s, "_")
+	f[3], f[4], f[5] = strings.ContainsAny(s, "0123456789"), s != strings.ToLower(s), strings.Contains(s, ".")
+	return f
+}
+
+// unlike names what nearly all siblings have in their text and this one lacks.
+func unlike(c *candidate, all []*candidate) string {
+	if len(all) < 12 {
+		return ""
+	}
+	var have [len(form{})]int
+	for _, o := range all {
+		for i, has := range formOfText(o.kid.text) {
+			if has {
+				have[i]++
+			}
+		}
+	}
+	mine := formOfText(c.kid.text)
+	for i, n := range have {
+		if !mine[i] && float64(n) >= 0.93*float64(len(all)-1) {
+			return formNames[i]
+		}
+	}
+	return ""
 }
 
 // against is how much of one's names the siblings have too, in the mean.

@@ -130,6 +130,9 @@ func proves(o *exchange.Observation) bool {
 
 // isStatic: files of a web page, which are no operations.
 func isStatic(o *exchange.Observation) bool {
+	if o.Static {
+		return true
+	}
 	if o.Method != "GET" && o.Method != "HEAD" || len(o.Segments) == 0 || !proves(o) {
 		return false
 	}

@@ -80,10 +80,8 @@ func scalarSchema(v *values) *apidiscovery.Schema {
 		s.Types = []string{"boolean"}
 	default:
 		s.Types = []string{"string"}
-		for k, format := range stringFormats {
-			if all(k) {
-				s.Format = format
-			}
+		if len(v.kinds) == 1 {
+			s.Format = stringFormat(v.kinds[0].kind)
 		}
 		if v.prefix != "" && v.prefix != "-" && all(exchange.KindPrefixed) {
 			s.Pattern = "^" + v.prefix
@@ -93,9 +91,6 @@ func scalarSchema(v *values) *apidiscovery.Schema {
 	s.Example = exampleOf(v)
 	return s
 }
-
-var stringFormats = map[exchange.Kind]string{exchange.KindDate: "date", exchange.KindDateTime: "date-time", exchange.KindUUID: "uuid",
-	exchange.KindEmail: "email", exchange.KindURI: "uri-reference"}
 
 // enumOf: a few words that come again and again are the API's own.
 func enumOf(v *values) (words []string) {
@@ -161,5 +156,3 @@ func responsesOf(e *end) (list []apidiscovery.Response) {
 	}
 	return list
 }
-
-func bodySchema(s *exchange.Shape) *apidiscovery.Schema { return nil }

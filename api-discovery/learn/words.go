@@ -9,7 +9,8 @@ func isRouteWord(s string) bool {
 	case "me", "self", "current", "search", "latest", "new", "count", "stats", "status", "health", "all", "default", "batch", "bulk", "export",
 		"import", "login", "logout", "find", "query", "filter", "validate", "metadata", "info", "summary", "config", "settings", "upload", "download",
 		"list", "create", "update", "delete", "public", "private", "mine", "recent", "popular", "trending", "featured", "random", "ping", "version",
-		"token", "refresh", "register", "verify", "preview", "schema", "types", "categories", "tags", "history", "archive", "copy", "move", "reset":
+		"token", "refresh", "register", "verify", "preview", "schema", "types", "categories", "tags", "history", "archive", "copy", "move", "reset",
+		"add", "remove", "enable", "disable", "start", "stop", "cancel", "restore":
 		return true
 	}
 	return false

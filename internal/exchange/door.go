@@ -25,7 +25,7 @@ const (
 func (d *Door) Observe(r *Raw, o *Observation) {
 	segments, params, auth := o.Segments[:0], o.Params[:0], o.Auth[:0]
 	*o = Observation{Time: r.Time, Service: d.Service, Method: method(r.Method), Segments: segments, Params: params, Auth: auth,
-		Status: r.Status, Duration: r.Duration, Blocked: r.Blocked, Failed: r.Failed,
+		Status: r.Status, Duration: r.Duration, Blocked: r.Blocked, Failed: r.Failed, Static: r.Static,
 		BytesIn: size(&r.Request), BytesOut: size(&r.Response)}
 	if o.Service == "" {
 		o.Service = MaskHost(r.Host)
@@ -115,7 +115,7 @@ func (d *Door) matrix(segment string, semi int, o *Observation) string {
 func (d *Door) segment(s string) Segment {
 	head, base, suffix := "", s, ""
 	if n := len(s); n > 2 && s[n-1] == ')' {
-		if open := strings.IndexByte(s, '('); open > 0 && KindOf(s[:open]) == KindWord {
+		if open := strings.IndexByte(s, '('); open > 0 && isKeyed(s[:open], s[open+1:n-1]) {
 			head, base, suffix = s[:open+1], strings.Trim(s[open+1:n-1], "'"), ")"
 		}
 	} else if i := strings.LastIndexAny(s, ".:"); i > 0 {
@@ -129,6 +129,19 @@ func (d *Door) segment(s string) Segment {
 	}
 	g.Value = d.Value(base)
 	return g
+}
+
+// isKeyed: an entity set and its key as OData writes them, "Users(5)" or
+// "Users('anna')". Other parentheses are part of a name.
+func isKeyed(set, key string) bool {
+	if KindOf(set) != KindWord || !isLetter(set[len(set)-1]) || len(key) == 0 {
+		return false
+	}
+	switch KindOf(key) {
+	case KindSmall, KindNumber, KindUUID:
+		return true
+	}
+	return len(key) > 2 && key[0] == '\'' && key[len(key)-1] == '\''
 }
 
 // isExtension: the formats that APIs offer by extension. A dot in a name that is

@@ -19,6 +19,7 @@ type Raw struct {
 	Duration time.Duration
 	Blocked  bool // answered by gabion, not by the service
 	Failed   bool // answered by the proxy: no service answered
+	Static   bool // known to be a file of a web page
 }
 
 // RawMessage is a request or response.
@@ -140,4 +141,5 @@ type Observation struct {
 	Calls     []Call
 	Blocked   bool
 	Failed    bool
+	Static    bool
 }

@@ -31,6 +31,7 @@ const (
 	KindList          // several values with commas
 	KindURI           // with a scheme, or with slashes
 	KindOther         // anything else
+	KindBinary        // a file; no text
 	kinds             // their number
 )
 
@@ -38,7 +39,7 @@ const (
 const Kinds = int(kinds)
 
 var kindNames = [kinds]string{"empty", "word", "mixed", "version", "small number", "number", "decimal", "boolean", "date", "date-time",
-	"uuid", "ulid", "hash", "prefixed id", "token", "email", "ip address", "list", "uri", "other"}
+	"uuid", "ulid", "hash", "prefixed id", "token", "email", "ip address", "list", "uri", "other", "binary"}
 
 func (k Kind) String() string {
 	if k >= kinds {
@@ -229,6 +230,8 @@ func lettersOnly(s string, t traits) Kind {
 	switch {
 	case s == "true" || s == "false":
 		return KindBool
+	case isPrefixed(s):
+		return KindPrefixed
 	case t.hex == len(s) && len(s) >= 16:
 		return KindHex
 	case t.random, t.longest > 32, len(s) > maxFixed:
@@ -282,18 +285,21 @@ func isPrefixed(s string) bool {
 			return false
 		}
 	}
-	digits, letters := 0, 0
-	for _, c := range []byte(s[i+1:]) {
+	digits, letters, turns := 0, 0, 0
+	for k, c := range []byte(s[i+1:]) {
 		switch {
 		case isDigit(c):
 			digits++
 		case isLetter(c):
 			letters++
+			if p := s[i+k]; isLetter(p) && p&0x20 != c&0x20 {
+				turns++
+			}
 		default:
 			return false
 		}
 	}
-	return digits > 0 && (letters > 0 || digits >= 6)
+	return digits > 0 && (letters > 0 || digits >= 6) || turns > 3 && 2*turns > letters-3
 }
 
 // Prefix is the fixed beginning of a prefixed id, "cus_", empty for others.

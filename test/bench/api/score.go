@@ -73,7 +73,7 @@ func scoreOf(spec apidiscovery.Spec, sent map[string]*tally, least int) (s score
 		if o.Traffic.Count >= uint64(least) {
 			s.precision.add(isTrue)
 			if !isTrue {
-				s.misses = append(s.misses, fmt.Sprintf("invented %5d %s", o.Traffic.Count, o.Method+" "+o.Template.String()))
+				s.misses = append(s.misses, fmt.Sprintf("invented %5d %s%s", o.Traffic.Count, o.Method+" "+o.Template.String(), whys(o)))
 			}
 		}
 		if strings.Contains(o.Template.String(), ".php") || strings.Contains(o.Template.String(), "wp-") {
@@ -151,4 +151,15 @@ func header(w io.Writer) {
 func (s score) row(w io.Writer, api, values string, seed uint64, n int) {
 	fmt.Fprintf(w, "| %s | %s | %d | %d | %d | %s | %s | %s | %s | %s | %s | %s | %d |\n", api, values, seed, n, s.recall.all, s.recall, s.precision,
 		s.precisionAll, s.paramRecall, s.paramPrecision, s.types, s.required, s.noise)
+}
+
+// whys explains a template that nobody described.
+func whys(o *apidiscovery.Operation) string {
+	var b strings.Builder
+	for _, s := range o.Evidence.Segments {
+		if strings.Contains(s.Text, "{") || s.Confidence < 0.9 {
+			fmt.Fprintf(&b, "\n        %s %d/%d %v %s", s.Text, s.Values, s.Count, s.Kinds, strings.Join(s.Reasons, "; "))
+		}
+	}
+	return b.String()
 }

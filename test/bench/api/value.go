@@ -107,6 +107,27 @@ func (g *generator) styled(s map[string]any, name string, i int) string {
 		return strings.Join(list, ",")
 	case "semver":
 		return fmt.Sprintf("%d.%d.%d", i%4, i%7, i%11)
+	case "country":
+		return strings.Fields("US GB DE FR ES IT PT NL SE NO DK PL CZ HU AT CH BE IE FI JP AU CA BR MX")[i%24]
+	case "region":
+		return strings.Fields("us-east1 us-west1 us-central1 europe-west1 europe-west4 asia-east1 asia-south1 global")[i%8]
+	case "dns":
+		h := exchange.Key{}.Hash("d" + name + strconv.Itoa(i))
+		return []string{g.word(name, i), g.word(name, i) + "-" + g.word(name, i*5+3), g.word(name, i) + "-" + strconv.Itoa(i%20)}[h%3]
+	case "pod":
+		return g.word(name, i%40) + "-" + g.hex(name, i, 9) + "-" + strings.ToLower(g.token(name, i, 5))
+	case "small":
+		return strconv.Itoa(1 + i%20)
+	case "title":
+		w := g.word(name, i)
+		w = strings.ToUpper(w[:1]) + w[1:]
+		if i%2 == 0 {
+			w += "_" + g.word(name, i*3+1)
+		}
+		if i%9 == 0 {
+			w += "_(" + g.word(name, i+1) + ")"
+		}
+		return w
 	case "sku":
 		return strings.ToUpper(g.token(name, i, 3)) + "-" + strconv.Itoa(1000+i%9000)
 	}

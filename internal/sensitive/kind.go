@@ -255,6 +255,15 @@ func ParseKind(name string) Kind {
 	return None
 }
 
+// MarshalText and UnmarshalText store a kind by its name.
+func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// UnmarshalText reads a name; one that a later version made is None.
+func (k *Kind) UnmarshalText(b []byte) error {
+	*k = ParseKind(string(b))
+	return nil
+}
+
 // national says whether a field "national id" or "tax id" may hold the kind.
 func (k Kind) national() bool { return k >= USSSN && k <= ZAID }
 

@@ -15,6 +15,9 @@ type hint struct {
 const (
 	maxWords  = 12
 	maxPhrase = 4 // words of the longest phrase in the dictionary
+
+	maxParent      = 40 // bytes of a parent's name
+	maxParentWords = 3
 )
 
 // entry is what the dictionary has for a phrase.
@@ -52,9 +55,10 @@ var dictionary = sync.OnceValue(func() map[string]entry {
 
 // words are a name's words in lower case, without accents, parted by blanks.
 type words struct {
-	buf  [2 * MaxName]byte
-	from [maxWords + 1]int // where each word begins; the next begins behind a blank
-	n    int
+	buf    [2*MaxName + 2*maxParent]byte
+	from   [maxWords + 1]int // where each word begins; the next begins behind a blank
+	n      int
+	parent int // how many of them are the parent's
 }
 
 // lookUp takes the longest phrase that the dictionary knows, of equally long
@@ -80,7 +84,7 @@ func (w *words) hint(lastWords int) (h hint) {
 			if e.technical && length == 1 && end > w.n-lastWords {
 				h.technical = true
 			}
-			if e.kind == None || h.kind != None {
+			if e.kind == None || h.kind != None || end <= w.parent {
 				continue
 			}
 			if w.about(m, end-length, end) {
@@ -121,7 +125,7 @@ func (w *words) read(name string) {
 	if len(name) > MaxName {
 		name = name[len(name)-MaxName:]
 	}
-	n, open := 0, false
+	n, open := w.from[w.n], false
 	begin := func() {
 		if open {
 			w.buf[n] = ' '

@@ -84,6 +84,30 @@ func Named(name string) Field {
 	return Field{lookUp(name)}
 }
 
+// Below looks a name up together with that of the object it is in: "card" says
+// what its "number" is. The kind is never the parent's alone: what stands in an
+// address is not always one.
+func Below(parent, name string) Field {
+	if parent == "" || name == "" {
+		return Named(name)
+	}
+	var w words
+	w.read(parent[max(0, len(parent)-maxParent):])
+	if w.n > maxParentWords {
+		w.drop(w.n - maxParentWords)
+	}
+	w.parent = w.n
+	w.read(name)
+	last := w.n - w.parent
+	if last == 1 {
+		switch string(w.phrase(w.parent, w.n)) {
+		case "number", "no", "nr", "num", "value":
+			last++ // an order's number is an order number
+		}
+	}
+	return Field{w.hint(last)}
+}
+
 // Kind is the kind that a field of this name is meant to hold, or None.
 func (f Field) Kind() Kind { return f.name.kind }
 

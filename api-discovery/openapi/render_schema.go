@@ -6,14 +6,22 @@ import (
 	apidiscovery "github.com/gabion-io/gabion/api-discovery"
 )
 
-// schemaNode writes a schema. Nil is anything.
-func schemaNode(s *apidiscovery.Schema) *yaml.Node { return schemaAt(s, 0) }
+// maxSchemaNodes of one body or parameter: schemas that are shared unfold when
+// they are written, and a document can be made so that they do without end.
+const maxSchemaNodes = 100_000
 
-func schemaAt(s *apidiscovery.Schema, depth int) *yaml.Node {
+// schemaNode writes a schema. Nil, and what is beyond the bounds, is anything.
+func schemaNode(s *apidiscovery.Schema) *yaml.Node {
+	left := maxSchemaNodes
+	return schemaAt(s, 0, &left)
+}
+
+func schemaAt(s *apidiscovery.Schema, depth int, left *int) *yaml.Node {
 	n := object()
-	if s == nil || depth > 2*maxDepth {
+	if s == nil || depth > 2*maxDepth || *left <= 0 {
 		return n
 	}
+	*left--
 	switch len(s.Types) {
 	case 0:
 	case 1:
@@ -37,7 +45,7 @@ func schemaAt(s *apidiscovery.Schema, depth int) *yaml.Node {
 	if len(s.Properties) > 0 {
 		properties, required := object(), array()
 		for _, p := range s.Properties {
-			add(properties, p.Name, schemaAt(p.Schema, depth+1))
+			add(properties, p.Name, schemaAt(p.Schema, depth+1, left))
 			if p.Required {
 				required.Content = append(required.Content, text(p.Name))
 			}
@@ -48,13 +56,13 @@ func schemaAt(s *apidiscovery.Schema, depth int) *yaml.Node {
 		}
 	}
 	if s.Additional != nil {
-		add(n, "additionalProperties", schemaAt(s.Additional, depth+1))
+		add(n, "additionalProperties", schemaAt(s.Additional, depth+1, left))
 	}
 	if s.Items != nil {
-		add(n, "items", schemaAt(s.Items, depth+1))
+		add(n, "items", schemaAt(s.Items, depth+1, left))
 	}
-	addAlternatives(n, "oneOf", s.OneOf, depth)
-	addAlternatives(n, "anyOf", s.AnyOf, depth)
+	addAlternatives(n, "oneOf", s.OneOf, depth, left)
+	addAlternatives(n, "anyOf", s.AnyOf, depth, left)
 	if s.Discriminator != "" && len(s.OneOf)+len(s.AnyOf) > 0 {
 		add(n, "discriminator", object("propertyName", text(s.Discriminator)))
 	}
@@ -87,13 +95,13 @@ func addLimits(n *yaml.Node, s *apidiscovery.Schema) {
 	}
 }
 
-func addAlternatives(n *yaml.Node, key string, list []*apidiscovery.Schema, depth int) {
+func addAlternatives(n *yaml.Node, key string, list []*apidiscovery.Schema, depth int, left *int) {
 	if len(list) == 0 {
 		return
 	}
 	out := array()
 	for _, s := range list {
-		out.Content = append(out.Content, schemaAt(s, depth+1))
+		out.Content = append(out.Content, schemaAt(s, depth+1, left))
 	}
 	add(n, key, out)
 }

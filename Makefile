@@ -8,10 +8,7 @@ SHELL := /bin/bash
 # the output unreadable.
 .NOTPARALLEL:
 
-.PHONY: help setup build up test test-full lint generate bench bench-engine bench-collateral bench-exclusions bench-rehearse waf-quality crs bench-api clean
-
-help: ## show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
+.PHONY: help setup build up test test-full lint generate bench bench-engine bench-collateral bench-exclusions bench-rehearse waf-quality crs bench-api clean help: ## show this list @awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf " make %-17s %s\n", $$1, $$2}' bench-sensitive %-15s Makefile
 	@echo
 	@echo '  make up ARGS="--listen 127.0.0.1:8888"   passes flags to bin/gabion up'
 	@echo '  make test ARGS="./controlplane/..."      runs the tests of some packages only'
@@ -69,6 +66,9 @@ waf-quality: ## judge the WAF's profiles: what they find, what they stop in vain
 bench-api: ## measure what is learned of APIs, against what they are
 	@scripts/setup build bench-api
 	@go run ./test/bench/api $(ARGS)
+
+bench-sensitive: ## measure the classifiers of sensitive data, as JSON lines
+	@go run ./test/bench/sensitive $(ARGS)
 
 crs: ## run the CRS regression tests, in one process and through Envoy
 	@scripts/setup build

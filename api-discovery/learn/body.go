@@ -30,6 +30,12 @@ func schemaOfShape(s *exchange.Shape) *apidiscovery.Schema {
 	if n := s.Types[exchange.Object]; n > 0 {
 		objectSchema(s, n, o)
 	}
+	for _, x := range s.Sensitive {
+		if x.Count*20 >= s.Count { // fewer than one value in twenty is chance
+			o.Sensitive = append(o.Sensitive, x.Kind.String())
+		}
+	}
+	slices.Sort(o.Sensitive)
 	return o
 }
 

@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gabion-io/gabion/api-discovery/learn"
 	"github.com/gabion-io/gabion/internal/exchange"
 )
 
@@ -44,7 +43,7 @@ type learned struct {
 
 const intakeBatch = 128
 
-func newIntake(ctx context.Context, a *app, door *exchange.Door, l *learn.Learner) *intake {
+func newIntake(ctx context.Context, a *app, door *exchange.Door, l folder) *intake {
 	n := runtime.GOMAXPROCS(0)
 	in := &intake{app: a, ctx: ctx, queue: make(chan chan learned, n), work: make(chan job), done: make(chan error, 1)}
 	for range n {
@@ -76,7 +75,7 @@ func observeBatch(batch []toLearn, door *exchange.Door) (l learned) {
 }
 
 // fold takes the batches in turn. After an error it only empties the queue.
-func (in *intake) fold(l *learn.Learner) (failed error) {
+func (in *intake) fold(l folder) (failed error) {
 	told := in.app.now()
 	for out := range in.queue {
 		b := <-out

@@ -66,9 +66,6 @@ is no operation: the last lines say how much of it there was, and why.`,
 }
 
 func (a *app) learn(ctx context.Context, l learning) error {
-	if l.output != "" {
-		return errors.New("write OpenAPI: this build cannot yet; --operations prints what was learned")
-	}
 	learner := learn.New(learn.Limits{})
 	read := newIntake(ctx, a, &exchange.Door{Service: l.service}, learner)
 	if err := read.close(a.readTraffic(l, read.offer)); err != nil {
@@ -76,6 +73,10 @@ func (a *app) learn(ctx context.Context, l learning) error {
 	}
 	specs := learner.Conclude(nil)
 	switch {
+	case l.output != "":
+		if err := a.writeLearned(specs, l.output); err != nil {
+			return err
+		}
 	case l.operations:
 		return a.printOperations(specs)
 	case l.explain:

@@ -69,6 +69,8 @@ type Shape struct {
 	Lost     bool      `json:"o,omitempty"` // there were too many words of Tag for Variants
 	Map      bool      `json:"p,omitempty"` // there were too many names for Members: all are in Free
 	Cut      bool      `json:"c,omitempty"` // a bound left something out
+	// Sensitive says what kinds of sensitive data the values were, by kind.
+	Sensitive []SensitiveCount `json:"x,omitempty"`
 }
 
 // Member is a named member of objects.
@@ -164,6 +166,9 @@ func (s *Shape) Merge(o *Shape) *Shape {
 	s.Length = max(s.Length, o.Length)
 	s.Big = s.Big || o.Big
 	s.Cut = s.Cut || o.Cut
+	for _, x := range o.Sensitive {
+		s.addSensitive(x.Kind, x.Count)
+	}
 	for _, k := range o.Kinds {
 		s.addKind(k.Kind, k.Count)
 	}

@@ -21,6 +21,8 @@ func (d *Door) Shape(contentType string, body []byte) *Shape {
 		s, err = ShapeJSON(body, l)
 	case m == "application/x-ndjson" || m == "application/jsonl" || m == "application/json-seq":
 		s = shapeLines(body, l)
+	case m == "text/plain" || m == "text/csv" || m == "text/tab-separated-values":
+		s = shapeText(body, l)
 	case m == "application/x-www-form-urlencoded":
 		s = shapeForm(body, l)
 	case m == "multipart/form-data":
@@ -57,6 +59,14 @@ func shapeLines(body []byte, l Limits) *Shape {
 	return s
 }
 
+// shapeText is a text of which only is known what sensitive data stands in it.
+func shapeText(body []byte, l Limits) *Shape {
+	s := &Shape{Count: 1}
+	s.Types[String] = 1
+	s.noteText("", string(body[:min(len(body), l.Bytes)]))
+	return s
+}
+
 func shapeForm(body []byte, l Limits) *Shape {
 	s := &Shape{Count: 1}
 	s.Types[Object] = 1
@@ -66,7 +76,11 @@ func shapeForm(body []byte, l Limits) *Shape {
 		pair, text, _ = strings.Cut(text, "&")
 		name, value, _ := strings.Cut(pair, "=")
 		if name = paramName(unescapeQuery(name)); name != "" {
-			s.put(name, func(m *Shape) { m.scalarText(unescapeQuery(value), isTag(name)) })
+			s.put(name, func(m *Shape) {
+				text := unescapeQuery(value)
+				m.scalarText(text, isTag(name))
+				m.noteText(name, text)
+			})
 		}
 	}
 	s.finish()
@@ -126,6 +140,7 @@ func shapeMultipart(contentType string, body []byte, l Limits) (*Shape, error) {
 				}
 			default:
 				m.scalarText(string(b), isTag(name))
+				m.noteText(name, string(b))
 			}
 		})
 	}
@@ -173,7 +188,10 @@ func shapeElement(d *xml.Decoder, e xml.StartElement, s *Shape, depth int, nodes
 		if a.Name.Space == "xmlns" || a.Name.Local == "xmlns" {
 			continue
 		}
-		one.put("@"+elementName(a.Name.Local), func(m *Shape) { m.scalarText(a.Value, isTag(a.Name.Local)) })
+		one.put("@"+elementName(a.Name.Local), func(m *Shape) {
+			m.scalarText(a.Value, isTag(a.Name.Local))
+			m.noteText(a.Name.Local, a.Value)
+		})
 	}
 	for {
 		t, err := d.Token()
@@ -203,6 +221,7 @@ func shapeElement(d *xml.Decoder, e xml.StartElement, s *Shape, depth int, nodes
 			v := strings.TrimSpace(text.String())
 			if len(one.Members) == 0 {
 				s.scalarText(v, isTag(e.Name.Local))
+				s.noteText(e.Name.Local, v)
 				return nil
 			}
 			if v != "" {

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"unicode/utf8"
 	"unsafe"
+
+	"github.com/gabion-io/gabion/internal/sensitive"
 )
 
 // errShape is any reason why a text is no JSON.
@@ -18,6 +20,8 @@ type jsonReader struct {
 	limits Limits
 	cut    bool
 	buf    []byte
+	parent string // the member that holds the object being read
+	classifier
 }
 
 // ShapeJSON is the shape of a JSON text. A text that is longer than the limit is
@@ -81,6 +85,7 @@ func (r *jsonReader) value(s *Shape, depth int, tag bool) error {
 			return err
 		}
 		s.text(v, tag)
+		r.note(s, v)
 		return nil
 	case c == '-' || isDigit(c):
 		return r.number(s)
@@ -146,10 +151,17 @@ func (r *jsonReader) object(s *Shape, depth int) error {
 
 func (r *jsonReader) pair(one *Shape, depth int) error {
 	r.skip()
+	from := r.at
 	name, err := r.string()
 	if err != nil {
 		return err
 	}
+	parent, field := r.parent, r.field
+	r.field = sensitive.Below(parent, name)
+	if r.at-from == len(name)+2 { // else it had escapes, and is lent for short
+		r.parent = name
+	}
+	defer func() { r.parent, r.field = parent, field }()
 	tag := isTag(name)
 	var into *Shape
 	switch {
@@ -265,12 +277,14 @@ func (r *jsonReader) number(s *Shape) error {
 		}
 		s.Types[Integer]++
 		s.Big = s.Big || len(text) > 9 && len(text) < 20
+		r.note(s, borrowed(text))
 		return nil
 	}
 	if _, err := strconv.ParseFloat(string(text), 64); err != nil && !errors.Is(err, strconv.ErrRange) {
 		return errShape
 	}
 	s.Types[Number]++
+	r.note(s, borrowed(text))
 	return nil
 }
 

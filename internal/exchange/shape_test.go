@@ -255,3 +255,38 @@ func BenchmarkShapeJSON(b *testing.B) {
 		}
 	}
 }
+
+// sensitives lists what was found in a shape, by place.
+func sensitives(s *Shape, at string, list []string) []string {
+	for _, x := range s.Sensitive {
+		list = append(list, at+" "+x.Kind.String())
+	}
+	for _, m := range s.Members {
+		list = sensitives(m.Shape, at+"/"+m.Name, list)
+	}
+	if s.Items != nil {
+		list = sensitives(s.Items, at, list)
+	}
+	return list
+}
+
+func TestShapeSensitive(t *testing.T) {
+	for in, want := range map[string][]string{
+		`{"customers":[{"id":7,"mail":"ada@example.com","card":{"number":4111111111111111,"brand":"visa"}}],"total":1}`: {
+			"/customers/card/number payment-card", "/customers/mail email"},
+		`{"password":{"policy":"long","hint":"the old one"},"user":{"password":"hunter2"}}`: {"/user/password password"},
+		`{"iban":"DE89370400440532013000","i\u0062an":"DE89370400440532013000"}`:            {"/iban iban"},
+		`{"order":{"number":4111111111111111},"note":"12 metres"}`:                          nil,
+	} {
+		if diff := cmp.Diff(want, sensitives(shapeOf(t, in), "", nil)); diff != "" {
+			t.Errorf("%s: %s", in, diff)
+		}
+	}
+	var d Door
+	if got := sensitives(d.Shape("text/csv", []byte("id,mail\n1,ada@example.com\n")), "", nil); len(got) != 1 {
+		t.Errorf("in a table: %v", got)
+	}
+	if got := sensitives(d.Shape("application/x-www-form-urlencoded", []byte("password=hunter2&q=x")), "", nil); len(got) != 1 {
+		t.Errorf("in a form: %v", got)
+	}
+}

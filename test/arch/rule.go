@@ -29,6 +29,7 @@ var homes = []home{
 	{[]string{"github.com/uptrace/bun", "github.com/pressly/goose", "github.com/jackc/pgx", "modernc.org/sqlite"}, []string{"controlplane/store"}},
 	{[]string{"github.com/danielgtaylor/huma"}, []string{"controlplane/server"}},
 	{[]string{"github.com/spf13/cobra"}, []string{"cmd"}},
+	{[]string{"github.com/pb33f", "github.com/oasdiff", "github.com/getkin/kin-openapi", "github.com/vektah/gqlparser"}, []string{"api-discovery/openapi"}},
 	{[]string{"github.com/graph-gophers/graphql-go", "github.com/golang-jwt/jwt"}, []string{"internal/demo"}},
 	{[]string{"testing"}, nil},
 }

@@ -8,7 +8,10 @@ SHELL := /bin/bash
 # the output unreadable.
 .NOTPARALLEL:
 
-.PHONY: help setup build up test test-full lint generate bench bench-engine bench-collateral bench-exclusions bench-rehearse waf-quality crs bench-api clean help: ## show this list @awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf " make %-17s %s\n", $$1, $$2}' bench-sensitive %-15s Makefile
+.PHONY: help setup build up test test-full lint generate bench bench-engine bench-collateral bench-exclusions bench-rehearse waf-quality crs bench-api bench-datapath bench-learn clean
+
+help: ## show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo '  make up ARGS="--listen 127.0.0.1:8888"   passes flags to bin/gabion up'
 	@echo '  make test ARGS="./controlplane/..."      runs the tests of some packages only'
@@ -34,7 +37,8 @@ lint: ## vet, gofmt, staticcheck, shellcheck
 	@scripts/setup lint
 	@scripts/lint
 
-generate: ## write generated files again
+generate: ## write generated files again (installs clang)
+	@scripts/setup generate
 	@go generate ./...
 
 bench: ## measure Envoy plain, module, ext_proc and nginx side by side
@@ -42,9 +46,17 @@ bench: ## measure Envoy plain, module, ext_proc and nginx side by side
 	@scripts/build
 	@scripts/bench $(ARGS)
 
+bench-datapath: ## measure the segmentation programs, as JSON lines (root)
+	@scripts/setup build
+	@go run ./test/bench/datapath $(ARGS)
+
 bench-engine: ## measure the engine alone, stock against fast, as JSON lines
 	@scripts/setup build
 	@go run ./test/bench/engine $(ARGS)
+
+bench-learn: ## measure learned segmentation on generated topologies, as JSON lines
+	@scripts/setup build
+	@go run ./test/bench/learn $(ARGS)
 
 bench-collateral: ## measure what large bodies cost their neighbours, in the pool and without
 	@scripts/setup build

@@ -107,7 +107,7 @@ Start with 'gabion up'; everything else talks to the control plane it starts.`,
 	)
 	addTo(root, "run", a.runCommands()...)
 	addTo(root, "resources", newApply(a), newGet(a), newDelete(a), newDiff(a), newExplain(a), newRollback(a))
-	addTo(root, "review", newStatus(a), newWAF(a), newAPI(a), newProposal(a))
+	addTo(root, "review", newStatus(a), newWAF(a), newAPI(a), newSeg(a), newProposal(a))
 	addTo(root, "admin", newToken(a), newAudit(a), newVersion(a), newCompletion(a))
 	return root
 }

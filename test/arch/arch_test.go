@@ -18,7 +18,7 @@ func check(t *testing.T, root string, words []string) []string {
 		t.Fatal(err)
 	}
 	var bad []string
-	for _, rule := range []func(*tree) []string{directions, dependencies, noInit, noState, names, docs} {
+	for _, rule := range []func(*tree) []string{directions, dependencies, agentLinks, noInit, noState, names, docs} {
 		bad = append(bad, rule(tr)...)
 	}
 	more, err := wording(root, tr, words)

@@ -24,7 +24,7 @@ var homes = []home{
 	{[]string{"github.com/envoyproxy/go-control-plane"}, []string{"controlplane/xds", "controlplane/ads", "controlplane/ingest", "filters/extproc"}},
 	{[]string{"github.com/corazawaf"}, []string{"filters/waf", "waf-rules"}},
 	{[]string{"C", "runtime/cgo"}, []string{"filters/module"}},
-	{[]string{"github.com/cilium/ebpf"}, []string{"segmentation/datapath", "segmentation/policymap", "segmentation/flowlog", "api-discovery/capture", "workload/runtime", "internal/tcx"}},
+	{[]string{"github.com/cilium/ebpf"}, []string{"segmentation/bpf", "segmentation/datapath", "segmentation/policymap", "segmentation/flowlog", "api-discovery/capture", "workload/runtime", "internal/tcx"}},
 	{[]string{"k8s.io/client-go"}, []string{"controlplane/source/kube"}},
 	{[]string{"github.com/uptrace/bun", "github.com/pressly/goose", "github.com/jackc/pgx", "modernc.org/sqlite"}, []string{"controlplane/store"}},
 	{[]string{"github.com/danielgtaylor/huma"}, []string{"controlplane/server"}},

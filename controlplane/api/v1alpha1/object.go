@@ -5,6 +5,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -21,6 +22,7 @@ const (
 const (
 	GatewayGroup   = "gateway.networking.k8s.io"
 	DiscoveryGroup = "discovery.k8s.io"
+	NetworkGroup   = "networking.k8s.io"
 )
 
 // Kinds that are accepted, by name. Names are unique across groups.
@@ -28,11 +30,14 @@ const (
 	KindWAFPolicy        = "WAFPolicy"
 	KindListenerPolicy   = "ListenerPolicy"
 	KindRecording        = "Recording"
+	KindSegmentation     = "SegmentationPolicy"
+	KindWorkload         = "Workload"
 	KindGateway          = "Gateway"
 	KindHTTPRoute        = "HTTPRoute"
 	KindGRPCRoute        = "GRPCRoute"
 	KindReferenceGrant   = "ReferenceGrant"
 	KindBackendTLSPolicy = "BackendTLSPolicy"
+	KindNetworkPolicy    = "NetworkPolicy"
 	KindService          = "Service"
 	KindEndpointSlice    = "EndpointSlice"
 	KindSecret           = "Secret"
@@ -104,11 +109,14 @@ func Kinds() []KindInfo {
 		{KindWAFPolicy, "wafpolicies", []string{"waf"}, []string{APIVersion}, false, true, func() Object { return &WAFPolicy{} }},
 		{KindListenerPolicy, "listenerpolicies", []string{"lp"}, []string{APIVersion}, false, true, func() Object { return &ListenerPolicy{} }},
 		{KindRecording, "recordings", []string{"rec"}, []string{APIVersion}, false, true, func() Object { return &Recording{} }},
+		{KindSegmentation, "segmentationpolicies", []string{"segpol"}, []string{APIVersion}, false, true, func() Object { return &SegmentationPolicy{} }},
+		{KindWorkload, "workloads", []string{"wl"}, []string{APIVersion}, false, true, func() Object { return &Workload{} }},
 		{KindGateway, "gateways", []string{"gtw"}, gw("v1", "v1beta1"), false, false, func() Object { return &gatewayv1.Gateway{} }},
 		{KindHTTPRoute, "httproutes", nil, gw("v1", "v1beta1"), false, false, func() Object { return &gatewayv1.HTTPRoute{} }},
 		{KindGRPCRoute, "grpcroutes", nil, gw("v1"), false, false, func() Object { return &gatewayv1.GRPCRoute{} }},
 		{KindReferenceGrant, "referencegrants", []string{"refgrant"}, gw("v1", "v1beta1"), false, false, func() Object { return &gatewayv1.ReferenceGrant{} }},
 		{KindBackendTLSPolicy, "backendtlspolicies", []string{"btlspolicy"}, gw("v1", "v1alpha3"), false, false, func() Object { return &gatewayv1.BackendTLSPolicy{} }},
+		{KindNetworkPolicy, "networkpolicies", []string{"netpol"}, []string{NetworkGroup + "/v1"}, false, false, func() Object { return &networkingv1.NetworkPolicy{} }},
 		{KindService, "services", []string{"svc"}, []string{"v1"}, false, false, func() Object { return &corev1.Service{} }},
 		{KindEndpointSlice, "endpointslices", nil, []string{DiscoveryGroup + "/v1"}, false, false, func() Object { return &discoveryv1.EndpointSlice{} }},
 		{KindSecret, "secrets", nil, []string{"v1"}, false, false, func() Object { return &corev1.Secret{} }},

@@ -1,0 +1,24 @@
+// Command gabion-agent enforces segmentation policies on a host: it puts programs
+// on the interfaces of its workloads, keeps their tables in line with the policies,
+// and reports flows. What it put in force stays in force while it does not run.
+//
+// It runs as root, and so links as little as it can (a test holds it): no
+// Kubernetes client, no rule engine, no web server, no console.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	if err := newRoot(os.Stdout, os.Stderr).ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "gabion-agent:", err)
+		os.Exit(1)
+	}
+}

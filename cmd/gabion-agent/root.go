@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gabion-io/gabion/internal/tcx"
+	"github.com/gabion-io/gabion/segmentation/datapath"
+)
+
+// options are the flags of all commands.
+type options struct {
+	files []string
+	state string
+	bpffs string
+	flows string
+}
+
+// pins is where everything of the agent is kept in the kernel.
+func (o *options) pins() string { return filepath.Join(o.bpffs, "gabion") }
+
+func newRoot(out, errs io.Writer) *cobra.Command {
+	o := &options{}
+	c := &cobra.Command{
+		Use:   "gabion-agent",
+		Short: "Enforce segmentation policies on this host",
+		Long: `gabion-agent reads Workload and SegmentationPolicy resources and enforces them on
+the interfaces that the workloads name. It follows changes of the files. When it
+ends, whatever the way, what is in force stays in force: the next run takes over,
+and 'gabion-agent detach' removes everything.`,
+		Example: `  gabion-agent -f /etc/gabion/segmentation --state /var/lib/gabion
+  gabion-agent -f policies.yaml -f workloads.yaml --state /tmp/agent --flows -
+  gabion-agent detach`,
+		Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
+		RunE: func(c *cobra.Command, _ []string) error { return run(c.Context(), o, out, errs) },
+	}
+	c.SetOut(out)
+	c.SetErr(errs)
+	c.Flags().StringArrayVarP(&o.files, "file", "f", nil, "file or directory with resources; may be repeated")
+	c.Flags().StringVar(&o.state, "state", "/var/lib/gabion-agent", "directory for what must outlive the agent")
+	c.Flags().StringVar(&o.flows, "flows", "", "write flows as JSON lines to this file, - is the standard output")
+	c.PersistentFlags().StringVar(&o.bpffs, "bpffs", "/sys/fs/bpf", "where the BPF file system is, or is to be mounted")
+	c.AddCommand(newDetach(o), newProbe(out))
+	return c
+}
+
+func newDetach(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "detach", Args: cobra.NoArgs,
+		Short: "Take everything out of the kernel: nothing is enforced any more",
+		RunE: func(*cobra.Command, []string) error {
+			if err := tcx.Probe(nil); err != nil {
+				return err
+			}
+			return datapath.Remove(o.pins())
+		},
+	}
+}
+
+func newProbe(out io.Writer) *cobra.Command {
+	return &cobra.Command{
+		Use: "probe", Args: cobra.NoArgs,
+		Short: "Say whether this kernel has what the agent needs",
+		RunE: func(*cobra.Command, []string) error {
+			if err := tcx.Probe(tcx.Features()); err != nil {
+				return err
+			}
+			for _, f := range tcx.Features() {
+				fmt.Fprintf(out, "%s: there (Linux has it since %s)\n", f.Name, f.Since)
+			}
+			return nil
+		},
+	}
+}

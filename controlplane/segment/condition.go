@@ -1,0 +1,137 @@
+package segment
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
+	"github.com/gabion-io/gabion/segmentation"
+	"github.com/gabion-io/gabion/workload"
+)
+
+// Reasons of conditions.
+const (
+	reasonInvalid  = "Invalid"
+	reasonNoEffect = "NoEffect"
+	reasonNoProxy  = "NoProxy"
+	reasonShared   = "AddressShared"
+)
+
+// bad reports what is wrong with the resource being read.
+func (c *compiler) bad(typ, reason, path, format string, args ...any) {
+	status := "False"
+	if typ == v1alpha1.Conflicted {
+		status = "True"
+	}
+	c.out.Conditions = append(c.out.Conditions, v1alpha1.Condition{
+		Kind: c.at.Kind, Namespace: c.at.Namespace, Name: c.at.Name,
+		Type: typ, Status: status, Reason: reason, Message: fmt.Sprintf(format, args...), Path: path,
+	})
+}
+
+// sharedAddresses reports workloads that claim one address: only one can be who
+// sends from there.
+func (c *compiler) sharedAddresses() {
+	owner := map[netip.Addr]*workload.Workload{}
+	for _, w := range c.out.Workloads {
+		for i, a := range w.Addresses {
+			if o := owner[a]; o != nil && o != w {
+				c.at = v1alpha1.Key{Kind: v1alpha1.KindWorkload, Namespace: w.ID.Namespace, Name: w.ID.Name}
+				c.bad(v1alpha1.Conflicted, reasonShared, fmt.Sprintf("spec.addresses[%d]", i),
+					"Workload %s has the address %s too: an address belongs to one workload", o.ID, a)
+				continue
+			}
+			owner[a] = w
+		}
+	}
+}
+
+// idle reports selectors that pick nothing: a rule that can do nothing is never
+// silent.
+func (c *compiler) idle() {
+	picked := map[string]bool{}
+	picks := func(s *segmentation.Selection) bool {
+		key := s.String()
+		found, known := picked[key]
+		if !known {
+			for _, w := range c.out.Workloads {
+				if s.Matches(w.Identity()) {
+					found = true
+					break
+				}
+			}
+			picked[key] = found
+		}
+		return found
+	}
+	for i := range c.out.Policies {
+		p := &c.out.Policies[i]
+		c.at = keyOf(p.Name)
+		if !picks(&p.Subject) {
+			c.bad(v1alpha1.Programmed, reasonNoEffect, subjectPath(p), "no workload is selected (%s): the policy does nothing yet", &p.Subject)
+		}
+		for _, d := range []segmentation.Direction{segmentation.Ingress, segmentation.Egress} {
+			list := p.In(d).List
+			for n := range list {
+				for k := range list[n].Peers {
+					if s := list[n].Peers[k].Workloads; s != nil && !picks(s) {
+						c.bad(v1alpha1.Programmed, reasonNoEffect, fmt.Sprintf("spec.%s[%d].%s[%d]", d, n, preposition(d), k),
+							"no workload is meant (%s): the peer does nothing yet", s)
+					}
+				}
+			}
+		}
+	}
+}
+
+// needProxy reports HTTP rules where no proxy stands in the path of some selected
+// workload.
+func (c *compiler) needProxy() {
+	for i := range c.out.Policies {
+		p := &c.out.Policies[i]
+		c.at = keyOf(p.Name)
+		for _, d := range []segmentation.Direction{segmentation.Ingress, segmentation.Egress} {
+			for n, r := range p.In(d).List {
+				if len(r.HTTP) == 0 || c.allProxied(p, d) {
+					continue
+				}
+				what := "the port stays closed"
+				if p.Mode != segmentation.Enforce {
+					what = "enforced, the port would be closed"
+				}
+				c.bad(v1alpha1.Programmed, reasonNoProxy, fmt.Sprintf("spec.%s[%d].http", d, n),
+					"no proxy that could tell requests apart is in the path: %s", what)
+			}
+		}
+	}
+}
+
+func (c *compiler) allProxied(p *segmentation.Policy, d segmentation.Direction) bool {
+	if c.options.Proxied == nil {
+		return false
+	}
+	for _, w := range c.out.Workloads {
+		if p.Subject.Matches(w.Identity()) && !c.options.Proxied(w, d) {
+			return false
+		}
+	}
+	return true
+}
+
+func keyOf(n segmentation.PolicyName) v1alpha1.Key {
+	return v1alpha1.Key{Kind: n.Kind, Namespace: n.Namespace, Name: n.Name}
+}
+
+func subjectPath(p *segmentation.Policy) string {
+	if p.Name.Kind == v1alpha1.KindNetworkPolicy {
+		return "spec.podSelector"
+	}
+	return "spec.selector"
+}
+
+func preposition(d segmentation.Direction) string {
+	if d == segmentation.Egress {
+		return "to"
+	}
+	return "from"
+}

@@ -1,0 +1,727 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//
+// The two programs on the host's end of a workload's interface. What the kernel
+// calls ingress there comes from the workload, egress goes to it. Each judges for
+// its own workload only; a packet between two workloads of one host meets both.
+#include "judge.h"
+#include "packet.h"
+#include "tally.h"
+
+const char licence[] SEC("license") = "Dual MIT/GPL";
+
+// Everything one packet's visit needs.
+struct visit {
+	struct packet p;
+	struct flow_key key;
+	const struct endpoint *endpoint;
+	u64 now;
+	u32 set;
+	u32 generation;
+	u32 flows;
+	u32 length;
+	u32 ifindex;
+	u8 outbound; // from the workload
+	u8 from;     // which end of the key sent the packet
+	u8 me;       // which end of the key is our workload
+	u8 initiator;
+};
+
+static always_inline u8 direction_of(u8 me, u8 initiator) { return me == initiator ? EGRESS : INGRESS; }
+
+// tell sends an event for a row whose count is a power of two.
+static noinline void tell(struct __sk_buff *skb, const struct visit *v, const struct tally_key *row, u64 times, u32 rule)
+{
+	if (!times || (times & (times - 1)))
+		return;
+	struct usage *u = usage_of(row->workload);
+	if (!u || !may_tell(u, v->now)) {
+		count(LOST_EVENTS);
+		return;
+	}
+	struct event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	if (!e) {
+		count(LOST_EVENTS);
+		return;
+	}
+	e->time = v->now;
+	e->count = times;
+	e->cookie = v->outbound ? bpf_get_socket_cookie(skb) : 0;
+	e->from = v->p.from;
+	e->to = v->p.to;
+	e->workload = row->workload;
+	e->rule = rule;
+	e->length = v->length;
+	e->from_port = v->p.ports[0];
+	e->to_port = v->p.ports[1];
+	e->protocol = v->p.protocol;
+	e->direction = row->way & 1;
+	e->verdict = (row->way >> 1) & 3;
+	e->reason = row->way >> 3;
+	e->zero = 0;
+	bpf_ringbuf_submit(e, 0);
+}
+
+// drop books a packet that does not pass. The peer is always the other end, the
+// port always the one that the packet is for.
+static noinline int drop(struct __sk_buff *skb, const struct visit *v, u32 reason, u32 rule)
+{
+	struct tally_key row = {
+		.workload = v->endpoint->workload,
+		.port = v->p.echo ? 0 : v->p.ports[1],
+		.protocol = v->p.protocol,
+		.way = (v->outbound ? EGRESS : INGRESS) | reason << 3,
+	};
+	row.peer = v->outbound ? v->p.to : v->p.from;
+	struct amounts a = {.flows = 1, .packets = 1, .bytes = v->length, .now = v->now, .rule = rule, .slot = v->flows};
+
+	count(reason);
+	tell(skb, v, &row, add(&row, &a), rule);
+	return TCX_DROP;
+}
+
+// book adds to the row of one end of a flow.
+noinline u64 book(const struct flow_key *key, u32 workload, u32 end_and_initiator, u32 verdict, const struct amounts *a)
+{
+	if (!key || !a)
+		return 0;
+	u8 end = end_and_initiator & 1, initiator = end_and_initiator >> 1 & 1;
+	struct tally_key row = {
+		.workload = workload,
+		.protocol = key->protocol,
+		.way = direction_of(end, initiator) | verdict << 1,
+	};
+	row.peer = end ? key->ends[0] : key->ends[1];
+	if (key->protocol != IPPROTO_ICMP)
+		row.port = initiator ? key->ports[0] : key->ports[1];
+	return add(&row, a);
+}
+
+// fold moves what a flow has counted, and what else is given, to the rows of both
+// its ends.
+noinline int fold(const struct flow_key *key, struct flow *f, struct amounts *a)
+{
+	if (!key || !f || !a)
+		return 0;
+	a->packets += __sync_lock_test_and_set(&f->packets[0], 0) + __sync_lock_test_and_set(&f->packets[1], 0);
+	a->bytes += __sync_lock_test_and_set(&f->bytes[0], 0) + __sync_lock_test_and_set(&f->bytes[1], 0);
+	if (!a->packets && !a->answered)
+		return 0;
+	u8 initiator = f->initiator << 1;
+	if (f->workload[0])
+		book(key, f->workload[0], initiator, f->verdict[0], a);
+	if (f->workload[1])
+		book(key, f->workload[1], initiator | 1, f->verdict[1], a);
+	return 0;
+}
+
+static always_inline u32 owner(const struct flow *f)
+{
+	u32 opened = f->initiator ? f->workload[1] : f->workload[0];
+	u32 other = f->initiator ? f->workload[0] : f->workload[1];
+	return opened ? opened : other;
+}
+
+// forget takes a flow out of the established ones. Only who really removed it
+// gives its place in the workload's budget back.
+static always_inline void forget(const struct flow_key *key, u32 workload)
+{
+	if (bpf_map_delete_elem(&established, key))
+		return;
+	struct usage *u = bpf_map_lookup_elem(&usages, &workload);
+	if (u)
+		__sync_fetch_and_sub(&u->established, 1);
+}
+
+static always_inline int expired(const struct flow *f, u8 protocol, u64 now)
+{
+	u64 limit = protocol == IPPROTO_TCP ? timeout_tcp : protocol == IPPROTO_UDP ? timeout_udp : timeout_other;
+	return now > f->last && now - f->last > limit * SECOND;
+}
+
+// normalise makes the flow's key and says which of its ends sent the packet.
+static always_inline u8 normalise(struct flow_key *k, const struct packet *p)
+{
+	int lower = p->from.d[0] != p->to.d[0]   ? p->from.d[0] < p->to.d[0]
+		    : p->from.d[1] != p->to.d[1] ? p->from.d[1] < p->to.d[1]
+						 : p->ports[0] <= p->ports[1];
+
+	k->protocol = p->protocol;
+	if (lower) {
+		k->ends[0] = p->from;
+		k->ends[1] = p->to;
+		k->ports[0] = p->ports[0];
+		k->ports[1] = p->ports[1];
+		return 0;
+	}
+	k->ends[0] = p->to;
+	k->ends[1] = p->from;
+	k->ports[0] = p->ports[1];
+	k->ports[1] = p->ports[0];
+	return 1;
+}
+
+// is_mine says whether an address belongs to the workload of the interface.
+static noinline int is_mine(const struct visit *v, const union address *a)
+{
+	u32 set = v->set;
+	void *table = bpf_map_lookup_elem(&addresses, &set);
+	if (!table)
+		return 0;
+	struct peer *p = bpf_map_lookup_elem(table, a);
+	return p && p->workload == v->endpoint->workload;
+}
+
+// ask judges the flow of the packet as opened by one of its ends.
+static noinline u32 ask(const struct visit *v, u8 initiator, u32 *rule)
+{
+	struct question q = {.set = v->set, .subject = v->endpoint->subject, .protocol = v->p.protocol};
+	const union address *other = v->outbound ? &v->p.to : &v->p.from;
+
+	q.direction = direction_of(v->me, initiator);
+	if (v->p.protocol != IPPROTO_ICMP)
+		q.port = v->from == initiator ? v->p.ports[1] : v->p.ports[0];
+	q.identity = find_peer(v->set, other);
+	const struct lane *lane = q.direction == EGRESS ? &v->endpoint->lanes[EGRESS] : &v->endpoint->lanes[INGRESS];
+	u32 verdict = judge(&q, lane);
+	*rule = q.rule;
+	return verdict;
+}
+
+static always_inline void approve(struct flow *f, const struct visit *v, u32 verdict)
+{
+	if (v->me) {
+		f->workload[1] = v->endpoint->workload;
+		f->verdict[1] = verdict;
+		f->generation[1] = v->generation;
+	} else {
+		f->workload[0] = v->endpoint->workload;
+		f->verdict[0] = verdict;
+		f->generation[0] = v->generation;
+	}
+}
+
+static always_inline int approved(const struct flow *f, const struct visit *v)
+{
+	if (v->me)
+		return f->workload[1] == v->endpoint->workload && f->generation[1] == v->generation;
+	return f->workload[0] == v->endpoint->workload && f->generation[0] == v->generation;
+}
+
+// sender_is_local: then the sender's own hook has counted the packet.
+static always_inline int counted_before(const struct flow *f, const struct visit *v)
+{
+	return !v->outbound && (v->from ? f->workload[1] : f->workload[0]);
+}
+
+static always_inline void account(struct flow *f, const struct visit *v)
+{
+	// Written only when it changes: a line that many processors share.
+	if (f->last != v->now)
+		f->last = v->now;
+	if (counted_before(f, v))
+		return;
+	if (v->from) {
+		__sync_fetch_and_add(&f->packets[1], 1);
+		__sync_fetch_and_add(&f->bytes[1], v->length);
+	} else {
+		__sync_fetch_and_add(&f->packets[0], 1);
+		__sync_fetch_and_add(&f->bytes[0], v->length);
+	}
+}
+
+// finish moves a flow that ended back to the table that cleans itself, where the
+// last packets of both sides still find their approval.
+static noinline void finish(const struct visit *v, struct flow *f)
+{
+	struct amounts a = {.now = v->now, .slot = v->flows};
+	fold(&v->key, f, &a);
+	struct flow copy = *f;
+	copy.closed = 1;
+	copy.packets[0] = copy.packets[1] = copy.bytes[0] = copy.bytes[1] = 0;
+	bpf_map_update_elem(&half_open, &v->key, &copy, BPF_ANY);
+	forget(&v->key, owner(&copy));
+}
+
+static always_inline void watch_end(const struct visit *v, struct flow *f)
+{
+	if (likely(v->p.protocol != IPPROTO_TCP || !(v->p.flags & (TCP_FIN | TCP_RST))))
+		return;
+	if (v->from)
+		f->finished[1] = 1;
+	else
+		f->finished[0] = 1;
+	if ((v->p.flags & TCP_RST) || (f->finished[0] && f->finished[1]))
+		finish(v, f);
+}
+
+// judge_again is for a flow that is known, but not approved by our workload under
+// the policy of now.
+static noinline int judge_again(struct __sk_buff *skb, struct visit *v, struct flow *f)
+{
+	u32 rule = 0;
+	if (v->outbound && !is_mine(v, &v->p.from))
+		return drop(skb, v, REASON_SPOOFED, 0);
+	u8 initiator = f->initiator & 1;
+	u32 verdict = ask(v, initiator, &rule);
+	if (verdict == DENIED)
+		return drop(skb, v, REASON_DENIED, rule);
+	int seen = v->me ? f->workload[1] == v->endpoint->workload : f->workload[0] == v->endpoint->workload;
+	approve(f, v, verdict);
+	count(verdict == AUDITED ? REASON_AUDITED : REASON_ALLOWED);
+	if (seen)
+		return TCX_NEXT;
+	// The first time at this end: the other end's hook has made the entry.
+	struct amounts a = {.flows = 1, .now = v->now, .rule = rule, .slot = v->flows};
+	struct tally_key row = {
+		.workload = v->endpoint->workload,
+		.protocol = v->p.protocol,
+		.way = direction_of(v->me, initiator) | verdict << 1,
+	};
+	row.peer = v->outbound ? v->p.to : v->p.from;
+	if (v->p.protocol != IPPROTO_ICMP)
+		row.port = v->from == initiator ? v->p.ports[1] : v->p.ports[0];
+	tell(skb, v, &row, add(&row, &a), rule);
+	return TCX_NEXT;
+}
+
+// open_flow judges the first packet of a flow.
+static noinline int open_flow(struct __sk_buff *skb, struct visit *v)
+{
+	u8 flags = v->p.flags, initiator = v->from;
+	int tcp = v->p.protocol == IPPROTO_TCP, syn = tcp && (flags & TCP_SYN);
+	u32 rule = 0;
+
+	if (v->outbound && !is_mine(v, &v->p.from))
+		return drop(skb, v, REASON_SPOOFED, 0);
+	// A SYN+ACK is an answer by its nature, whatever we remember.
+	if (syn && (flags & TCP_ACK))
+		initiator = !v->from;
+	u32 verdict = ask(v, initiator, &rule);
+	if (verdict == DENIED && tcp && !syn && v->now < v->endpoint->adopt) {
+		u32 other = 0;
+		u32 second = ask(v, !v->from, &other);
+		if (second != DENIED) {
+			initiator = !v->from;
+			verdict = second;
+			rule = other;
+		}
+	}
+	if (verdict == DENIED)
+		return drop(skb, v, REASON_DENIED, rule);
+	count(verdict == AUDITED ? REASON_AUDITED : REASON_ALLOWED);
+
+	struct amounts a = {.flows = 1, .packets = 1, .bytes = v->length, .now = v->now, .rule = rule, .slot = v->flows};
+	// The end of a flow that is forgotten already is no flow.
+	int late = tcp && !syn && (flags & (TCP_FIN | TCP_RST));
+	if (late)
+		a.flows = 0;
+	struct tally_key row = {
+		.workload = v->endpoint->workload,
+		.protocol = v->p.protocol,
+		.way = direction_of(v->me, initiator) | verdict << 1,
+	};
+	row.peer = v->outbound ? v->p.to : v->p.from;
+	if (v->p.protocol != IPPROTO_ICMP)
+		row.port = v->from == initiator ? v->p.ports[1] : v->p.ports[0];
+	u64 times = add(&row, &a);
+	if (late)
+		return TCX_NEXT;
+	struct usage *u = usage_of(v->endpoint->workload);
+	if (!u || !may_open(u, v->now)) {
+		count(LOST_BUDGET);
+	} else {
+		struct flow f = {.last = v->now, .initiator = initiator};
+		approve(&f, v, verdict);
+		if (v->from)
+			f.spoken[1] = 1;
+		else
+			f.spoken[0] = 1;
+		bpf_map_update_elem(&half_open, &v->key, &f, BPF_ANY);
+	}
+	tell(skb, v, &row, times, rule);
+	return TCX_NEXT;
+}
+
+// promote moves a flow on which both ends have spoken to the established ones.
+static noinline int promote(struct visit *v, struct flow *f)
+{
+	struct flow copy = *f;
+	struct usage *u = usage_of(owner(&copy));
+
+	if (!u || u->established >= limit_established) {
+		count(LOST_BUDGET);
+		return 0;
+	}
+	copy.packets[0] = copy.packets[1] = copy.bytes[0] = copy.bytes[1] = 0;
+	copy.last = v->now;
+	if (bpf_map_update_elem(&established, &v->key, &copy, BPF_NOEXIST)) {
+		count(LOST_ESTABLISHED);
+		return 0;
+	}
+	__sync_fetch_and_add(&u->established, 1);
+	struct flow *e = bpf_map_lookup_elem(&established, &v->key);
+	if (e) {
+		account(e, v);
+		struct amounts a = {.answered = 1, .now = v->now, .slot = v->flows};
+		fold(&v->key, e, &a);
+	}
+	bpf_map_delete_elem(&half_open, &v->key);
+	return 1;
+}
+
+// half_open_flow is for a packet of a flow that is not, or no longer, established.
+static noinline int half_open_flow(struct __sk_buff *skb, struct visit *v, struct flow *f)
+{
+	int tcp = v->p.protocol == IPPROTO_TCP, syn = tcp && (v->p.flags & TCP_SYN);
+
+	if (!approved(f, v)) {
+		int answer = judge_again(skb, v, f);
+		if (answer != TCX_NEXT)
+			return answer;
+	} else {
+		count(REASON_ESTABLISHED);
+	}
+	f->last = v->now;
+	if (v->from)
+		f->spoken[1] = 1;
+	else
+		f->spoken[0] = 1;
+	struct amounts a = {.packets = 1, .bytes = v->length, .now = v->now, .slot = v->flows};
+	if (f->closed) {
+		if (!counted_before(f, v))
+			fold(&v->key, f, &a);
+		return TCX_NEXT;
+	}
+	if (tcp && (v->p.flags & TCP_RST))
+		f->closed = 1;
+	else if (!syn && f->spoken[0] && f->spoken[1] && promote(v, f))
+		return TCX_NEXT;
+	u8 ends = v->me | f->initiator << 1;
+	book(&v->key, v->endpoint->workload, ends, v->me ? f->verdict[1] : f->verdict[0], &a);
+	return TCX_NEXT;
+}
+
+// shortcut hands a packet of a flow that both workloads have approved to the other
+// one's interface, past the host's own stack: what a router does to the header is
+// done here.
+static noinline int shortcut(struct __sk_buff *skb, struct visit *v, const struct flow *f)
+{
+	u32 other = v->me ? f->workload[0] : f->workload[1];
+	u32 generation = v->me ? f->generation[0] : f->generation[1];
+	u8 head[26];
+
+	if (!other || generation != v->generation || v->p.l3 != 14 || v->p.hops <= 1)
+		return TCX_NEXT;
+	const struct neighbour *n = bpf_map_lookup_elem(&neighbours, &v->p.to);
+	if (!n || n->workload != other)
+		return TCX_NEXT;
+	if (bpf_skb_load_bytes(skb, 0, head, sizeof(head)))
+		return TCX_NEXT;
+	__builtin_memcpy(head, n->to, 6);
+	__builtin_memcpy(head + 6, n->from, 6);
+	if (v->p.version == 4) {
+		// RFC 1624: the sum over the header changes by what the field does.
+		u32 sum = ((u32)head[24] << 8 | head[25]) + 0x0100;
+		sum += sum >= 0xffff;
+		head[24] = sum >> 8;
+		head[25] = sum;
+		head[22]--;
+	} else {
+		head[21]--;
+	}
+	if (bpf_skb_store_bytes(skb, 0, head, sizeof(head), 0))
+		return TCX_DROP;
+	count(REASON_REDIRECTED);
+	return bpf_redirect_peer(n->ifindex, 0);
+}
+
+// related is for ICMP errors: they pass if the flow that they are about is one
+// that this workload was allowed. 1: yes.
+static noinline int related(struct __sk_buff *skb, struct visit *v)
+{
+	struct packet inner = {};
+	struct flow_key key = {};
+
+	if (read_inner(skb, &v->p, &inner))
+		return 0;
+	u8 from = normalise(&key, &inner);
+	// The error goes to who sent the packet that it is about.
+	u8 me = v->outbound ? !from : from;
+	struct flow *f = bpf_map_lookup_elem(&established, &key);
+	if (!f)
+		f = bpf_map_lookup_elem(&half_open, &key);
+	if (!f)
+		return 0;
+	u32 workload = me ? f->workload[1] : f->workload[0];
+	u32 generation = me ? f->generation[1] : f->generation[0];
+	return workload == v->endpoint->workload && generation == v->generation;
+}
+
+// find_fragment gives a later fragment the ports of the first.
+static noinline int find_fragment(struct visit *v)
+{
+	struct fragment_key key = {
+		.from = v->p.from,
+		.to = v->p.to,
+		.id = v->p.fragment,
+		.ifindex = v->ifindex,
+		.protocol = v->p.protocol,
+		.direction = v->outbound,
+	};
+	struct fragment *f = bpf_map_lookup_elem(&fragments, &key);
+	if (!f)
+		return 0;
+	v->p.ports[0] = f->ports[0];
+	v->p.ports[1] = f->ports[1];
+	return 1;
+}
+
+static noinline void remember_fragment(const struct visit *v)
+{
+	struct fragment_key key = {
+		.from = v->p.from,
+		.to = v->p.to,
+		.id = v->p.fragment,
+		.ifindex = v->ifindex,
+		.protocol = v->p.protocol,
+		.direction = v->outbound,
+	};
+	struct fragment f = {.ports = {v->p.ports[0], v->p.ports[1]}};
+	bpf_map_update_elem(&fragments, &key, &f, BPF_ANY);
+}
+
+// neighbourly checks what a workload says of the link: it may speak for its own
+// addresses only, and is no router.
+static noinline int neighbourly(struct __sk_buff *skb, struct visit *v)
+{
+	union address a = {};
+
+	if (!v->outbound)
+		return 1;
+	if (v->p.kind == KIND_ARP) {
+		u8 b[18]; // RFC 826: types, sizes, operation, the sender's two addresses
+		if (bpf_skb_load_bytes(skb, v->p.l3, b, sizeof(b)) || b[4] != 6 || b[5] != 4)
+			return 0;
+		u32 sender;
+		__builtin_memcpy(&sender, b + 14, 4);
+		map_ipv4(&a, sender);
+		return !sender || is_mine(v, &a);
+	}
+	if (v->p.type == 134 || v->p.type == 137)
+		return 0;
+	if (v->p.type != 136)
+		return 1;
+	if (bpf_skb_load_bytes(skb, v->p.l4 + 8, &a, sizeof(a)))
+		return 0;
+	return is_link_local(&a) || is_mine(v, &a);
+}
+
+// unusual is for what is no plain packet of a flow. Answers TCX_PASS when the
+// packet is to be looked up like any other.
+static noinline int unusual(struct __sk_buff *skb, struct visit *v)
+{
+	const struct lane *lane = &v->endpoint->lanes[v->outbound ? EGRESS : INGRESS];
+
+	switch (v->p.kind) {
+	case KIND_ARP:
+	case KIND_NEIGHBOUR:
+		if (!neighbourly(skb, v))
+			return drop(skb, v, REASON_SPOOFED, 0);
+		count(REASON_NEIGHBOUR);
+		return TCX_NEXT;
+	case KIND_ERROR:
+		if (v->outbound && !is_mine(v, &v->p.from))
+			return drop(skb, v, REASON_SPOOFED, 0);
+		if (!related(skb, v))
+			return TCX_PASS;
+		count(REASON_RELATED);
+		return TCX_NEXT;
+	case KIND_FRAGMENT:
+		if (find_fragment(v))
+			return TCX_PASS;
+		if (v->outbound && !is_mine(v, &v->p.from))
+			return drop(skb, v, REASON_SPOOFED, 0);
+		if (lane->strict)
+			return drop(skb, v, REASON_FRAGMENT, 0);
+		break;
+	case KIND_OTHER:
+		if (lane->closed)
+			return drop(skb, v, REASON_PROTOCOL, 0);
+		break;
+	default:
+		if (lane->strict)
+			return drop(skb, v, REASON_MALFORMED, 0);
+	}
+	count(REASON_ALLOWED);
+	return TCX_NEXT;
+}
+
+static always_inline int enter(struct __sk_buff *skb, struct visit *v)
+{
+	u32 zero = 0;
+	struct control *c = bpf_map_lookup_elem(&control, &zero);
+	if (!c)
+		return TCX_DROP;
+	u64 both = *(volatile u64 *)c; // generation and set belong together
+	v->generation = both;
+	v->set = both >> 32 & 1;
+	v->flows = c->flows;
+	v->ifindex = skb->ifindex;
+	void *table = bpf_map_lookup_elem(&endpoints, &v->set);
+	if (table)
+		v->endpoint = bpf_map_lookup_elem(table, &v->ifindex);
+	if (!v->endpoint) {
+		count(REASON_INTERFACE);
+		return TCX_DROP;
+	}
+	return TCX_NEXT;
+}
+
+#ifdef BENCH
+static u32 bench_flow;
+#endif
+
+static always_inline int handle(struct __sk_buff *skb, const u8 way)
+{
+	const u8 outbound = way & 1;
+	struct visit v = {.outbound = outbound};
+
+	if (enter(skb, &v) == TCX_DROP || !v.endpoint)
+		return TCX_DROP;
+	read_packet(skb, &v.p);
+	v.length = skb->len - (v.p.l3 ? v.p.l3 : 0);
+	v.now = bpf_ktime_get_coarse_ns();
+	if (unlikely(v.p.kind)) {
+		int answer = unusual(skb, &v);
+		if (answer != TCX_PASS)
+			return answer;
+	}
+#ifdef BENCH
+	if (way & 2) {
+		u32 n = bench_flow++;
+		v.p.ports[0] = n;
+		v.p.ports[1] = n >> 16;
+	}
+#endif
+	v.from = normalise(&v.key, &v.p);
+	v.me = outbound ? v.from : !v.from;
+
+	int answer = TCX_NEXT;
+	struct flow *f = bpf_map_lookup_elem(&established, &v.key);
+	int opens = v.p.protocol == IPPROTO_TCP && (v.p.flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+	if (likely(f != 0)) {
+		if (unlikely(expired(f, v.p.protocol, v.now) || (opens && f->initiator != v.from))) {
+			finish(&v, f);
+			answer = open_flow(skb, &v);
+		} else {
+			if (unlikely(!approved(f, &v))) {
+				answer = judge_again(skb, &v, f);
+				if (answer != TCX_NEXT)
+					return answer;
+			} else {
+				count(REASON_ESTABLISHED);
+			}
+			account(f, &v);
+			watch_end(&v, f);
+			if (outbound && f->workload[0] && f->workload[1])
+				answer = shortcut(skb, &v, f);
+		}
+	} else {
+		f = bpf_map_lookup_elem(&half_open, &v.key);
+		if (f && v.now - f->last < timeout_half_open * SECOND && !(opens && (f->closed || f->initiator != v.from)))
+			answer = half_open_flow(skb, &v, f);
+		else
+			answer = open_flow(skb, &v);
+	}
+	if (unlikely(v.p.first) && answer != TCX_DROP)
+		remember_fragment(&v);
+	return answer;
+}
+
+SEC("tcx/ingress")
+int from_workload(struct __sk_buff *skb) { return handle(skb, 1); }
+
+SEC("tcx/egress")
+int to_workload(struct __sk_buff *skb) { return handle(skb, 0); }
+
+struct sweep {
+	u64 now;
+	u32 flows;
+	u32 removed;
+};
+
+static long sweep_one(void *map, const struct flow_key *key, struct flow *f, struct sweep *s)
+{
+	struct flow_key copy = *key;
+	struct amounts a = {.now = s->now, .slot = s->flows};
+
+	fold(&copy, f, &a);
+	if (!expired(f, copy.protocol, s->now))
+		return 0;
+	forget(&copy, owner(f));
+	s->removed++;
+	return 0;
+}
+
+// sweep is run by the agent: it folds what the flows have counted, and removes
+// those on which nobody spoke for long. Answers how many.
+SEC("tcx/ingress")
+int sweep_flows(struct __sk_buff *skb)
+{
+	u32 zero = 0;
+	struct control *c = bpf_map_lookup_elem(&control, &zero);
+	if (!c)
+		return 0;
+	struct sweep s = {.now = bpf_ktime_get_coarse_ns(), .flows = c->flows};
+	bpf_for_each_map_elem(&established, sweep_one, &s, 0);
+	return s.removed;
+}
+
+// edit_table is run by the agent: it changes one entry of a table in use, in one
+// write.
+SEC("tcx/ingress")
+int edit_table(struct __sk_buff *skb)
+{
+	struct edit e;
+	if (bpf_skb_load_bytes(skb, 14, &e, sizeof(e)))
+		return -1;
+	u32 set = e.set & 1;
+	void *table;
+	if (e.table)
+		table = bpf_map_lookup_elem(&addresses, &set);
+	else
+		table = bpf_map_lookup_elem(&rules, &set);
+	if (!table)
+		return -1;
+	u64 *value = bpf_map_lookup_elem(table, e.key);
+	if (value) {
+		*(volatile u64 *)value = e.value;
+		return 0;
+	}
+	return bpf_map_update_elem(table, e.key, &e.value, BPF_NOEXIST) ? -1 : 0;
+}
+
+static always_inline int remember_socket(struct bpf_sock_addr *s)
+{
+	u64 cookie = bpf_get_socket_cookie(s);
+	struct process p = {
+		.cgroup = bpf_get_current_cgroup_id(),
+		.pid = bpf_get_current_pid_tgid() >> 32,
+		.uid = bpf_get_current_uid_gid(),
+	};
+	bpf_get_current_comm(p.command, sizeof(p.command));
+	bpf_map_update_elem(&sockets, &cookie, &p, BPF_ANY);
+	return 1;
+}
+
+SEC("cgroup/connect4")
+int on_connect4(struct bpf_sock_addr *s) { return remember_socket(s); }
+
+SEC("cgroup/connect6")
+int on_connect6(struct bpf_sock_addr *s) { return remember_socket(s); }
+
+SEC("cgroup/sendmsg4")
+int on_sendmsg4(struct bpf_sock_addr *s) { return remember_socket(s); }
+
+SEC("cgroup/sendmsg6")
+int on_sendmsg6(struct bpf_sock_addr *s) { return remember_socket(s); }

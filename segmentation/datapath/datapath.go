@@ -1,0 +1,204 @@
+// Package datapath loads the programs and their maps into the kernel, keeps them
+// there while no agent runs, and puts the programs on the interfaces of workloads.
+// What the maps hold is written by segmentation/policymap and read by
+// segmentation/flowlog; only internal/tcx touches interfaces.
+//
+// It knows nothing of policies, and is for Linux with root only. The agent
+// imports it.
+package datapath
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/rlimit"
+
+	"github.com/gabion-io/gabion/internal/tcx"
+	"github.com/gabion-io/gabion/segmentation/bpf"
+	"github.com/gabion-io/gabion/segmentation/flowlog"
+	"github.com/gabion-io/gabion/segmentation/policymap"
+)
+
+// layout is raised when what maps hold changes its form: an agent that cannot
+// read its predecessor's maps makes its own beside them.
+const layout = "v1"
+
+// Datapath is loaded programs with their maps.
+type Datapath struct {
+	dir  string
+	pins tcx.Pins
+	spec *ebpf.CollectionSpec
+	all  *ebpf.Collection
+}
+
+// Open loads the programs. Maps that are pinned below dir, on a BPF file system,
+// are used on, with all they hold; others are made and pinned.
+func Open(dir string, limits Limits) (*Datapath, error) {
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return nil, fmt.Errorf("raise limit of locked memory: %w", err)
+	}
+	spec, err := bpf.LoadDatapath()
+	if err != nil {
+		return nil, fmt.Errorf("read programs: %w", err)
+	}
+	if err := configure(spec, limits.withDefaults()); err != nil {
+		return nil, err
+	}
+	d := &Datapath{dir: dir, pins: tcx.Pins{Dir: filepath.Join(dir, "links")}, spec: spec}
+	maps := filepath.Join(dir, layout)
+	if err := os.MkdirAll(maps, 0o700); err != nil {
+		return nil, fmt.Errorf("create pin directory: %w", err)
+	}
+	d.all, err = ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: maps}})
+	switch {
+	case errors.Is(err, ebpf.ErrMapIncompatible):
+		return nil, fmt.Errorf("use pinned maps in %s (they were made with other limits; gabion-agent detach removes them): %w", maps, err)
+	case err != nil:
+		return nil, fmt.Errorf("load programs: %w", err)
+	}
+	for _, name := range []string{"flows", "drops"} {
+		if err := d.tables(name); err != nil {
+			d.Close()
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+// configure sets sizes and limits, and pins every map that must outlive us.
+func configure(spec *ebpf.CollectionSpec, l Limits) error {
+	spec.Maps["established"].MaxEntries = uint32(l.Flows)
+	spec.Maps["half_open"].MaxEntries = uint32(l.HalfOpen)
+	for name, m := range spec.Maps {
+		if name[0] == '.' {
+			continue // constants
+		}
+		m.Pinning = ebpf.PinByName
+		// Loading must never write into a map that is in use.
+		m.Contents = nil
+	}
+	for name, value := range l.constants() {
+		if err := spec.Variables[name].Set(value); err != nil {
+			return fmt.Errorf("set %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// tables makes the inner maps that are missing, so that what the programs count
+// has a place.
+func (d *Datapath) tables(name string) error {
+	outer := d.all.Maps[name]
+	for place := range uint32(2) {
+		var there *ebpf.Map
+		if err := outer.Lookup(place, &there); err == nil {
+			there.Close()
+			continue
+		}
+		inner, err := ebpf.NewMap(d.inner(name))
+		if err != nil {
+			return fmt.Errorf("make table of %s: %w", name, err)
+		}
+		err = outer.Put(place, inner)
+		inner.Close()
+		if err != nil {
+			return fmt.Errorf("put table of %s in place: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// inner is how a map within a map is made.
+func (d *Datapath) inner(outer string) *ebpf.MapSpec {
+	return d.spec.Maps[outer].InnerMap.Copy()
+}
+
+// Tables are the maps that policy is written to.
+func (d *Datapath) Tables() policymap.Maps {
+	m := d.all.Maps
+	return policymap.Maps{
+		Control: m["control"], Endpoints: m["endpoints"], Addresses: m["addresses"],
+		Prefixes: m["prefixes"], Rules: m["rules"], Edit: d.Program("edit_table"), Inner: d.inner,
+	}
+}
+
+// Logs are the maps that the programs count into.
+func (d *Datapath) Logs() flowlog.Maps {
+	m := d.all.Maps
+	return flowlog.Maps{
+		Control: m["control"], Flows: m["flows"], Drops: m["drops"], Counters: m["counters"],
+		Events: m["events"], Sockets: m["sockets"], Inner: d.inner,
+	}
+}
+
+// Map returns one of the maps by the name it has in the source.
+func (d *Datapath) Map(name string) *ebpf.Map { return d.all.Maps[name] }
+
+// Program returns one of the programs by the name it has in the source.
+func (d *Datapath) Program(name string) *ebpf.Program { return d.all.Programs[name] }
+
+// Attach puts the programs on a workload's interface, or replaces those of an
+// earlier run. Policy for the interface must be published before: an interface
+// without is closed.
+func (d *Datapath) Attach(ifindex int) error {
+	if err := d.pins.Attach(d.Program("to_workload"), ifindex, tcx.Egress, tcx.Last); err != nil {
+		return err
+	}
+	return d.pins.Attach(d.Program("from_workload"), ifindex, tcx.Ingress, tcx.Last)
+}
+
+// Detach takes the programs off an interface.
+func (d *Datapath) Detach(ifindex int) error {
+	return errors.Join(d.pins.Detach(ifindex, tcx.Ingress), d.pins.Detach(ifindex, tcx.Egress))
+}
+
+// Attached lists the interfaces that the programs are on.
+func (d *Datapath) Attached() ([]int, error) { return d.pins.Attached() }
+
+// Others counts foreign programs on an interface's way to its workload.
+func (d *Datapath) Others(ifindex int) (int, error) { return d.pins.Others(ifindex, tcx.Egress) }
+
+// Shortcut tells the programs how to hand packets for an address straight to its
+// workload's interface.
+func (d *Datapath) Shortcut(a netip.Addr, n bpf.Neighbour) error {
+	if err := d.Map("neighbours").Put(bpf.AddressOf(a), &n); err != nil {
+		return fmt.Errorf("write shortcut to %s: %w", a, err)
+	}
+	return nil
+}
+
+// NoShortcut takes the address's shortcut away. There may be none.
+func (d *Datapath) NoShortcut(a netip.Addr) error {
+	if err := d.Map("neighbours").Delete(bpf.AddressOf(a)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("remove shortcut to %s: %w", a, err)
+	}
+	return nil
+}
+
+// Sweep folds what established flows have counted into the rows that flowlog
+// reads, and removes flows on which nobody spoke for long. It answers how many.
+func (d *Datapath) Sweep() (int, error) {
+	n, err := d.Program("sweep_flows").Run(&ebpf.RunOptions{Data: make([]byte, 64)})
+	if err != nil {
+		return 0, fmt.Errorf("sweep flows: %w", err)
+	}
+	return int(n), nil
+}
+
+// Close lets go. What is attached and pinned stays in force.
+func (d *Datapath) Close() { d.all.Close() }
+
+// Remove takes everything out of the kernel: programs off all interfaces, maps.
+// It needs no loaded programs.
+func Remove(dir string) error {
+	err := tcx.Pins{Dir: filepath.Join(dir, "links")}.DetachAll()
+	if rm := os.RemoveAll(dir); rm != nil && !errors.Is(rm, fs.ErrNotExist) {
+		err = errors.Join(err, fmt.Errorf("remove pinned maps: %w", rm))
+	}
+	return err
+}

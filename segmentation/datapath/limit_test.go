@@ -1,0 +1,322 @@
+package datapath_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gabion-io/gabion/internal/netnstest"
+	"github.com/gabion-io/gabion/segmentation"
+	"github.com/gabion-io/gabion/segmentation/bpf"
+	"github.com/gabion-io/gabion/segmentation/datapath"
+	"github.com/gabion-io/gabion/segmentation/flowlog"
+)
+
+// short opens TCP connections one after the other and resets each at once, so that
+// no port waits. It says how many.
+func short(b *bed, from string, to netip.AddrPort, n int) (opened int, err error) {
+	b.workloads[from].Do(func() {
+		sa := &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}
+		for range n {
+			var fd int
+			if fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
+				return
+			}
+			err = unix.Connect(fd, sa)
+			if err == nil {
+				err = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+			}
+			unix.Close(fd)
+			if err != nil {
+				return
+			}
+			opened++
+		}
+	})
+	return opened, err
+}
+
+// Short flows are counted exactly, while the rows are drained all the time: 4,000
+// a second for a minute where everything is exhaustive.
+func TestShortFlowsAreCountedExactly(t *testing.T) {
+	b := newBedWith(t, datapath.Limits{}, "web", "cart")
+	const each = 4000
+	seconds := 2
+	if os.Getenv("GABION_FULL") != "" {
+		seconds = 60
+	}
+	b.workloads["cart"].ServeTCP(b.at("cart", false, 80))
+	b.apply(webMayTCP80)
+
+	total := map[segmentation.Direction]bpf.Tally{}
+	drain := func() {
+		if _, err := b.dp.Sweep(); err != nil {
+			t.Fatal(err)
+		}
+		rows, err := b.log.Drain()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range rows {
+			if r.Protocol != uint8(segmentation.TCP) || r.Verdict() == segmentation.Denied {
+				continue
+			}
+			sum := total[r.Direction()]
+			sum.Flows += r.Flows
+			sum.Answered += r.Answered
+			sum.Packets += r.Packets
+			total[r.Direction()] = sum
+		}
+	}
+	began := time.Now()
+	var opened atomic.Int64
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for s := range seconds {
+			n, err := short(b, "web", b.at("cart", false, 80), each)
+			opened.Add(int64(n))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			time.Sleep(time.Until(began.Add(time.Duration(s+1) * time.Second)))
+		}
+	}()
+	for ended := false; !ended; {
+		select {
+		case <-done:
+			ended = true
+		case <-time.After(100 * time.Millisecond):
+		}
+		drain()
+	}
+	took := time.Since(began)
+	n := uint64(opened.Load())
+	b.until("the last packets are counted", func() bool {
+		drain()
+		return total[segmentation.Egress].Packets >= 4*n && total[segmentation.Ingress].Packets >= 4*n
+	})
+	for d, sum := range total {
+		// SYN, SYN+ACK, ACK, RST.
+		if sum.Flows != n || sum.Answered != n || sum.Packets != 4*n {
+			t.Errorf("%s: %d flows, %d answered, %d packets; %d flows were opened", d, sum.Flows, sum.Answered, sum.Packets, n)
+		}
+	}
+	t.Logf("%d flows in %v (%.0f a second), counted exactly", n, took.Round(time.Millisecond), float64(n)/took.Seconds())
+}
+
+// flood sends frames that web may not send, to a few ports or to all of them.
+func flood(t *testing.T, b *bed, n int, make func(i int) []byte) {
+	t.Helper()
+	web, i := b.workloads["web"], b.workloads["web"].Interfaces[0]
+	frames := [][]byte{}
+	for k := range n {
+		frames = append(frames, frame(i.HostMAC, i.MAC, 0x0800, make(k)))
+		if len(frames) == 1000 || k == n-1 {
+			if err := web.Raw("eth0", frames...); err != nil {
+				t.Fatal(err)
+			}
+			frames = frames[:0]
+		}
+	}
+}
+
+// A flood of drops costs few events, is counted exactly, and hides nobody else's.
+func TestDropFlood(t *testing.T) {
+	b := newBed(t, "web", "cart", "other")
+	b.apply("policy shop/cart enforces for app=cart\n  ingress from nobody\npolicy shop/web enforces for app=web\n  egress to nobody\n")
+	from, to := b.addr("web", false), b.addr("cart", false)
+	for name, packet := range map[string]func(i int) []byte{
+		"one port":   func(i int) []byte { return udp4(from, to, uint16(i), 53, "flood") },
+		"every port": func(i int) []byte { return udp4(from, to, uint16(i), uint16(i), "flood") },
+		"any address": func(i int) []byte {
+			return udp4(from, netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 1, 2, "flood")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			events, err := flowlog.NewEvents(b.dp.Logs())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer events.Close()
+			const packets = 140000
+			before := b.count(bpf.ReasonDenied)
+			lost := b.count(bpf.LostFlows)
+			flood(t, b, packets, packet)
+			b.until("the flood is counted", func() bool { return b.count(bpf.ReasonDenied) >= before+packets })
+			rows, err := b.log.Drain()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var counted uint64
+			for _, r := range rows {
+				if r.Verdict() == segmentation.Denied {
+					counted += r.Packets
+				}
+			}
+			if lost = b.count(bpf.LostFlows) - lost; counted+lost != packets {
+				t.Errorf("rows have %d packets and %d are counted as without a row, of %d", counted, lost, packets)
+			}
+			n := 0
+			for {
+				if _, err := events.Next(time.Now()); errors.Is(err, os.ErrDeadlineExceeded) {
+					break
+				} else if err != nil {
+					t.Fatal(err)
+				}
+				n++
+			}
+			if n == 0 || n >= 200 {
+				t.Errorf("%d packets cost %d events", packets, n)
+			}
+			t.Logf("%d packets, %d events", packets, n)
+		})
+	}
+	// Another workload's drop is still told.
+	events, err := flowlog.NewEvents(b.dp.Logs())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer events.Close()
+	b.denied("udp", "other", "cart", 80)
+	for {
+		e, err := events.Next(time.Now().Add(netnstest.Patience))
+		if err != nil {
+			t.Fatalf("no event of the drop: %v", err)
+		}
+		if e.Reason == bpf.ReasonDenied && e.From.Addr() == b.addr("other", false) {
+			break
+		}
+	}
+}
+
+// A flood of SYNs fills the table of half-open flows only: what is established
+// stays, and its state with it.
+func TestSYNFloodEvictsNoEstablishedFlow(t *testing.T) {
+	b := newBed(t, "web", "cart", "other")
+	b.serve("cart", 80)
+	b.apply("policy shop/cart enforces for app=cart\n  ingress from app=web on TCP\n  ingress from app=other on TCP 80\n  egress to nobody\n")
+	var flows []net.Conn
+	for range 20 {
+		c, err := b.workloads["other"].Dial("tcp", netip.Addr{}, b.at("cart", false, 80), netnstest.Patience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		flows = append(flows, c)
+		if err := netnstest.Echo(c, "hello", netnstest.Patience); err != nil {
+			t.Fatal(err)
+		}
+	}
+	from, to := b.addr("web", false), b.addr("cart", false)
+	flood(t, b, 100000, func(i int) []byte {
+		p := ip4(from, to, 6, 20)
+		p = binary.BigEndian.AppendUint16(p, uint16(i))
+		p = binary.BigEndian.AppendUint16(p, uint16(1000+i>>16))
+		p = binary.BigEndian.AppendUint32(p, rand.Uint32())
+		return append(p, 0, 0, 0, 0, 0x50, 0x02, 0xff, 0xff, 0, 0, 0, 0) // its checksum is wrong: nobody answers
+	})
+	judged := b.count(bpf.ReasonAllowed)
+	for _, c := range flows {
+		if err := netnstest.Echo(c, "still there", netnstest.Patience); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := b.count(bpf.ReasonAllowed); n != judged {
+		t.Errorf("%d packets of established flows were judged again", n-judged)
+	}
+	if n := b.count(bpf.LostBudget); n == 0 {
+		t.Error("the flood stayed below its workload's budget: it proves nothing")
+	}
+}
+
+// One workload can use up its own part of the tables, and no more.
+func TestOneWorkloadCannotExhaustTheTables(t *testing.T) {
+	const part = 64
+	b := newBedWith(t, datapath.Limits{Flows: 256, HalfOpen: 4096, PerWorkload: part}, "web", "cart", "other")
+	b.serve("cart", 80)
+	b.apply("policy shop/cart enforces for app=cart\n  ingress from anybody on TCP 80\n  egress to nobody\n")
+	open := func(from string, n int) (out []net.Conn) {
+		var lock sync.Mutex
+		for range n {
+			c, err := b.workloads[from].Dial("tcp", netip.Addr{}, b.at("cart", false, 80), netnstest.Patience)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lock.Lock()
+			out = append(out, c)
+			lock.Unlock()
+			t.Cleanup(func() { c.Close() })
+		}
+		return out
+	}
+	greedy := open("web", 300)
+	modest := open("other", 10)
+	for _, c := range append(greedy, modest...) {
+		if err := netnstest.Echo(c, "hello", netnstest.Patience); err != nil {
+			t.Error(err)
+		}
+	}
+	established := map[string]int{}
+	var k bpf.FlowKey
+	var f bpf.Flow
+	for it := b.dp.Map("established").Iterate(); it.Next(&k, &f); {
+		for _, name := range b.names {
+			if f.Workload[f.Initiator] == b.numbers.Workload(id(name)) {
+				established[name]++
+			}
+		}
+	}
+	if established["web"] != part || established["other"] != len(modest) {
+		t.Errorf("established: %v, want %d of web and %d of other", established, part, len(modest))
+	}
+	// What it gives back it can use again.
+	for _, c := range greedy {
+		c.(*net.TCPConn).SetLinger(0)
+		c.Close()
+	}
+	var u bpf.Usage
+	b.until("the budget is given back", func() bool {
+		if err := b.dp.Map("usages").Lookup(b.numbers.Workload(id("web")), &u); err != nil {
+			t.Fatal(err)
+		}
+		return u.Established == 0
+	})
+}
+
+// Flows on which nobody speaks are removed, with what they counted.
+func TestSilentFlowsAreSwept(t *testing.T) {
+	b := newBedWith(t, datapath.Limits{Flows: 1024, HalfOpen: 1024, UDP: time.Second}, "web", "cart")
+	b.serve("cart", 80)
+	if err := b.try("udp", "web", "cart", false, 80, netnstest.Patience); err != nil {
+		t.Fatal(err)
+	}
+	swept := 0
+	b.until("the flow is swept", func() bool {
+		n, err := b.dp.Sweep()
+		if err != nil {
+			t.Fatal(err)
+		}
+		swept += n
+		return swept == 1
+	})
+	rows, err := b.log.Drain()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rows {
+		if r.Protocol == uint8(segmentation.UDP) && (r.Flows != 1 || r.Answered != 1 || r.Packets != 2) {
+			t.Errorf("row of %s: %+v", r.Direction(), r.Tally)
+		}
+	}
+}

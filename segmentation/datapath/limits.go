@@ -1,0 +1,45 @@
+package datapath
+
+import "time"
+
+// Limits bound what workloads can use of what all share, and for how long. Zero is
+// the default.
+type Limits struct {
+	Flows       int // established ones, in all
+	HalfOpen    int // in all; the oldest make room
+	PerWorkload int // established flows of one workload
+	OpenRate    int // new flows of one workload that are remembered, a second
+
+	// How long an established flow may be silent.
+	TCP, UDP, Other time.Duration
+}
+
+func (l Limits) withDefaults() Limits {
+	return Limits{
+		Flows:       or(l.Flows, 131072),
+		HalfOpen:    or(l.HalfOpen, 65536),
+		PerWorkload: or(l.PerWorkload, or(l.Flows, 131072)/4),
+		OpenRate:    or(l.OpenRate, or(l.HalfOpen, 65536)/8),
+		TCP:         or(l.TCP, 6*time.Hour),
+		UDP:         or(l.UDP, 3*time.Minute),
+		Other:       or(l.Other, time.Minute),
+	}
+}
+
+func or[T int | time.Duration](v, instead T) T {
+	if v == 0 {
+		return instead
+	}
+	return v
+}
+
+// constants are the limits as the programs know them.
+func (l Limits) constants() map[string]uint64 {
+	return map[string]uint64{
+		"limit_established": uint64(l.PerWorkload),
+		"limit_opened":      uint64(l.OpenRate),
+		"timeout_tcp":       uint64(l.TCP / time.Second),
+		"timeout_udp":       uint64(l.UDP / time.Second),
+		"timeout_other":     uint64(l.Other / time.Second),
+	}
+}

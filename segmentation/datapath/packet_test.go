@@ -1,0 +1,197 @@
+package datapath_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"net/netip"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gabion-io/gabion/internal/netnstest"
+	"github.com/gabion-io/gabion/segmentation/bpf"
+)
+
+// frame is an Ethernet frame between the two ends of a workload's interface.
+func frame(to, from []byte, kind uint16, payload []byte) []byte {
+	f := append(append([]byte{}, to...), from...)
+	f = binary.BigEndian.AppendUint16(f, kind)
+	return append(f, payload...)
+}
+
+// udp4 is an IPv4 packet with a UDP datagram.
+func udp4(from, to netip.Addr, fromPort, toPort uint16, text string) []byte {
+	b := ip4(from, to, 17, 8+len(text))
+	b = binary.BigEndian.AppendUint16(b, fromPort)
+	b = binary.BigEndian.AppendUint16(b, toPort)
+	b = binary.BigEndian.AppendUint16(b, uint16(8+len(text)))
+	b = append(b, 0, 0) // no checksum
+	return append(b, text...)
+}
+
+func ip4(from, to netip.Addr, protocol byte, length int) []byte {
+	b := []byte{0x45, 0, 0, 0, 0, 1, 0, 0, 64, protocol, 0, 0}
+	binary.BigEndian.PutUint16(b[2:], uint16(20+length))
+	b = append(append(b, from.AsSlice()...), to.AsSlice()...)
+	binary.BigEndian.PutUint16(b[10:], netnstest.Checksum(b))
+	return b
+}
+
+func TestSpoofedSourceIsDropped(t *testing.T) {
+	b := newBed(t, "web", "cart")
+	web, cart := b.workloads["web"], b.workloads["cart"]
+	i := web.Interfaces[0]
+	// In no policy at all, and of a neighbour that would be allowed.
+	for _, from := range []netip.Addr{netip.MustParseAddr("192.0.2.7"), cart.Interfaces[0].V4, i.HostV4} {
+		before := b.count(bpf.ReasonSpoofed)
+		packet := udp4(from, cart.Interfaces[0].V4, 1000, 2000, "spoofed")
+		if err := web.Raw("eth0", frame(i.HostMAC, i.MAC, 0x0800, packet)); err != nil {
+			t.Fatal(err)
+		}
+		b.until("the spoofed packet is counted", func() bool { return b.count(bpf.ReasonSpoofed) == before+1 })
+	}
+	// Nor may it answer for a neighbour's address.
+	before := b.count(bpf.ReasonSpoofed)
+	arp := []byte{0, 1, 8, 0, 6, 4, 0, 2}
+	arp = append(append(arp, i.MAC...), cart.Interfaces[0].V4.AsSlice()...)
+	arp = append(append(arp, i.HostMAC...), i.HostV4.AsSlice()...)
+	if err := web.Raw("eth0", frame(i.HostMAC, i.MAC, 0x0806, arp)); err != nil {
+		t.Fatal(err)
+	}
+	b.until("the false ARP answer is counted", func() bool { return b.count(bpf.ReasonSpoofed) == before+1 })
+}
+
+func TestFragments(t *testing.T) {
+	b := newBed(t, "web", "cart")
+	b.serve("cart", 8080)
+	b.apply("policy shop/cart enforces for app=cart\n  ingress from app=web on UDP 8080\n")
+	text := string(make([]byte, 5000)) // four fragments each way
+	for _, six := range []bool{false, true} {
+		c, err := b.workloads["web"].Dial("udp", netip.Addr{}, b.at("cart", six, 8080), netnstest.Patience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if err := netnstest.Echo(c, text, netnstest.Patience); err != nil {
+			t.Errorf("IPv6 %v: %v", six, err)
+		}
+	}
+	// Without its first a fragment tells no port: default deny keeps it out.
+	web, i := b.workloads["web"], b.workloads["web"].Interfaces[0]
+	late := ip4(i.V4, b.addr("cart", false), 17, 64)
+	late[4], late[6], late[7] = 99, 0, 100
+	late[10], late[11] = 0, 0
+	binary.BigEndian.PutUint16(late[10:], netnstest.Checksum(late))
+	if err := web.Raw("eth0", frame(i.HostMAC, i.MAC, 0x0800, append(late, make([]byte, 64)...))); err != nil {
+		t.Fatal(err)
+	}
+	b.until("the lone fragment is counted", func() bool { return b.count(bpf.ReasonFragment) == 1 })
+}
+
+// An ICMP error passes only if it is about a flow that was allowed.
+func TestICMPErrors(t *testing.T) {
+	b := newBed(t, "web", "cart")
+	b.apply(`
+policy shop/cart enforces for app=cart
+  ingress from app=web on UDP 8080
+  egress to nobody
+policy shop/web enforces for app=web
+  ingress from nobody
+  egress to app=cart on UDP 8080
+`)
+	for _, six := range []bool{false, true} {
+		before := b.count(bpf.ReasonRelated)
+		c, err := b.workloads["web"].Dial("udp", netip.Addr{}, b.at("cart", six, 8080), netnstest.Patience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		// Nobody listens: cart's kernel answers port unreachable, through both hooks.
+		if _, err := c.Write([]byte("anybody?")); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.SetReadDeadline(time.Now().Add(netnstest.Patience)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err = c.Read(make([]byte, 10)); !isRefused(err) {
+			t.Errorf("IPv6 %v: the error does not arrive: %v", six, err)
+		}
+		if n := b.count(bpf.ReasonRelated); n != before+2 {
+			t.Errorf("IPv6 %v: %d errors passed as related, want 2", six, n-before)
+		}
+	}
+	// About a flow that nobody opened.
+	cart, i := b.workloads["cart"], b.workloads["cart"].Interfaces[0]
+	inner := udp4(b.addr("web", false), i.V4, 1234, 8080, "never sent")
+	body := append([]byte{3, 3, 0, 0, 0, 0, 0, 0}, inner...)
+	binary.BigEndian.PutUint16(body[2:], netnstest.Checksum(body))
+	before := b.count(bpf.ReasonDenied)
+	packet := append(ip4(i.V4, b.addr("web", false), 1, len(body)), body...)
+	if err := cart.Raw("eth0", frame(i.HostMAC, i.MAC, 0x0800, packet)); err != nil {
+		t.Fatal(err)
+	}
+	b.until("the forged error is counted", func() bool { return b.count(bpf.ReasonDenied) == before+1 })
+}
+
+func isRefused(err error) bool {
+	var n syscall.Errno
+	return errors.As(err, &n) && n == syscall.ECONNREFUSED
+}
+
+// Under default deny in both directions the link itself works: otherwise nothing
+// that is allowed would.
+func TestNeighbourDiscoveryUnderDefaultDeny(t *testing.T) {
+	b := newBed(t, "web", "cart")
+	b.serve("cart", 80)
+	b.apply(`
+policy shop/cart enforces for app=cart
+  ingress from app=web on TCP 80
+  egress to nobody
+`)
+	w := b.workloads["cart"]
+	w.IP("neigh flush all", "-6 neigh flush all")
+	b.net.Host.IP("neigh flush all", "-6 neigh flush all")
+	before := b.count(bpf.ReasonNeighbour)
+	b.passes("tcp", "web", "cart", 80)
+	if b.count(bpf.ReasonNeighbour) == before {
+		t.Error("no neighbour discovery was seen")
+	}
+}
+
+func TestVLAN(t *testing.T) {
+	b := newBed(t, "web", "cart")
+	b.apply("policy shop/web enforces for app=web\n  egress to nobody\n")
+	web, i := b.workloads["web"], b.workloads["web"].Interfaces[0]
+	for _, tags := range [][]byte{{0x81, 0, 0, 5}, {0x88, 0xa8, 0, 6, 0x81, 0, 0, 5}} {
+		before := b.count(bpf.ReasonDenied)
+		f := append(append([]byte{}, i.HostMAC...), i.MAC...)
+		f = append(append(f, tags...), 8, 0)
+		f = append(f, udp4(i.V4, b.addr("cart", false), 1, 2, "tagged")...)
+		if err := web.Raw("eth0", f); err != nil {
+			t.Fatal(err)
+		}
+		b.until("the tagged packet is judged as what it holds", func() bool { return b.count(bpf.ReasonDenied) == before+1 })
+	}
+}
+
+// Packets that end within their headers are dropped and counted, wherever they end.
+func TestTruncatedPackets(t *testing.T) {
+	b := newBed(t, "web", "cart")
+	b.apply("policy shop/web enforces for app=web\n  egress to nobody\n")
+	web, i := b.workloads["web"], b.workloads["web"].Interfaces[0]
+	before := b.count(bpf.ReasonMalformed)
+	var frames [][]byte
+	for _, kind := range []uint16{0x0800, 0x86dd} {
+		packet := udp4(i.V4, b.addr("cart", false), 1, 2, "")
+		if kind == 0x86dd {
+			packet = append(ipHeader(i.V6, b.addr("cart", true), 17, 8), 0, 1, 0, 2, 0, 8, 0, 0)
+		}
+		for size := 1; size < len(packet); size++ {
+			frames = append(frames, frame(i.HostMAC, i.MAC, kind, packet[:size]))
+		}
+	}
+	if err := web.Raw("eth0", frames...); err != nil {
+		t.Fatal(err)
+	}
+	b.until("every truncated packet is counted", func() bool { return b.count(bpf.ReasonMalformed) == before+uint64(len(frames)) })
+}

@@ -1,0 +1,63 @@
+package datapath_test
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/gabion-io/gabion/internal/netnstest"
+	"github.com/gabion-io/gabion/segmentation/bpf"
+)
+
+// With shortcuts packets between two workloads pass the host's stack by, once both
+// have approved the flow; the header is one hop older, and its checksum right, or
+// the receiver would not take it. A flow that is revoked is cut all the same.
+func TestShortcut(t *testing.T) {
+	b := newBed(t, "web", "cart")
+	b.serve("cart", 80)
+	b.apply(webMayTCP80)
+	for _, name := range b.names {
+		i := b.workloads[name].Interfaces[0]
+		n := bpf.Neighbour{Workload: b.numbers.Workload(id(name)), Ifindex: uint32(i.HostIndex), To: [6]byte(i.MAC), From: [6]byte(i.HostMAC)}
+		for _, a := range b.workloads[name].Addresses() {
+			if err := b.dp.Shortcut(a, n); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, six := range []bool{false, true} {
+		before := b.count(bpf.ReasonRedirected)
+		c, err := b.workloads["web"].Dial("tcp", netip.Addr{}, b.at("cart", six, 80), netnstest.Patience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		text := string(make([]byte, 100000)) // segments that the stack has put together
+		if err := netnstest.Echo(c, text, netnstest.Patience); err != nil {
+			t.Fatalf("IPv6 %v: %v", six, err)
+		}
+		if b.count(bpf.ReasonRedirected) == before {
+			t.Errorf("IPv6 %v: no packet took the shortcut", six)
+		}
+		b.publish("policy shop/cart enforces for app=cart\n  ingress from nobody\n")
+		denied := b.count(bpf.ReasonDenied)
+		if err := netnstest.Echo(c, "cut", 50*time.Millisecond); err == nil {
+			t.Errorf("IPv6 %v: the revoked flow passes", six)
+		}
+		b.until("its packet is counted", func() bool { return b.count(bpf.ReasonDenied) > denied })
+		b.publish(webMayTCP80)
+	}
+	// Taken away, packets go the usual way.
+	for _, name := range b.names {
+		for _, a := range b.workloads[name].Addresses() {
+			if err := b.dp.NoShortcut(a); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	before := b.count(bpf.ReasonRedirected)
+	b.passes("tcp", "web", "cart", 80)
+	if b.count(bpf.ReasonRedirected) != before {
+		t.Error("a packet took a shortcut that is gone")
+	}
+}

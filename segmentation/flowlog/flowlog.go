@@ -1,0 +1,156 @@
+// Package flowlog reads what the datapath's programs have counted and sampled:
+// rows of flows and drops, exact and in batches; events of a few of them; totals
+// by reason; who opened a socket.
+//
+// It turns numbers back into names, and decides nothing. The agent imports it.
+package flowlog
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"github.com/gabion-io/gabion/segmentation"
+	"github.com/gabion-io/gabion/segmentation/bpf"
+)
+
+// Maps are what a Reader reads.
+type Maps struct {
+	Control  *ebpf.Map
+	Flows    *ebpf.Map
+	Drops    *ebpf.Map
+	Counters *ebpf.Map
+	Events   *ebpf.Map
+	Sockets  *ebpf.Map
+	// Inner says how a map within Flows or Drops is made.
+	Inner func(outer string) *ebpf.MapSpec
+}
+
+// Row is what one workload's flows with one peer have come to since the last
+// Drain.
+type Row struct {
+	bpf.TallyKey
+	bpf.Tally
+}
+
+// Direction is seen from the row's workload.
+func (r *Row) Direction() segmentation.Direction { return segmentation.Direction(r.Way & 1) }
+
+// Verdict is what became of the row's flows.
+func (r *Row) Verdict() segmentation.Verdict { return segmentation.Verdict(r.Way >> 1 & 3) }
+
+// Reason is why packets were dropped; it means something in denied rows only.
+func (r *Row) Reason() bpf.Reason { return bpf.Reason(r.Way >> 3) }
+
+// Reader reads; it is for one goroutine.
+type Reader struct {
+	maps Maps
+	page []byte
+	slot *uint32 // which tables are written to: shared with the programs
+}
+
+// NewReader shares the control word.
+func NewReader(m Maps) (*Reader, error) {
+	page, err := unix.Mmap(m.Control.FD(), 0, unix.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return nil, fmt.Errorf("share control word: %w", err)
+	}
+	at := unsafe.Offsetof(bpf.Control{}.Flows)
+	return &Reader{maps: m, page: page, slot: (*uint32)(unsafe.Pointer(&page[at]))}, nil
+}
+
+// Close lets go. Counting goes on.
+func (r *Reader) Close() error { return unix.Munmap(r.page) }
+
+// Drain takes all rows out. Programs count into one of two tables: the other one
+// is emptied, the programs are sent there, and when none can be at work in the
+// first any more it is read. So no count is lost, nor taken twice.
+func (r *Reader) Drain() ([]Row, error) {
+	full := atomic.LoadUint32(r.slot) & 1
+	for _, name := range []string{"flows", "drops"} {
+		if err := r.renew(name, 1-full); err != nil {
+			return nil, err
+		}
+	}
+	atomic.StoreUint32(r.slot, 1-full)
+	// Writing to a map of maps returns when no program runs any more that began
+	// before.
+	spare, err := ebpf.NewMap(smallest(r.maps.Inner("flows")))
+	if err != nil {
+		return nil, fmt.Errorf("make table: %w", err)
+	}
+	defer spare.Close()
+	if err := r.maps.Flows.Put(uint32(2), spare); err != nil {
+		return nil, fmt.Errorf("wait for programs: %w", err)
+	}
+	var rows []Row
+	for _, outer := range []*ebpf.Map{r.maps.Flows, r.maps.Drops} {
+		if rows, err = read(rows, outer, full); err != nil {
+			return nil, err
+		}
+	}
+	return rows, nil
+}
+
+func smallest(s *ebpf.MapSpec) *ebpf.MapSpec {
+	s.MaxEntries = 1
+	return s
+}
+
+// renew puts an empty table in a place that no program looks at.
+func (r *Reader) renew(name string, place uint32) error {
+	outer := r.maps.Flows
+	if name == "drops" {
+		outer = r.maps.Drops
+	}
+	inner, err := ebpf.NewMap(r.maps.Inner(name))
+	if err != nil {
+		return fmt.Errorf("make table of %s: %w", name, err)
+	}
+	defer inner.Close()
+	if err := outer.Put(place, inner); err != nil {
+		return fmt.Errorf("put table of %s in place: %w", name, err)
+	}
+	return nil
+}
+
+func read(rows []Row, outer *ebpf.Map, place uint32) ([]Row, error) {
+	var inner *ebpf.Map
+	if err := outer.Lookup(place, &inner); err != nil {
+		return nil, fmt.Errorf("open table: %w", err)
+	}
+	defer inner.Close()
+	const batch = 2048
+	keys, values := make([]bpf.TallyKey, batch), make([]bpf.Tally, batch)
+	var cursor ebpf.MapBatchCursor
+	for {
+		n, err := inner.BatchLookup(&cursor, keys, values, nil)
+		for i := range n {
+			rows = append(rows, Row{keys[i], values[i]})
+		}
+		if errors.Is(err, ebpf.ErrKeyNotExist) {
+			return rows, nil
+		} else if err != nil {
+			return nil, fmt.Errorf("read rows: %w", err)
+		}
+	}
+}
+
+// Counters returns how many packets met each reason since the maps were made.
+func (r *Reader) Counters() ([bpf.Reasons]uint64, error) {
+	var out [bpf.Reasons]uint64
+	for i := range out {
+		var each []uint64
+		if err := r.maps.Counters.Lookup(uint32(i), &each); err != nil {
+			return out, fmt.Errorf("read counters: %w", err)
+		}
+		for _, n := range each {
+			out[i] += n
+		}
+	}
+	return out, nil
+}

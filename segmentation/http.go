@@ -1,0 +1,88 @@
+package segmentation
+
+import (
+	"slices"
+	"strings"
+)
+
+// Request is an HTTP request as far as rules look at it.
+type Request struct {
+	Method string
+	Path   string // without query, as the proxy normalised it
+	Caller string // the peer's SPIFFE ID or service account; empty: nobody proved it
+}
+
+// HTTPRule picks requests; an empty part picks all.
+type HTTPRule struct {
+	Methods []string
+	Path    PathTemplate
+	Callers []string // identities, or a prefix that ends in *
+}
+
+// Matches says whether a request is picked.
+func (h *HTTPRule) Matches(r *Request) bool {
+	return (len(h.Methods) == 0 || slices.Contains(h.Methods, r.Method)) &&
+		h.Path.Matches(r.Path) && h.calledBy(r.Caller)
+}
+
+func (h *HTTPRule) calledBy(caller string) bool {
+	for _, c := range h.Callers {
+		if prefix, open := strings.CutSuffix(c, "*"); open && caller != "" && strings.HasPrefix(caller, prefix) || c == caller && c != "" {
+			return true
+		}
+	}
+	return len(h.Callers) == 0
+}
+
+// PathTemplate is a path in which {name} stands for one segment, and a last
+// segment of ** for any number of them: "/orders/{id}/items", "/static/**". Empty:
+// every path.
+type PathTemplate string
+
+// Matches says whether a path has the template's form.
+func (t PathTemplate) Matches(path string) bool {
+	if t == "" {
+		return true
+	}
+	want, have := strings.Split(string(t), "/"), strings.Split(path, "/")
+	for i, w := range want {
+		switch {
+		case w == "**" && i == len(want)-1:
+			return len(have) >= i
+		case i >= len(have):
+			return false
+		case isParameter(w) && have[i] != "":
+		case w != have[i]:
+			return false
+		}
+	}
+	return len(want) == len(have)
+}
+
+// Check says what is wrong with a template; empty when nothing is.
+func (t PathTemplate) Check() string {
+	if t == "" {
+		return ""
+	}
+	parts := strings.Split(string(t), "/")
+	if parts[0] != "" {
+		return "must begin with /"
+	}
+	for i, p := range parts[1:] {
+		switch {
+		case p == "**" && i != len(parts)-2:
+			return "may have ** only as its last segment"
+		case strings.ContainsAny(p, "*") && p != "**":
+			return "may have * only as a last segment of **: write {name} for one segment"
+		case strings.ContainsAny(p, "{}") && !isParameter(p):
+			return "has a segment " + p + " that is only partly a parameter: a {name} is a whole segment"
+		case strings.ContainsAny(p, "?#"):
+			return "must be a path without query or fragment"
+		}
+	}
+	return ""
+}
+
+func isParameter(s string) bool {
+	return len(s) > 2 && s[0] == '{' && s[len(s)-1] == '}' && !strings.ContainsAny(s[1:len(s)-1], "{}")
+}

@@ -1,0 +1,59 @@
+package learn
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/gabion-io/gabion/workload"
+)
+
+// atom is workloads that nothing lasting tells apart: one namespace, equal stable
+// labels, one base name. Grouping only ever joins atoms, or falls back to single
+// workloads where an atom has nothing but a namespace in common.
+type atom struct {
+	namespace string
+	labels    workload.Labels
+	base      string
+	members   []int32 // workloads
+}
+
+// atoms partitions all workloads.
+func (l *Learner) atoms() (list []*atom, of []int32) {
+	number := map[string]int{}
+	of = make([]int32, len(l.workloads))
+	for i, w := range l.workloads {
+		a := &atom{namespace: w.ID.Namespace, labels: stable(w), base: baseName(w.ID.Name)}
+		key := a.namespace + "|" + a.base + "|" + a.labels.String()
+		n, known := number[key]
+		if !known {
+			n = len(list)
+			number[key] = n
+			list = append(list, a)
+		}
+		list[n].members = append(list[n].members, int32(i))
+		of[i] = int32(n)
+	}
+	return list, of
+}
+
+// preference ranks label names by how often people use them for what a workload
+// is; smaller is better.
+func preference(label string) int {
+	order := []string{
+		"app.kubernetes.io/name", "app", "k8s-app", "application", "app.kubernetes.io/component", "component", "service", "svc",
+		"role", "workload", "name", "tier", "app.kubernetes.io/instance", "team", "app.kubernetes.io/part-of",
+	}
+	if n := slices.Index(order, label); n >= 0 {
+		return n
+	}
+	nuisance := []string{"env", "environment", "stage", "track", "version", "release", "zone", "topology.kubernetes.io/zone", "region", "topology.kubernetes.io/region", "node", "owner", "cost-center"}
+	if n := slices.Index(nuisance, label); n >= 0 {
+		return 200 + n
+	}
+	return 100
+}
+
+// byPreference orders label names, best first.
+func byPreference(a, b string) int {
+	return cmp.Or(cmp.Compare(preference(a), preference(b)), cmp.Compare(a, b))
+}

@@ -1,0 +1,284 @@
+package learn
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"github.com/gabion-io/gabion/segmentation"
+	"github.com/gabion-io/gabion/workload"
+)
+
+// group is workloads that are governed alike, and how to select them.
+type group struct {
+	selection segmentation.Selection
+	members   []int32 // workloads, in order
+}
+
+// likeness is how much members must have in common for labels alone to say that
+// they are one thing.
+const likeness = 0.25
+
+// groups finds the groups of all workloads, and each workload's group, from all
+// edges but those held back.
+func (l *Learner) groups(w windows, held map[int32]bool) (list []*group, of []int32) {
+	atoms, atomOf := l.atoms()
+	g := &grouper{atoms: atoms, of: make([]*space, len(atoms))}
+	spaces := spacesOf(atoms)
+	for _, s := range spaces {
+		for _, i := range s.atoms {
+			g.of[i] = s
+		}
+	}
+	g.links, g.byAt = l.links(w, atomOf, len(atoms), held)
+	for n, s := range spaces {
+		small := g.shrink(s)
+		spaces[n] = small
+		for _, i := range small.atoms {
+			g.of[i] = small
+		}
+	}
+	of = make([]int32, len(l.workloads))
+	for _, s := range spaces {
+		parts := s.partition(atoms)
+		for _, k := range slices.Sorted(maps.Keys(parts)) {
+			list = append(list, &group{selection: s.selection(parts[k], parts, atoms, l.workloads), members: membersOf(parts[k], atoms)})
+		}
+	}
+	list = l.split(w, list, spaces, held)
+	slices.SortFunc(list, func(a, b *group) int { return cmp.Compare(a.members[0], b.members[0]) })
+	for n, gr := range list {
+		for _, m := range gr.members {
+			of[m] = int32(n)
+		}
+	}
+	return list, of
+}
+
+func membersOf(part []int, atoms []*atom) (out []int32) {
+	for _, i := range part {
+		out = append(out, atoms[i].members...)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// linkKey is a link between two ends: atoms, workloads or externals.
+type linkKey struct {
+	src, dst int32
+	protocol uint8
+	port     uint16
+}
+
+// links folds good edges between workloads into links between atoms. What each
+// workload did towards all of an atom counts once a window.
+func (l *Learner) links(w windows, atomOf []int32, atoms int, held map[int32]bool) ([]link, [][]int32) {
+	at := func(end int32) int32 {
+		if end < 0 {
+			return end
+		}
+		return atomOf[end]
+	}
+	index := map[linkKey]int32{}
+	var list []link
+	byAt := make([][]int32, atoms)
+	did, had := map[linkKey]*seen{}, map[linkKey]*seen{}
+	join := func(m map[linkKey]*seen, k linkKey, s seen) int {
+		to := m[k]
+		if to == nil {
+			to = &seen{}
+			m[k] = to
+		}
+		before := to.count()
+		to.join(s)
+		return to.count() - before
+	}
+	for n := range l.edges {
+		e := &l.edges[n]
+		if held[int32(n)] || !l.evidence(e) {
+			continue
+		}
+		k := linkKey{at(e.src), at(e.dst), uint8(e.protocol), e.port}
+		i, known := index[k]
+		if !known {
+			i = int32(len(list))
+			index[k] = i
+			list = append(list, link{src: k.src, dst: k.dst, protocol: k.protocol, port: k.port})
+			if k.src >= 0 {
+				byAt[k.src] = append(byAt[k.src], i)
+			}
+			if k.dst >= 0 && k.dst != k.src {
+				byAt[k.dst] = append(byAt[k.dst], i)
+			}
+		}
+		s := l.seenIn(int32(n), w)
+		list[i].did += join(did, linkKey{e.src, k.dst, k.protocol, k.port}, s)
+		list[i].had += join(had, linkKey{k.src, e.dst, k.protocol, k.port}, s)
+	}
+	return list, byAt
+}
+
+// seenIn is in which windows an edge was seen.
+func (l *Learner) seenIn(n int32, w windows) (s seen) {
+	s.mark(w, l.edges[n].span)
+	for _, r := range l.more[n] {
+		s.mark(w, r)
+	}
+	return s
+}
+
+// selection says how to pick a part, and none of the namespace's other parts.
+func (s *space) selection(part []int, parts map[string][]int, atoms []*atom, workloads []*workload.Workload) segmentation.Selection {
+	a := atoms[part[0]]
+	out := segmentation.Selection{Namespace: s.name}
+	labels := workload.Labels{}
+	var missing []string
+	for _, label := range s.labels {
+		if v, there := a.labels[label]; there {
+			labels[label] = v
+		} else {
+			missing = append(missing, label)
+		}
+	}
+	out.Labels = workload.MatchLabels(labels)
+	for _, label := range missing {
+		if s.claims(labels, label, parts, atoms) {
+			out.Labels.Requirements = append(out.Labels.Requirements, workload.Requirement{Label: label, Operator: workload.DoesNotExist})
+		}
+	}
+	if s.useName || len(a.labels) == 0 {
+		var names []string
+		for _, m := range membersOf(part, atoms) {
+			names = append(names, workloads[m].ID.Name)
+		}
+		out.Names = namePattern(a.base, names)
+		if s.ambiguous(out.Names, part, atoms, workloads) {
+			out.Names = names
+		}
+	}
+	return out
+}
+
+// claims says whether another part has these labels too, and one more.
+func (s *space) claims(labels workload.Labels, more string, parts map[string][]int, atoms []*atom) bool {
+	for _, other := range parts {
+		a := atoms[other[0]]
+		_, there := a.labels[more]
+		if there && workload.MatchLabels(labels).Matches(a.labels) {
+			return true
+		}
+	}
+	return false
+}
+
+// ambiguous says whether name patterns pick workloads of other parts.
+func (s *space) ambiguous(names []string, part []int, atoms []*atom, workloads []*workload.Workload) bool {
+	pick := segmentation.Selection{Names: names}
+	for _, i := range s.atoms {
+		if slices.Contains(part, i) {
+			continue
+		}
+		for _, m := range atoms[i].members {
+			if pick.Matches(workload.Identity{Name: workloads[m].ID.Name}) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// split takes groups apart that have nothing but a namespace or a chance label in
+// common: neither do names say that they are one deployment, nor do members talk
+// to the same peers. Their workloads are then known by their exact names.
+func (l *Learner) split(w windows, list []*group, spaces []*space, held map[int32]bool) (out []*group) {
+	informed := map[string]bool{}
+	for _, s := range spaces {
+		informed[s.name] = s.informed
+	}
+	of := make([]int32, len(l.workloads))
+	for n, gr := range list {
+		for _, m := range gr.members {
+			of[m] = int32(n)
+		}
+	}
+	size := map[string]int{}
+	for _, wl := range l.workloads {
+		size[wl.ID.Namespace]++
+	}
+	// What holds most of its namespace tells nobody whom it is that others talk to.
+	vague := make([]bool, len(list))
+	for n, gr := range list {
+		vague[n] = 2*len(gr.members) > size[gr.selection.Namespace] && !(informed[gr.selection.Namespace] && l.oneBase(gr))
+	}
+	apart := make([]bool, len(list))
+	doings := l.doings(w, list, of, vague, held)
+	usual := everybody(doings)
+	for n, gr := range list {
+		if len(gr.members) < 2 || informed[gr.selection.Namespace] && l.oneBase(gr) {
+			continue
+		}
+		each := make([]map[feature]int, len(gr.members))
+		for i, m := range gr.members {
+			each[i] = doings[m]
+		}
+		apart[n] = similar(each, usual) < likeness
+	}
+	exact := l.doings(w, list, of, apart, held)
+	usual = everybody(exact)
+	for n, gr := range list {
+		if !apart[n] {
+			out = append(out, gr)
+			continue
+		}
+		for _, part := range cluster(gr.members, exact, usual) {
+			s := segmentation.Selection{Namespace: gr.selection.Namespace}
+			for _, m := range part {
+				s.Names = append(s.Names, l.workloads[m].ID.Name)
+			}
+			out = append(out, &group{selection: s, members: part})
+		}
+	}
+	return out
+}
+
+func (l *Learner) oneBase(gr *group) bool {
+	base := baseName(l.workloads[gr.members[0]].ID.Name)
+	return base != "" && !slices.ContainsFunc(gr.members, func(m int32) bool { return baseName(l.workloads[m].ID.Name) != base })
+}
+
+// doings is what each workload of a group of several was seen to do, and in how
+// many windows. Peers count
+// by their group, but each for itself in the same group and in those that are to
+// be taken apart.
+func (l *Learner) doings(w windows, list []*group, of []int32, apart []bool, held map[int32]bool) []map[feature]int {
+	out := make([]map[feature]int, len(l.workloads))
+	name := func(end, other int32) string {
+		switch {
+		case end < 0:
+			return "x" + itoa(^end)
+		case other >= 0 && of[end] == of[other], apart[of[end]]:
+			return "w" + itoa(end)
+		}
+		return "g" + itoa(of[end])
+	}
+	add := func(m int32, f feature, windows int) {
+		if out[m] == nil {
+			out[m] = map[feature]int{}
+		}
+		out[m][f] += windows
+	}
+	for n := range l.edges {
+		e := &l.edges[n]
+		if held[int32(n)] || !l.evidence(e) {
+			continue
+		}
+		in := l.seenIn(int32(n), w)
+		if e.src >= 0 && len(list[of[e.src]].members) > 1 {
+			add(e.src, feature{name(e.dst, e.src), e.port, uint8(e.protocol), false}, in.count())
+		}
+		if e.dst >= 0 && len(list[of[e.dst]].members) > 1 {
+			add(e.dst, feature{name(e.src, e.dst), e.port, uint8(e.protocol), true}, in.count())
+		}
+	}
+	return out
+}

@@ -1,0 +1,313 @@
+package learn
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/gabion-io/gabion/segmentation"
+	"github.com/gabion-io/gabion/workload"
+)
+
+var day0 = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+
+// world is web → cart → db, three replicas each, with labels that replicas differ
+// in, over two days.
+type world struct {
+	workloads []*workload.Workload
+	edges     []segmentation.Edge
+}
+
+func newWorld() *world {
+	w := &world{}
+	for r, role := range []string{"web", "cart", "db", "job"} {
+		for i := range 3 {
+			w.workloads = append(w.workloads, &workload.Workload{
+				ID:        workload.ID{Namespace: "shop", Name: fmt.Sprintf("%s-7f9c6d5b8-x%dx2z", role, i+4)},
+				Labels:    workload.Labels{"app": role, "pod-template-hash": "7f9c6d5b8", "zone": string(rune('a' + i)), "env": "prod"},
+				Addresses: []netip.Addr{netip.AddrFrom4([4]byte{10, 0, byte(r), byte(i + 1)})},
+				Ports:     []workload.Port{{Name: "main", Protocol: 6, Number: uint16(8000 + r)}},
+			})
+		}
+	}
+	for i := range 3 {
+		for j := range 3 {
+			w.add(w.of("web", i), segmentation.At(w.of("cart", j)), 8001, 500, 0, 48*time.Hour)
+			w.add(w.of("cart", i), segmentation.At(w.of("db", j)), 8002, 300, 0, 48*time.Hour)
+		}
+		w.add(w.of("web", i), segmentation.Outside(netip.MustParseAddr("192.0.2.1"), "api.example.com"), 443, 40, time.Hour, 47*time.Hour)
+	}
+	return w
+}
+
+func (w *world) of(role string, i int) *workload.Workload {
+	for _, x := range w.workloads {
+		if x.Labels["app"] == role {
+			if i == 0 {
+				return x
+			}
+			i--
+		}
+	}
+	return nil
+}
+
+func (w *world) add(src *workload.Workload, dst segmentation.Endpoint, port uint16, flows uint64, from, to time.Duration) *segmentation.Edge {
+	answered := flows
+	w.edges = append(w.edges, segmentation.Edge{
+		Src: segmentation.At(src), Dst: dst, Protocol: segmentation.TCP, Port: port, Flows: flows, Answered: &answered, Bytes: 1000 * flows,
+		First: day0.Add(from), Last: day0.Add(to),
+	})
+	return &w.edges[len(w.edges)-1]
+}
+
+func (w *world) learn() Draft {
+	l := New(w.workloads, Options{Mode: segmentation.Enforce})
+	for i := range w.edges {
+		l.Add(&w.edges[i])
+	}
+	return l.Propose()
+}
+
+func (d *Draft) policies() (out []segmentation.Policy) {
+	for _, p := range d.Proposals {
+		out = append(out, p.Policy)
+	}
+	return out
+}
+
+func (d *Draft) allows(src *workload.Workload, dst segmentation.Endpoint, port uint16) bool {
+	v, _ := segmentation.Evaluate(d.policies(), segmentation.Flow{Src: segmentation.At(src), Dst: dst, Protocol: segmentation.TCP, Port: port})
+	return v == segmentation.Allowed
+}
+
+func TestLabelsThatLast(t *testing.T) {
+	d := newWorld().learn()
+	var selects []string
+	for _, p := range d.Proposals {
+		selects = append(selects, p.Policy.Subject.String())
+		if !p.Policy.Ingress.Governed || !p.Policy.Egress.Governed {
+			t.Errorf("%s is not selected in both directions", p.Policy.Name)
+		}
+	}
+	want := []string{"namespace shop, app=cart", "namespace shop, app=db", "namespace shop, app=job", "namespace shop, app=web"}
+	if diff := cmp.Diff(want, selects); diff != "" {
+		t.Errorf("selectors (-want +got):\n%s", diff)
+	}
+	if p := d.Proposals[0].Policy; p.Ingress.List[0].Ports[0].Name != "main" {
+		t.Errorf("the port is not named: %v", p.Ingress.List[0].Ports)
+	}
+	if c := d.Proposals[2].Completeness; c.Unseen != 1 || c.High != 1 {
+		t.Errorf("nothing was seen of job, and it is said to be %+v", c)
+	}
+	name := d.Proposals[3].Policy.Egress.List[0].Peers[0].Name
+	if name == nil || name.Pattern != "api.example.com" || len(name.Addresses) != 1 {
+		t.Errorf("what is outside is not known by name: %+v", d.Proposals[3].Policy.Egress.List[0].Peers)
+	}
+}
+
+func TestRareIsLearnedAndSaid(t *testing.T) {
+	w := newWorld()
+	w.add(w.of("job", 1), segmentation.At(w.of("db", 2)), 8002, 1, 20*time.Hour, 20*time.Hour)
+	d := w.learn()
+	if !d.allows(w.of("job", 1), segmentation.At(w.of("db", 2)), 8002) || len(d.Anomalies) > 0 {
+		t.Errorf("a job that one pair ran once is not learned: %+v", d.Anomalies)
+	}
+	rules, side := d.Proposals[1].Policy.Ingress.List, d.Proposals[1].Ingress
+	if len(rules) != 2 || side.Evidence[0].Rare != "" || side.Evidence[1].Rare != "1 flow only" {
+		t.Errorf("%+v", side.Evidence)
+	}
+}
+
+func TestScansAreShownApart(t *testing.T) {
+	w := newWorld()
+	n := 0
+	for _, to := range w.workloads[3:] {
+		for _, port := range []uint16{22, 80, 8002, 8003} {
+			e := w.add(w.of("web", 0), segmentation.At(to), port, 1, 30*time.Hour+time.Duration(n)*time.Second, 30*time.Hour+time.Duration(n)*time.Second)
+			if n++; port != 8002 || to.Labels["app"] != "db" {
+				silent := uint64(0)
+				e.Answered = &silent
+			}
+		}
+	}
+	d := w.learn()
+	if len(d.Anomalies) != 1 || d.Anomalies[0].Source.Workload != w.of("web", 0) || d.Anomalies[0].Shape != FanOut {
+		t.Fatalf("%+v", d.Anomalies)
+	}
+	if d.allows(w.of("web", 0), segmentation.At(w.of("db", 0)), 8002) {
+		t.Error("what the scan found open was learned")
+	}
+	if !d.allows(w.of("web", 0), segmentation.At(w.of("cart", 0)), 8001) {
+		t.Error("what the scanner is for was not learned")
+	}
+}
+
+func TestUnansweredIsNoEvidence(t *testing.T) {
+	w := newWorld()
+	silent := uint64(0)
+	w.add(w.of("job", 0), segmentation.At(w.of("web", 0)), 8000, 100, 0, 40*time.Hour).Answered = &silent
+	d := w.learn()
+	if d.allows(w.of("job", 0), segmentation.At(w.of("web", 0)), 8000) || d.Observation.Unanswered != 1 {
+		t.Errorf("%+v", d.Observation)
+	}
+}
+
+func TestNewAfterStability(t *testing.T) {
+	w := newWorld()
+	w.add(w.of("cart", 0), segmentation.At(w.of("job", 0)), 8003, 9, 47*time.Hour+40*time.Minute, 48*time.Hour)
+	d := w.learn()
+	if len(d.Anomalies) != 1 || d.Anomalies[0].Shape != LateNew || d.allows(w.of("cart", 0), segmentation.At(w.of("job", 0)), 8003) {
+		t.Errorf("%+v", d.Anomalies)
+	}
+}
+
+// Monitoring talks to everything, and is no scan.
+func TestScrapingIsLegitimate(t *testing.T) {
+	w := newWorld()
+	prom := &workload.Workload{ID: workload.ID{Namespace: "mon", Name: "prometheus-0"}, Labels: workload.Labels{"app": "prometheus"}, Addresses: []netip.Addr{netip.MustParseAddr("10.9.0.1")}}
+	w.workloads = append(w.workloads, prom)
+	for _, to := range w.workloads[:12] {
+		w.add(prom, segmentation.At(to), 9090, 2880, 0, 48*time.Hour)
+	}
+	if d := w.learn(); len(d.Anomalies) > 0 || !d.allows(prom, segmentation.At(w.of("job", 2)), 9090) {
+		t.Errorf("%+v", d.Anomalies)
+	}
+}
+
+// Order must not matter, nor in how many records an edge comes.
+func TestOrderDoesNotMatter(t *testing.T) {
+	w := newWorld()
+	w.add(w.of("job", 1), segmentation.At(w.of("db", 2)), 8002, 1, 20*time.Hour, 20*time.Hour)
+	for i := range 40 {
+		w.add(w.of("web", 1), segmentation.Outside(netip.AddrFrom4([4]byte{198, 51, 100, byte(i * 3)})), 443, 2, time.Duration(i)*time.Hour, time.Duration(i)*time.Hour)
+		w.add(w.of("cart", i%3), segmentation.At(w.of("db", i%2)), 8002, 3, time.Duration(i)*time.Hour, time.Duration(i+1)*time.Hour)
+	}
+	want := fmt.Sprintf("%+v", describe(w.learn()))
+	for seed := range uint64(20) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		r.Shuffle(len(w.edges), func(i, j int) { w.edges[i], w.edges[j] = w.edges[j], w.edges[i] })
+		r.Shuffle(len(w.workloads), func(i, j int) { w.workloads[i], w.workloads[j] = w.workloads[j], w.workloads[i] })
+		if got := fmt.Sprintf("%+v", describe(w.learn())); got != want {
+			t.Fatalf("seed %d: %s", seed, cmp.Diff(strings.Split(want, "\n"), strings.Split(got, "\n")))
+		}
+	}
+}
+
+// describe is all that a draft says, as text.
+func describe(d Draft) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%+v\n", d.Observation)
+	for i := range d.Proposals {
+		p := &d.Proposals[i]
+		fmt.Fprintf(&b, "%s %s %v %+v\n", p.Policy.Name, &p.Policy.Subject, p.Members, p.Completeness)
+		for _, dir := range []segmentation.Direction{segmentation.Ingress, segmentation.Egress} {
+			for n := range p.Policy.In(dir).List {
+				fmt.Fprintf(&b, "  %s %s: %+v\n", dir, ruleText(&p.Policy.In(dir).List[n]), p.In(dir).Evidence[n])
+			}
+		}
+	}
+	for _, a := range d.Anomalies {
+		fmt.Fprintf(&b, "%s %s %s %v\n", a.Shape, endText(a.Source), a.Why, len(a.Edges))
+	}
+	return b.String()
+}
+
+func TestAmend(t *testing.T) {
+	w := newWorld()
+	d := w.learn()
+	w.edges = w.edges[:4]
+	w.add(w.of("job", 1), segmentation.At(w.of("db", 2)), 8002, 50, 0, 40*time.Hour)
+	use := NewUsage(d.policies(), w.workloads)
+	l := New(w.workloads, Options{})
+	for i := range w.edges {
+		if !use.Add(&w.edges[i]) {
+			l.Add(&w.edges[i])
+		}
+	}
+	more := l.Propose()
+	more.OnlyRules()
+	if use.Known() != 4 || len(more.Proposals) != 2 {
+		t.Fatalf("%d known, %d proposals", use.Known(), len(more.Proposals))
+	}
+	for _, p := range more.Proposals {
+		if len(p.Policy.Ingress.List)+len(p.Policy.Egress.List) != 1 || !strings.HasSuffix(p.Policy.Name.Name, "-more") {
+			t.Errorf("%+v", p.Policy)
+		}
+	}
+	if unused := use.Unused(); len(unused) != 1 || !strings.Contains(unused[0].String(), "shop/web egress") {
+		t.Errorf("unused: %v", unused)
+	}
+}
+
+func TestBaseName(t *testing.T) {
+	for name, want := range map[string]string{
+		"web-7f9c6d5b8-x2x4z": "web", "db-0": "db", "nightly-29370000-k8s2f": "nightly", "cart": "cart", "api-gateway-v2": "api-gateway-v2",
+		"3f2a9c1d8e": "", "vm-00042": "vm", "mysql-primary-0": "mysql-primary", "job-2026-11-01": "job",
+	} {
+		if got := baseName(name); got != want {
+			t.Errorf("baseName(%q) is %q, want %q", name, got, want)
+		}
+	}
+}
+
+func TestPeriod(t *testing.T) {
+	hours := func(list ...int) (out []int64) {
+		for _, h := range list {
+			out = append(out, int64(h)*int64(time.Hour))
+		}
+		return out
+	}
+	for _, c := range []struct {
+		at    []int64
+		flows uint64
+		want  time.Duration
+	}{
+		{hours(2, 26, 50, 74), 4, 24 * time.Hour}, {hours(2, 26, 74), 3, 24 * time.Hour}, {hours(0, 168, 336), 3, 7 * 24 * time.Hour},
+		{hours(1, 2, 3, 5), 4, time.Hour}, {hours(2, 9, 50), 3, 0}, {hours(2), 1, 0}, {hours(0, 96), 5, 24 * time.Hour}, {hours(0, 24), 2, 0},
+	} {
+		if got := period(c.at, c.flows); got != c.want {
+			t.Errorf("%v: %v, want %v", c.at, got, c.want)
+		}
+	}
+}
+
+func TestNarrow(t *testing.T) {
+	var addrs []netip.Addr
+	for _, a := range []string{"192.0.2.0", "192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.5", "2001:db8::1"} {
+		addrs = append(addrs, netip.MustParseAddr(a))
+	}
+	if got := fmt.Sprint(narrow(addrs)); got != "[192.0.2.0/30 192.0.2.5/32 2001:db8::1/128]" {
+		t.Error(got)
+	}
+}
+
+// The interval of an estimate holds the truth about as often as it says: here
+// over counts whose truth is known.
+func TestIntervalOfPoissonCounts(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 3))
+	for _, mean := range []float64{0.5, 2, 5, 20} {
+		held := 0
+		for range 2000 {
+			n := poisson(r, mean)
+			if low, high := interval(float64(n), 0); low <= mean && mean <= high {
+				held++
+			}
+		}
+		if held < 1760 {
+			t.Errorf("mean %v: held %d of 2000", mean, held)
+		}
+	}
+}
+
+func poisson(r *rand.Rand, mean float64) (n int) {
+	for at := r.ExpFloat64(); at < mean; at += r.ExpFloat64() {
+		n++
+	}
+	return n
+}

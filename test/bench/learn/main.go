@@ -1,0 +1,41 @@
+// Command learn measures segmentation/learn on generated topologies whose intent
+// is known: how much of what is meant it allows, how much it allows beyond that,
+// whether attacks slip in, how often its intervals hold, and what it costs.
+//
+// It is a benchmark, no test: it prints one JSON line a topology.
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+)
+
+func main() {
+	seed := flag.Uint64("seed", 1, "seed of the first topology")
+	count := flag.Int("topologies", 24, "how many topologies, each with the next seed")
+	spaces := flag.Int("spaces", 4, "namespaces of a topology")
+	size := flag.Int("roles", 12, "roles of a namespace at most")
+	intervalsOnly := flag.Bool("intervals", false, "measure how often intervals hold, instead of what is learned")
+	verbose := flag.Bool("v", false, "show the anomalies too")
+	flag.Parse()
+	out := json.NewEncoder(os.Stdout)
+	for n := range *count {
+		s := *seed + uint64(n)
+		if *intervalsOnly {
+			_ = out.Encode(intervals(newTopology(s, *spaces, *size), s))
+			continue
+		}
+		got, draft := measure(newTopology(s, *spaces, *size), s)
+		_ = out.Encode(got)
+		if *verbose {
+			for _, p := range draft.Proposals {
+				fmt.Fprintln(os.Stderr, "  ", p.Policy.Name, len(p.Members), &p.Policy.Subject)
+			}
+			for _, a := range draft.Anomalies {
+				fmt.Fprintf(os.Stderr, "  %s %s: %s (%d edges)\n", a.Shape, a.Source.Workload.ID, a.Why, len(a.Edges))
+			}
+		}
+	}
+}

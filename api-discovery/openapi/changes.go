@@ -47,7 +47,7 @@ func Changes(before, after []byte) ([]Change, error) {
 	}
 	localizer := checker.NewDefaultLocalizer()
 	var list []Change
-	for _, c := range checker.CheckBackwardCompatibilityUntilLevel(checker.NewConfig(checker.GetAllRules()), report, sources, checker.INFO) {
+	for _, c := range checker.CheckBackwardCompatibilityUntilLevel(checker.NewConfig(checker.GetAllChecks()), report, sources, checker.INFO) {
 		level := Info
 		switch c.GetLevel() {
 		case checker.ERR:

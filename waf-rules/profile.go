@@ -187,6 +187,9 @@ func (e edits) apply(files fs.FS) (fs.FS, error) {
 		if err != nil {
 			return nil, err
 		}
+		if err := e.skips(string(text)); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
 		edited, err := e.text(string(text), used)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)

@@ -21,6 +21,7 @@ type body struct {
 	finished bool
 	codings  string // content codings; "": none
 	since    time.Time
+	frames   frames // of a request that calls itself gRPC
 }
 
 // add keeps what is wanted of a chunk; false: there was no room for it.
@@ -79,23 +80,14 @@ func structured(media string) bool {
 // message that ends. Streams are never held: the other side waits for each part.
 func requestStream(h *filters.RequestHead) string {
 	switch {
-	case grpcCall(h):
-		return "gRPC"
+	case callsItselfGRPC(h):
+		return grpcStream
 	case h.Method == "CONNECT":
 		return "CONNECT"
 	case header(h.Headers, "upgrade") != "" && hasToken(header(h.Headers, "connection"), "upgrade"):
 		return "upgrade"
 	}
 	return ""
-}
-
-// grpcCall: gRPC needs HTTP/2. Anything older that calls itself gRPC is a message
-// like any other, or a client could switch inspection off by a media type; and
-// gRPC-Web sends one whole message.
-func grpcCall(h *filters.RequestHead) bool {
-	media := mediaType(h.Headers)
-	return (media == "application/grpc" || strings.HasPrefix(media, "application/grpc+")) &&
-		!strings.HasPrefix(h.Proto, "HTTP/1") && !strings.HasPrefix(h.Proto, "HTTP/0")
 }
 
 func hasToken(list, token string) bool {

@@ -87,7 +87,7 @@ func TestBenignHasNoEvent(t *testing.T) {
 
 // A chunked POST says how its body ends, though proxies take the header away.
 func TestChunkedBodyIsFramed(t *testing.T) {
-	j := testJudge(t, filters.ModeDetect, nil)
+	j := testJudge(t, filters.ModeDetect, func(_ *filters.Policy, s *wafrules.Settings) { s.Profile = wafrules.ProfileCRS })
 	post := get("/orders", "content-type", "application/x-www-form-urlencoded")
 	post.Method = "POST"
 	before := len(post.Headers)

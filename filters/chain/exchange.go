@@ -72,7 +72,7 @@ func (x *Exchange) Wants() Bodies {
 	}
 	recording := x.record != nil
 	return Bodies{
-		Request:      x.req.inspect || recording && x.stream == "" && !x.req.finished,
+		Request:      x.req.inspect || x.mayBeMasked() || recording && x.stream == "" && !x.req.finished,
 		Response:     x.resp.inspect || recording && x.stream == "" && !x.resp.finished && (x.response == nil || responseStream(x.response) == ""),
 		HoldRequest:  x.req.inspect && x.blocks(),
 		HoldResponse: x.resp.inspect && x.blocks(),

@@ -77,7 +77,7 @@ func TestHoldsOnlyWhatMayBeHeld(t *testing.T) {
 	}{
 		{"form and page", post("a=b"), response(200, "content-type", "text/html; charset=utf-8"), [2]filters.Do{filters.Hold, filters.Hold}},
 		{"other response", post("a=b"), response(200, "content-type", "image/png"), [2]filters.Do{filters.Hold, filters.Continue}},
-		{"gRPC", http2(get("/", "content-type", "application/grpc+proto")), response(200, "content-type", "application/grpc"), [2]filters.Do{}},
+		{"gRPC", http2(get("/", "content-type", "application/grpc+proto", "te", "trailers")), response(200, "content-type", "application/grpc"), [2]filters.Do{}},
 		{"gRPC by name only", get("/", "content-type", "application/grpc"), response(200, "content-type", "image/png"), [2]filters.Do{filters.Hold, filters.Continue}},
 		{"gRPC-Web", http2(get("/", "content-type", "application/grpc-web+proto")), response(200, "content-type", "application/grpc"), [2]filters.Do{filters.Hold, filters.Continue}},
 		{"WebSocket", get("/", "connection", "keep-alive, Upgrade", "upgrade", "websocket"), response(101), [2]filters.Do{}},
@@ -376,9 +376,10 @@ func TestDecideRaw(t *testing.T) {
 		"GET " + sqli + " HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: x\r\nAccept: */*\r\n\r\n": {filters.Denied, 403},
 		"GET / HTTP/1.1\r\n\r\n": {filters.Denied, 400},
 		"junk":                   {filters.Denied, 400},
+		"GET /" + strings.Repeat("a", 61<<10) + " HTTP/1.1\r\nHost: shop.example\r\n\r\n": {filters.Denied, 431},
 	} {
 		if v := j.DecideRaw([]byte(raw)); v.Decision != want.decision || v.Status != want.status {
-			t.Errorf("%q: %+v", raw, v)
+			t.Errorf("%.99q: %+v", raw, v)
 		}
 	}
 }

@@ -108,7 +108,7 @@ func (x *Exchange) show(m Message) bool {
 }
 
 // DecideRaw runs one HTTP/1 request, bytes as on the wire. What Envoy would
-// refuse as malformed is deny with status 400.
+// refuse as malformed is deny with status 400, and as too long a head with 431.
 func (j *Judge) DecideRaw(raw []byte) Verdict {
 	start := time.Now()
 	req, err := rawhttp.Parse(raw)
@@ -117,6 +117,9 @@ func (j *Judge) DecideRaw(raw []byte) Verdict {
 		var m *rawhttp.Malformed
 		if errors.As(err, &m) {
 			v.Reason = m.Error()
+			if m.Status == 431 {
+				v.Status = m.Status
+			}
 		}
 		return v
 	}

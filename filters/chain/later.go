@@ -37,17 +37,22 @@ func (x *Exchange) BodyCost(response bool, chunks [][]byte, end bool) time.Durat
 	default:
 		media = mediaType(x.request.Headers)
 	}
+	inspect, limit := b.inspect, b.limit
+	if !response && x.unmasks(end, chunks...) {
+		inspect = true
+		limit, _ = limitFor(x.policy.RequestBody, media)
+	}
 	size := b.total
 	for _, c := range chunks {
 		size += int64(len(c))
 	}
-	if !b.inspect || !end && size <= b.limit {
+	if !inspect || !end && size <= limit {
 		return 0
 	}
-	size = min(size, b.limit)
+	size = min(size, limit)
 	if b.codings != "" {
 		// What it holds is not known before it is decoded.
-		size = min(b.limit, size*typicalRatio)
+		size = min(limit, size*typicalRatio)
 		return waf.Cost(size, size/bytesPerValue)
 	}
 	values := countValues(media, b.data)
@@ -115,10 +120,9 @@ func (x *Exchange) deadline() time.Time {
 // arm sets the clock for the phase that begins.
 func (x *Exchange) arm() {
 	switch end := x.deadline(); {
-	case end.IsZero():
 	case x.waited:
 		x.tx.StopAt(x.began.Add(-time.Hour))
-	default:
+	case !end.IsZero():
 		x.tx.StopAt(end)
 	}
 }

@@ -81,3 +81,12 @@ func (x *Exchange) unreserve() {
 	x.runtime.held.Add(-x.reserved)
 	x.reserved = 0
 }
+
+// RequestLost says that what was held of the request's body cannot reach the
+// upstream any more: whatever the failure mode, the request cannot go on.
+func (x *Exchange) RequestLost() filters.Step {
+	return x.guard("request body", func() filters.Step {
+		x.failure = "inspection failed: trailers came after a body that was held"
+		return x.deny(verdict{status: 503, reason: x.failure, engine: "chain"})
+	})
+}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/andybalholm/brotli"
@@ -99,16 +100,19 @@ func TestCompressedRequests(t *testing.T) {
 // A small body that grows large is judged by the limit's rule, and costs no more
 // memory than that.
 func TestCompressedBombs(t *testing.T) {
+	bombs := compressed(t, "a="+strings.Repeat("x", 2<<20))
 	for beyond, status := range map[filters.Beyond]int{filters.BeyondReject: 413, filters.BeyondPartial: 200, filters.BeyondPass: 200} {
-		j := testJudge(t, filters.ModeBlock, mayBeCompressed(func(p *filters.Policy) { p.RequestBody.Beyond = beyond }))
-		for name, body := range compressed(t, "a="+strings.Repeat("x", 64<<20)) {
+		j := testJudge(t, filters.ModeBlock, mayBeCompressed(func(p *filters.Policy) {
+			p.RequestBody.StructuredLimit, p.RequestBody.Beyond = 32<<10, beyond
+		}))
+		for name, body := range bombs {
 			v := j.Decide(encodedPost(strings.TrimPrefix(name, "raw "), body))
 			if v.Status != status || v.Event == nil || !strings.Contains(v.Event.Partial, "decoded request body beyond") {
 				t.Errorf("%s, %s: %+v", beyond, name, v)
 			}
 		}
 	}
-	if d := decode("gzip", compressed(t, strings.Repeat("x", 1<<20))["gzip"], 1<<30); !d.more || len(d.body) > maxRatio*2000 {
+	if d := decode("gzip", bombs["gzip"], 1<<30); !d.more || len(d.body) > maxRatio*len(bombs["gzip"]) {
 		t.Errorf("%d bytes of a body beyond the ratio", len(d.body))
 	}
 }
@@ -217,6 +221,84 @@ func TestMaxInspectionTime(t *testing.T) {
 		}
 		if s := r.Stats(); s.Overdue == 0 || s.Held != 0 {
 			t.Errorf("%+v", s)
+		}
+	}
+}
+
+// Time in the queue is not time for judging; but who has waited for half a minute
+// is not judged any more, whatever the policy's limit.
+func TestWaitingForATurn(t *testing.T) {
+	for _, c := range []struct {
+		wait   time.Duration
+		millis int64
+		mode   filters.Mode
+		want   filters.Do
+		reason string
+	}{
+		{maxWait - time.Second, 1000, filters.ModeBlock, filters.Continue, ""},
+		{maxWait + time.Second, 1000, filters.ModeBlock, filters.Deny, "waited too long"},
+		{maxWait + time.Second, 0, filters.ModeBlock, filters.Deny, "waited too long"},
+		{maxWait + time.Second, 1000, filters.ModeDetect, filters.Continue, "waited too long"},
+	} {
+		r := NewRuntime(Options{Workers: 1})
+		tab := table(t, r, testPolicy(t, c.mode, func(p *filters.Policy, _ *wafrules.Settings) {
+			p.FailureMode, p.MaxMillis = filters.FailClosed, c.millis
+		}), nil)
+		synctest.Test(t, func(t *testing.T) {
+			before, x := tab.Begin("k"), tab.Begin("k")
+			done, step := make(chan bool, 1), filters.Step{}
+			if !before.Later(time.Second, 1, func() { time.Sleep(c.wait) }, func(bool) {}) {
+				t.Fatal("no place in the queue")
+			}
+			synctest.Wait()
+			if !x.Later(time.Second, 1, func() {
+				if step = x.RequestHeaders(post("a=b"), false); step.Do != filters.Deny {
+					step = x.RequestBody([]byte("a=b"), true)
+				}
+			}, func(failed bool) { done <- failed }) {
+				t.Fatal("no place in the queue")
+			}
+			if <-done || step.Do != c.want || step.Do == filters.Deny && step.Reply.Status != 503 {
+				t.Errorf("%+v: %v", c, step)
+			}
+			before.Complete()
+			if e := x.Complete(); (e != nil) != (c.reason != "") || e != nil && !strings.Contains(e.Reason, c.reason) {
+				t.Errorf("%+v: event %+v", c, e)
+			}
+		})
+	}
+}
+
+// What finds no place in the queue is answered by the failure mode, with an event.
+func TestRefusedJudgements(t *testing.T) {
+	for mode, want := range map[filters.Mode]filters.Do{filters.ModeBlock: filters.Deny, filters.ModeDetect: filters.Continue} {
+		r := NewRuntime(Options{Workers: 1})
+		tab := table(t, r, testPolicy(t, mode, func(p *filters.Policy, _ *wafrules.Settings) { p.FailureMode = filters.FailClosed }), nil)
+		release, begun := make(chan bool), make(chan bool)
+		r.pool.submit(&job{client: "z", run: func() { close(begun); <-release }, done: func(bool) {}})
+		<-begun
+		ended := make(chan bool, maxQueued)
+		waiting := 0
+		for {
+			x := tab.Begin("k")
+			x.SetClient(post("a=b"))
+			if !x.Later(time.Second, 1, func() {}, func(failed bool) { ended <- failed }) {
+				if s := x.Refuse(); s.Do != want {
+					t.Errorf("%s: %v", mode, s)
+				}
+				if e := x.Complete(); e == nil || !strings.Contains(e.Reason, "too many bodies wait") || e.WouldBe != 503 {
+					t.Errorf("%s: event %+v", mode, e)
+				}
+				break
+			}
+			waiting++
+		}
+		close(release)
+		for range waiting {
+			<-ended
+		}
+		if s := r.Stats(); waiting != maxQueued/shareOfQueue || s.Refused != 1 {
+			t.Errorf("%s: %d waited, %+v", mode, waiting, s)
 		}
 	}
 }

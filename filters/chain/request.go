@@ -95,6 +95,14 @@ func (x *Exchange) planRequest(end bool) filters.Step {
 // may be empty. Call it with end (and no bytes) when trailers end the body.
 func (x *Exchange) RequestBody(chunk []byte, end bool) filters.Step {
 	return x.guard("request body", func() filters.Step {
+		if x.unmasks(end, chunk) {
+			if step := x.unmask(chunk); step.Do == filters.Deny {
+				return step
+			}
+			chunk = x.req.frames.stray(chunk)
+		} else if x.stream == grpcStream {
+			x.req.frames.pass(chunk)
+		}
 		fits := x.req.add(x, chunk)
 		x.req.finished = x.req.finished || end
 		switch {
@@ -143,7 +151,7 @@ func (x *Exchange) requestTooLong() filters.Step {
 // noRoom gives up a body that the process has no room to hold.
 func (x *Exchange) noRoom() filters.Step {
 	x.runtime.unheld.Add(1)
-	return x.giveUp(fmt.Sprintf("bodies held for inspection take %d bytes already", x.runtime.held.Load()))
+	return x.giveUp(fmt.Sprintf("there is no room: of all bodies at most %d bytes are held", x.runtime.maxHeld.Load()))
 }
 
 // judgeRequest ends the inspection of the request.

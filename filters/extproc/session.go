@@ -24,6 +24,8 @@ type session struct {
 	length   int64  // content-length of the request; 0: not told
 	cut      func(shown int, length int64)
 	gone     func() bool // nobody waits for the answer any more
+	streamed bool        // the request's body is shown in parts, as they come
+	kept     []byte      // of them, those that wait for the verdict
 }
 
 // answer gives the answer to one message; nil for one we know nothing of.
@@ -33,6 +35,9 @@ func (x *session) answer(req *procv3.ProcessingRequest) *procv3.ProcessingRespon
 		return x.requestHeaders(req, m.RequestHeaders)
 	case *procv3.ProcessingRequest_RequestBody:
 		b := m.RequestBody
+		if x.streamed {
+			return x.part(req, b)
+		}
 		step := x.body(false, b.GetBody(), b.GetEndOfStream())
 		if step.Do == filters.Hold && !b.GetEndOfStream() {
 			// Envoy holds no more than it has shown: it is at its buffer limit, or
@@ -47,6 +52,9 @@ func (x *session) answer(req *procv3.ProcessingRequest) *procv3.ProcessingRespon
 		return x.tell(step, passed(req))
 	case *procv3.ProcessingRequest_RequestTrailers:
 		step := x.body(false, nil, true)
+		if len(x.kept) > 0 && step.Do != filters.Deny {
+			step = x.exchange.RequestLost() // an answer to trailers has no place for a body
+		}
 		return x.tell(step, passed(req))
 	case *procv3.ProcessingRequest_ResponseHeaders:
 		return x.responseHeaders(m.ResponseHeaders)
@@ -72,6 +80,27 @@ func (x *session) body(response bool, part []byte, end bool) filters.Step {
 	}
 	cost := x.exchange.BodyCost(response, [][]byte{part}, end)
 	return x.judged(cost, len(part), func() filters.Step { return show(part, end) })
+}
+
+// part shows a part of a request's body while the upstream gets the others. What
+// the chain holds of it (what called itself gRPC and is not) is taken out here
+// and put back with the part that brings the verdict.
+func (x *session) part(req *procv3.ProcessingRequest, b *procv3.HttpBody) *procv3.ProcessingResponse {
+	step := x.body(false, b.GetBody(), b.GetEndOfStream())
+	res := passed(req)
+	change := &procv3.BodyMutation{}
+	switch {
+	case step.Do == filters.Deny, step.Do != filters.Hold && len(x.kept) == 0:
+		return x.tell(step, res)
+	case step.Do == filters.Hold:
+		x.kept = append(x.kept, b.GetBody()...)
+		change.Mutation = &procv3.BodyMutation_ClearBody{ClearBody: true}
+	default:
+		change.Mutation = &procv3.BodyMutation_Body{Body: append(x.kept, b.GetBody()...)}
+		x.kept = nil
+	}
+	res.GetRequestBody().Response = &procv3.CommonResponse{BodyMutation: change}
+	return x.tell(step, res)
 }
 
 // judged runs a step of the chain: here, or, when it takes long, when its turn
@@ -117,6 +146,7 @@ func (x *session) requestHeaders(req *procv3.ProcessingRequest, h *procv3.HttpHe
 	}
 	if !h.GetEndOfStream() {
 		m.RequestBodyMode, m.RequestTrailerMode = bodyMode(wants.Request, wants.HoldRequest)
+		x.streamed = m.RequestBodyMode == mode.ProcessingMode_STREAMED
 	}
 	return x.tell(step, &procv3.ProcessingResponse{
 		Response:     &procv3.ProcessingResponse_RequestHeaders{RequestHeaders: &procv3.HeadersResponse{}},
@@ -133,6 +163,9 @@ func (x *session) responseHeaders(h *procv3.HttpHeaders) *procv3.ProcessingRespo
 	}
 	if !h.GetEndOfStream() {
 		m.ResponseBodyMode, m.ResponseTrailerMode = bodyMode(wants.Response, wants.HoldResponse)
+	}
+	if x.streamed { // the request may still be under way, and this speaks for both
+		m.RequestBodyMode, m.RequestTrailerMode = mode.ProcessingMode_STREAMED, mode.ProcessingMode_SEND
 	}
 	return x.tell(step, &procv3.ProcessingResponse{
 		Response:     &procv3.ProcessingResponse_ResponseHeaders{ResponseHeaders: &procv3.HeadersResponse{}},

@@ -1,10 +1,14 @@
 package extproc
 
 import (
+	"bytes"
 	"io"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
+
+	"google.golang.org/protobuf/types/known/structpb"
 
 	procv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 
@@ -38,6 +42,105 @@ func TestPanicsAreAnswered(t *testing.T) {
 		if got := x.lapse(req).GetImmediateResponse().GetStatus().GetCode() == 503; got != denied {
 			t.Errorf("%q: denied %v, want %v", key, got, denied)
 		}
+	}
+}
+
+// What finds no place in the queue is answered by the failure mode, with the
+// event; detect never changes a response.
+func TestRefusedIsAnswered(t *testing.T) {
+	policy := func(mode string) string {
+		return `{"mode":"` + mode + `","failureMode":"closed","requestBody":{"inspect":true,"limit":100000,"beyond":"partial"},"block":{"status":403},` +
+			`"waf":{"profile":"crs","paranoiaLevel":1,"inbound":5,"outbound":4,"maxArguments":1000,"jsonDepth":64}}`
+	}
+	rt := chain.NewRuntime(chain.Options{Workers: 1})
+	ts := newTables(rt)
+	if err := ts.set(shipped{Name: "t", Table: `{"listener":"a","bindings":{"block":{"policy":"1"},"detect":{"policy":"2"}},"unknown":"closed",
+		"policies":{"1":` + policy("block") + `,"2":` + policy("detect") + `}}`}); err != nil {
+		t.Fatal(err)
+	}
+	begun, release := make(chan bool), make(chan bool)
+	enqueue := func(run func()) bool {
+		e, _, err := ts.begin("t", "block")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e.Later(time.Second, 1, run, func(bool) { e.Complete() })
+	}
+	if !enqueue(func() { close(begun); <-release }) {
+		t.Fatal("the first found no place")
+	}
+	defer close(release)
+	<-begun
+	for enqueue(func() {}) {
+	}
+	for key, denied := range map[string]bool{"block": true, "detect": false} {
+		e, table, err := ts.begin("t", key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := &session{exchange: e, table: table, key: key, cut: func(int, int64) {}}
+		head := &procv3.HttpHeaders{Headers: &core.HeaderMap{Headers: []*core.HeaderValue{
+			{Key: ":method", RawValue: []byte("POST")}, {Key: ":path", RawValue: []byte("/")}, {Key: "content-type", RawValue: []byte("text/plain")}}}}
+		if r := x.answer(&procv3.ProcessingRequest{Request: &procv3.ProcessingRequest_RequestHeaders{RequestHeaders: head}}); r.GetImmediateResponse() != nil {
+			t.Errorf("%s: head %v", key, r)
+		}
+		r := x.answer(&procv3.ProcessingRequest{Request: &procv3.ProcessingRequest_RequestBody{RequestBody: &procv3.HttpBody{
+			Body: bytes.Repeat([]byte("lorem "), 5000), EndOfStream: true}}})
+		if got := r.GetImmediateResponse().GetStatus().GetCode() == 503; got != denied {
+			t.Errorf("%s: %v", key, r)
+		}
+		if told := r.GetDynamicMetadata().String(); !strings.Contains(told, "too many bodies wait") {
+			t.Errorf("%s: told %s", key, told)
+		}
+		e.Complete()
+	}
+	if rt.Stats().Refused != 3 { // the last of the loop, and two
+		t.Errorf("%+v", rt.Stats())
+	}
+}
+
+// What called itself gRPC and is not is held in the filter, and put back whole.
+func TestMaskedBodyIsPutBack(t *testing.T) {
+	rt := chain.NewRuntime(chain.Options{})
+	ts := newTables(rt)
+	if err := ts.set(shipped{Name: "t", Table: `{"listener":"a","bindings":{"k":{"policy":"1"}},"unknown":"closed","policies":{"1":{"mode":"block","failureMode":"closed",
+		"requestBody":{"inspect":true,"limit":100000,"beyond":"partial"},"block":{"status":403},
+		"waf":{"profile":"crs","paranoiaLevel":1,"inbound":100,"outbound":4,"maxArguments":1000,"jsonDepth":64}}}}`}); err != nil {
+		t.Fatal(err)
+	}
+	for _, trailers := range []bool{false, true} {
+		e, table, err := ts.begin("t", "k")
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := &session{exchange: e, table: table, key: "k", cut: func(int, int64) {}}
+		head := &procv3.HttpHeaders{Headers: &core.HeaderMap{}}
+		for _, f := range [][2]string{{":method", "POST"}, {":path", "/"}, {"content-type", "application/grpc"}, {"te", "trailers"}} {
+			head.Headers.Headers = append(head.Headers.Headers, &core.HeaderValue{Key: f[0], RawValue: []byte(f[1])})
+		}
+		attributes := map[string]*structpb.Struct{attributesOf: {Fields: map[string]*structpb.Value{"request.protocol": structpb.NewStringValue("HTTP/2")}}}
+		if r := x.answer(&procv3.ProcessingRequest{Attributes: attributes, Request: &procv3.ProcessingRequest_RequestHeaders{RequestHeaders: head}}); !x.streamed {
+			t.Fatalf("head: %v", r)
+		}
+		part := func(text string, end bool) *procv3.BodyMutation {
+			r := x.answer(&procv3.ProcessingRequest{Request: &procv3.ProcessingRequest_RequestBody{RequestBody: &procv3.HttpBody{Body: []byte(text), EndOfStream: end}}})
+			return r.GetRequestBody().GetResponse().GetBodyMutation()
+		}
+		if m := part("\x00\x00\x00\x00\x01x", false); m != nil {
+			t.Errorf("a message is changed: %v", m)
+		}
+		if m := part(`{"a":`, false); !m.GetClearBody() {
+			t.Errorf("the first part is not held: %v", m)
+		}
+		if trailers {
+			r := x.answer(&procv3.ProcessingRequest{Request: &procv3.ProcessingRequest_RequestTrailers{RequestTrailers: &procv3.HttpTrailers{}}})
+			if r.GetImmediateResponse().GetStatus().GetCode() != 503 {
+				t.Errorf("trailers: %v", r)
+			}
+		} else if m := part(`1}`, true); string(m.GetBody()) != `{"a":1}` {
+			t.Errorf("put back %v", m)
+		}
+		e.Complete()
 	}
 }
 

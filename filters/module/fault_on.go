@@ -2,12 +2,24 @@
 
 package main
 
-import "os"
+import (
+	"os"
+	"strings"
+	"time"
+)
 
-// fault panics in builds made for the test that panics are survived, at the
-// place named by GABION_TEST_PANIC.
+// fault does what a build made for tests is told to: it panics at the place named
+// by GABION_TEST_PANIC, and at that of GABION_TEST_WAIT ("place=file") waits until
+// the file is gone.
 func fault(where string) {
 	if os.Getenv("GABION_TEST_PANIC") == where {
 		panic("injected into " + where)
+	}
+	place, file, _ := strings.Cut(os.Getenv("GABION_TEST_WAIT"), "=")
+	for place == where {
+		if _, err := os.Stat(file); err != nil {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }

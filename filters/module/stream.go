@@ -80,11 +80,7 @@ func (s *stream) requestHeaders(end bool) verdict {
 		}
 		return s.apply(request, s.exchange.Refuse(), end)
 	}
-	step := s.exchange.RequestHeaders(head, end)
-	if step.Do == filters.Hold {
-		s.envoy.raiseBufferLimit(s.config.bufferLimit)
-	}
-	return s.apply(request, step, end)
+	return s.apply(request, s.exchange.RequestHeaders(head, end), end)
 }
 
 // responseHeaders waits for a request that is still judged: in detect the
@@ -99,11 +95,7 @@ func (s *stream) responseHeaders(end bool) verdict {
 		return goOn
 	}
 	s.half[request].over = true
-	step := s.exchange.ResponseHeaders(s.envoy.responseHead(), end)
-	if step.Do == filters.Hold {
-		s.envoy.raiseBufferLimit(s.config.bufferLimit)
-	}
-	return s.apply(response, step, end)
+	return s.apply(response, s.exchange.ResponseHeaders(s.envoy.responseHead(), end), end)
 }
 
 // body shows what of a body has not been shown yet, each byte once.
@@ -184,6 +176,9 @@ func (s *stream) apply(d direction, step filters.Step, end bool) verdict {
 	case step.Do == filters.Hold && !end:
 		first := !h.held
 		h.held = true
+		if first {
+			s.envoy.raiseBufferLimit(s.config.bufferLimit)
+		}
 		if first && d == request {
 			s.watch()
 		}

@@ -158,9 +158,17 @@ func reads(in *syntax.Inst) alphabet {
 // shortest gives the least number of characters of a that match, or never.
 func (r *reach) shortest(a alphabet) int {
 	h := uint64(a) * 0x9e3779b97f4a7c15
-	slot := &r.memo[h>>(64-bits.TrailingZeros(alphabetMemo))]
-	if m := slot.Load(); m != nil && m.of == a {
-		return m.length
+	at := h >> (64 - bits.TrailingZeros(alphabetMemo))
+	slot := &r.memo[at]
+	for i := range uint64(memoWays) {
+		m := r.memo[at^i].Load()
+		if m == nil {
+			slot = &r.memo[at^i]
+			break
+		}
+		if m.of == a {
+			return m.length
+		}
 	}
 	if r.walks.Add(1) == walksBeforeNeeds {
 		r.learnNeeds()

@@ -210,9 +210,10 @@ type argumentAdder interface {
 	AddPostRequestArgument(key, value string)
 }
 
+// addArgument gives each value a name of its own in memory, see reading.add.
 func (t *Transaction) addArgument(name, value string) {
 	if a, ok := t.tx.(argumentAdder); ok {
-		a.AddPostRequestArgument(name, value)
+		a.AddPostRequestArgument(strings.Clone(name), value)
 	}
 }
 
@@ -299,7 +300,7 @@ func (t *Transaction) readParts(declared, body string) {
 		}
 		content, _ := io.ReadAll(io.LimitReader(p, maxUpload))
 		if text := string(content); strings.Contains(text, "<") || strings.HasPrefix(text, "#!") || strings.HasPrefix(text, "GIF8") {
-			r.v.FilesTmpContent().Add(field, text)
+			r.v.FilesTmpContent().Add(strings.Clone(field), text)
 		}
 	}
 }

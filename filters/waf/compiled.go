@@ -30,9 +30,9 @@ type compiledRule struct {
 	transformations []plugintypes.Transformation
 	prefixes        []int // the engine's number for the transformations up to each
 	actions         []compiledAction
-	texts           []string       // all that is expanded when the link is evaluated or matches
-	chain           []compiledRule // the links after the first
-	phrases         *phrases       // of its operator, if known
+	texts           []string        // all that is expanded when the link is evaluated or matches
+	chain           []compiledRule  // the links after the first
+	phrases         func() *phrases // of its operator; nil: not known
 }
 
 type compiledTarget struct {

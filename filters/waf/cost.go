@@ -2,11 +2,12 @@ package waf
 
 import "time"
 
-// Measured on one core of a 2.5 GHz server, every value new.
+// Measured with BenchmarkForms and BenchmarkLargeBodies on one busy core, every
+// value new.
 const (
 	costOfPhase = 200 * time.Microsecond
-	costOfByte  = 220 * time.Nanosecond
-	costOfValue = 14 * time.Microsecond
+	costOfByte  = 180 * time.Nanosecond
+	costOfValue = 4 * time.Microsecond
 )
 
 // Cost estimates how long a phase takes that looks at so many bytes in so many

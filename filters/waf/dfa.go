@@ -26,9 +26,9 @@ type dfa struct {
 	found   *dfaState            // entered upon a match
 
 	mu     sync.Mutex
-	first  *dfaState
 	states map[string]*dfaState
 	bytes  int
+	first  atomic.Pointer[dfaState]
 	left   atomic.Int32 // searches given up before nothing more is tried
 }
 
@@ -63,7 +63,7 @@ func newDFA(expr string) *dfa {
 	}
 	d.left.Store(dfaGiveUps)
 	d.states = map[string]*dfaState{}
-	d.first = d.state(d.close(nil, uint32(prog.Start)), -1)
+	d.first.Store(d.state(d.close(nil, uint32(prog.Start)), -1))
 	return d
 }
 
@@ -151,7 +151,7 @@ func (d *dfa) matches(text string) (match, ok bool) {
 	if d.left.Load() <= 0 {
 		return false, false
 	}
-	s, built := d.begin(), 0
+	s, built := d.first.Load(), 0
 	if s == d.found {
 		return true, true
 	}
@@ -183,12 +183,6 @@ func (d *dfa) matches(text string) (match, ok bool) {
 		next = d.step(s, d.end)
 	}
 	return next == d.found, true
-}
-
-func (d *dfa) begin() *dfaState {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.first
 }
 
 // step works out what follows s upon a class.
@@ -231,10 +225,10 @@ func (d *dfa) advance(s *dfaState, r rune) *dfaState {
 		}
 	}
 	if r < 0 {
-		return d.first // the text has ended without a match
+		return d.first.Load() // the text has ended without a match
 	}
 	// A match may begin anywhere.
-	for _, pc := range d.first.insts {
+	for _, pc := range d.first.Load().insts {
 		after = insert(after, pc)
 	}
 	return d.state(after, r)
@@ -304,9 +298,9 @@ func (d *dfa) state(set []uint32, last rune) *dfaState {
 		return s
 	}
 	size := 8*(d.end+1) + 8*len(set) + 160
-	if d.bytes += size; d.bytes > dfaBytes && d.first != nil {
+	if d.bytes += size; d.bytes > dfaBytes && d.first.Load() != nil {
 		d.states, d.bytes = map[string]*dfaState{}, size
-		d.first = &dfaState{next: make([]atomic.Pointer[dfaState], d.end+1), insts: d.first.insts, last: -1}
+		d.first.Store(&dfaState{next: make([]atomic.Pointer[dfaState], d.end+1), insts: d.first.Load().insts, last: -1})
 	}
 	s := &dfaState{next: make([]atomic.Pointer[dfaState], d.end+1), insts: set, last: last}
 	d.states[string(key)] = s

@@ -49,7 +49,7 @@ func (f *fast) plan(e *Engine, files fs.FS) error {
 	}
 	for i := range rules {
 		for _, l := range rules[i].links() {
-			l.phrases = phrasesOf(l, files)
+			l.phrases = func() *phrases { return phrasesOf(l, files) }
 		}
 	}
 	skips, at := ownActions(rules)

@@ -4,6 +4,7 @@ import (
 	"math/bits"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -12,8 +13,25 @@ import (
 
 // effect is what is known of a transformation by the characters of a value.
 type effect struct {
+	unknown bool     // nothing is known, not even of an empty value
 	changes alphabet // without any of these it changes nothing
 	adds    alphabet // what its result may have besides what the value has; any: everything
+	// A value within ASCII that has none of these characters, and none of the
+	// pairs, only changes case or loses its beginning or end.
+	joins alphabet
+	pairs []uint16
+}
+
+// change is the effect of one of which no more is known.
+func change(changes, adds alphabet) effect {
+	return effect{changes: changes, adds: adds, joins: changes}
+}
+
+func pairsOf(list ...string) (out []uint16) {
+	for _, s := range list {
+		out = append(out, pair(s[0], s[1]))
+	}
+	return out
 }
 
 // effectOf knows the engine's transformations by the name of the function.
@@ -22,7 +40,7 @@ func effectOf(f plugintypes.Transformation) effect {
 	name := runtime.FuncForPC(reflect.ValueOf(f).Pointer()).Name()
 	name, ok := strings.CutPrefix(name, "github.com/corazawaf/coraza/v3/internal/transformations.")
 	if !ok {
-		return effect{anyAlphabet, anyAlphabet}
+		return effect{unknown: true, changes: anyAlphabet, adds: anyAlphabet, joins: anyAlphabet}
 	}
 	space := alphabetOf(" ")
 	control, spaces := alphabetOf("\x00"), alphabetOf(" \n\t")|highClass
@@ -30,40 +48,55 @@ func effectOf(f plugintypes.Transformation) effect {
 	case "none":
 		return effect{}
 	case "urlDecode", "urlDecodeUni":
-		return effect{alphabetOf("%+"), anyAlphabet}
+		return change(alphabetOf("%+"), anyAlphabet)
 	case "htmlEntityDecode":
-		return effect{alphabetOf("&"), anyAlphabet}
+		return change(alphabetOf("&"), anyAlphabet)
 	case "jsDecode", "cssDecode", "escapeSeqDecode":
-		return effect{alphabetOf(`\`), anyAlphabet}
+		return change(alphabetOf(`\`), anyAlphabet)
 	case "removeNulls":
-		return effect{control, 0}
+		return change(control, 0)
 	case "replaceNulls":
-		return effect{control, space}
+		return change(control, space)
 	case "removeWhitespace":
-		return effect{spaces, 0}
+		return change(spaces, 0)
 	case "compressWhitespace":
-		return effect{spaces, space}
+		return effect{false, spaces, space, spaces &^ space, pairsOf("  ")}
 	case "replaceComments":
-		return effect{alphabetOf("*"), space}
+		return effect{false, alphabetOf("*"), space, 0, pairsOf("/*")}
 	case "removeCommentsChar":
-		return effect{alphabetOf("*-#"), 0}
+		return effect{false, alphabetOf("*-#"), 0, alphabetOf("#"), pairsOf("/*", "*/", "--")}
 	case "utf8ToUnicode":
-		return effect{highClass, anyAlphabet}
+		return change(highClass, anyAlphabet)
 	case "lowerCase":
-		return effect{anyAlphabet, 0}
+		return effect{changes: anyAlphabet}
 	case "cmdLine":
-		return effect{anyAlphabet, space}
-	case "normalisePath", "normalisePathWin":
-		return effect{anyAlphabet, alphabetOf("./")}
+		return effect{false, anyAlphabet, space, alphabetOf("\"'\\^,;\t\n"), pairsOf("  ", " /", " (")}
+	case "normalisePath":
+		return effect{false, anyAlphabet, alphabetOf("./"), 0, pairsOf("//", "/.")}
+	case "normalisePathWin": // without a slash all is one component, of which the end may fall
+		return effect{false, anyAlphabet, alphabetOf("./"), alphabetOf("/\\"), nil}
 	}
-	return effect{anyAlphabet, anyAlphabet}
+	return effect{unknown: true, changes: anyAlphabet, adds: anyAlphabet, joins: anyAlphabet}
+}
+
+// mayChange is false only when no value made of a is changed.
+func (e *effect) mayChange(a alphabet) bool { return e.unknown || e.changes&a != 0 }
+
+// keeps says that every pair and triple of characters in the result, but for
+// case, is in the value, which is made of a and has the pairs g. A lone slash is
+// apart: as a path it becomes two.
+func (e *effect) keeps(a alphabet, g *grams) bool {
+	if !e.mayChange(a) {
+		return true
+	}
+	return !e.unknown && (a&highClass|e.joins&a) == 0 && a != alphabetOf("/") && !slices.ContainsFunc(e.pairs, g.has)
 }
 
 // on gives what the result can be made of, given what the value is made of.
 // Beyond ASCII a change of case can lead into it: then nothing is known.
-func (e effect) on(a alphabet) alphabet {
+func (e *effect) on(a alphabet) alphabet {
 	switch {
-	case e.changes&a == 0:
+	case !e.mayChange(a):
 		return a
 	case e.adds == anyAlphabet || a&highClass != 0:
 		return anyAlphabet
@@ -83,8 +116,11 @@ type prospect struct {
 }
 
 const (
-	prospectMemo          = 512
-	letters      alphabet = 1<<26 - 1
+	prospectMemo = 512
+	// memoWays is how many places of a memo an answer may be in: with one, two
+	// frequent alphabets that share it would drive each other out in every request.
+	memoWays          = 8
+	letters  alphabet = 1<<26 - 1
 )
 
 // of gives the bits of the predicates that a value of such an alphabet could
@@ -93,9 +129,17 @@ func (c *prospects) of(a alphabet, p *skipPlan) []uint64 {
 	if a&letters != 0 {
 		a |= letters
 	}
-	slot := &c.memo[uint64(a)*0x9e3779b97f4a7c15>>(64-bits.TrailingZeros(prospectMemo))]
-	if m := slot.Load(); m != nil && m.of == a {
-		return m.bits
+	at := uint64(a) * 0x9e3779b97f4a7c15 >> (64 - bits.TrailingZeros(prospectMemo))
+	slot := &c.memo[at]
+	for i := range uint64(memoWays) {
+		m := c.memo[at^i].Load()
+		if m == nil {
+			slot = &c.memo[at^i]
+			break
+		}
+		if m.of == a {
+			return m.bits
+		}
 	}
 	m := &prospect{of: a, bits: make([]uint64, p.words)}
 	made := make([]alphabet, len(p.nodes))
@@ -114,7 +158,7 @@ func (c *prospects) of(a alphabet, p *skipPlan) []uint64 {
 
 // possible is false only when no value can match.
 func (q *predicate) possible(nodes []node, made []alphabet) bool {
-	if q.negated || q.reach == nil {
+	if q.negated {
 		return true
 	}
 	a := made[q.node]
@@ -123,7 +167,10 @@ func (q *predicate) possible(nodes []node, made []alphabet) bool {
 			a |= made[nodes[n].parent]
 		}
 	}
-	return !q.reach.lacks(a) && q.reach.shortest(a) != never
+	if q.oneOf != 0 && q.oneOf&a == 0 {
+		return false
+	}
+	return q.reach == nil || !q.reach.lacks(a) && q.reach.shortest(a) != never
 }
 
 // oneWord says that text is a word or a number to SQL: one token, which is no
@@ -139,4 +186,27 @@ func oneWord(text string) bool {
 		}
 	}
 	return text != ""
+}
+
+// oneOfFor gives the characters of which a text must have one for the operator
+// to match it; 0: nothing is known.
+func oneOfFor(name string, op plugintypes.Operator) (out alphabet) {
+	switch name {
+	case "detectxss": // a tag, a declaration or a comment, or an attribute with a value
+		return alphabetOf("<=")
+	case "validateurlencoding":
+		return alphabetOf("%")
+	case "validateutf8encoding":
+		return highClass
+	case "validatebyterange": // it matches when one byte is outside
+		if op.Evaluate(nil, "") {
+			return 0
+		}
+		for c := range 256 {
+			if op.Evaluate(nil, string([]byte{byte(c)})) {
+				out |= classes[c]
+			}
+		}
+	}
+	return out
 }

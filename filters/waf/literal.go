@@ -51,6 +51,19 @@ func (g *grams) read(text string) {
 		g.shift = 4
 	}
 	clear(g.bits[:len(g.bits)>>g.shift])
+	g.more(text)
+}
+
+// readAll reads several texts.
+func (g *grams) readAll(texts []string) {
+	g.shift = 0
+	clear(g.bits[:])
+	for _, text := range texts {
+		g.more(text)
+	}
+}
+
+func (g *grams) more(text string) {
 	var a, b byte
 	for i := range len(text) {
 		c := lowerByte(text[i])

@@ -1,6 +1,9 @@
 package waf
 
 import (
+	"hash/maphash"
+	"math/bits"
+
 	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
 	"github.com/corazawaf/coraza/v3/types"
 )
@@ -9,13 +12,80 @@ const (
 	// manyValues is how many there must be under one target for them not to be
 	// remembered beyond the request: they would only drive out what comes again.
 	manyValues = 256
-	// maxSeen is the longest value, in bytes, of which equal ones are looked for
-	// among many.
-	maxSeen = 64
 	// longValue is how long a value is of which one answer takes so long that the
 	// deadline is looked at before each.
 	longValue = 4 << 10
+	// maxAlike is the longest value, in bytes, that is judged together with others.
+	maxAlike = 2 << 10
+	// fewAlike is how many values are not worth a question about all of them.
+	fewAlike = 8
+	// justSeen is how many values are remembered while many are gone through, to
+	// leave out what comes again soon.
+	justSeen = 1 << 11
 )
+
+// crowd sorts the values under one target by what they are made of. A question
+// to which no value that is made so can answer yes is asked once for all of
+// them, and one that needs a phrase once for each kind.
+type crowd struct {
+	kinds []kind // of which the first used are taken
+	used  int
+	at    map[alphabet]int
+	seed  maphash.Seed
+	seen  [justSeen]string
+	grams grams
+	asked []int // predicates left to ask about each value of a kind
+}
+
+// kind is the values made of the same characters, all letters taken as one.
+type kind struct {
+	key    alphabet
+	of     alphabet // all they are made of
+	values []string
+}
+
+func newCrowd() *crowd { return &crowd{at: map[alphabet]int{}, seed: maphash.MakeSeed()} }
+
+// add puts the value with others like it, unless it came by just now.
+func (c *crowd) add(value string) {
+	slot := &c.seen[maphash.String(c.seed, value)%justSeen]
+	if *slot == value && value != "" {
+		return
+	}
+	*slot = value
+	of := alphabetOf(value)
+	key := of
+	if key&letters != 0 {
+		key |= letters
+	}
+	at, ok := c.at[key]
+	if !ok {
+		at = c.used
+		c.at[key] = at
+		if c.used++; at == len(c.kinds) {
+			c.kinds = append(c.kinds, kind{})
+		}
+		c.kinds[at].key = key
+	}
+	k := &c.kinds[at]
+	k.of |= of
+	k.values = append(k.values, value)
+}
+
+// empty lets go of all values. The room of a very large crowd is let go, too.
+func (c *crowd) empty() {
+	for i := range c.kinds[:c.used] {
+		k := &c.kinds[i]
+		clear(k.values)
+		k.of, k.values = 0, k.values[:0]
+		if cap(k.values) > 4096 {
+			k.values = nil
+		}
+	}
+	clear(c.seen[:])
+	clear(c.at)
+	c.used = 0
+}
 
 // judgeAll adds to s.hits what matches any of the values.
 func (p *skipPlan) judgeAll(tx plugintypes.TransactionState, t *skipTarget, values []types.MatchData, s *skipScratch) {
@@ -25,22 +95,123 @@ func (p *skipPlan) judgeAll(tx plugintypes.TransactionState, t *skipTarget, valu
 		}
 		return
 	}
-	s.many = true
-	if s.seen == nil {
-		s.seen = map[string]struct{}{}
+	if s.crowd == nil {
+		s.crowd = newCrowd()
 	}
+	s.many = true
 	for i, m := range values {
 		if i%64 == 0 && late(tx) {
 			break
 		}
-		value := m.Value()
-		if len(value) <= maxSeen {
-			if _, ok := s.seen[value]; ok {
+		if value := m.Value(); len(value) > maxAlike {
+			p.judge(tx, t, m.Key(), value, s)
+		} else {
+			s.crowd.add(value)
+		}
+	}
+	p.judgeCrowd(tx, t, s)
+	s.many = false
+}
+
+// judgeCrowd is judge for all of the crowd, which is empty then.
+func (p *skipPlan) judgeCrowd(tx plugintypes.TransactionState, t *skipTarget, s *skipScratch) {
+	for i := range s.crowd.kinds[:s.crowd.used] {
+		p.judgeKind(tx, t, &s.crowd.kinds[i], s)
+	}
+	s.crowd.empty()
+}
+
+// judgeKind is judge for many values at once.
+func (p *skipPlan) judgeKind(tx plugintypes.TransactionState, t *skipTarget, k *kind, s *skipScratch) {
+	s.stats.values += uint64(len(k.values))
+	asked := p.askable(tx, t, k, s)
+	if len(asked) == 0 {
+		s.stats.known += uint64(len(k.values))
+		return
+	}
+	for i, value := range k.values {
+		if i%64 == 0 && late(tx) {
+			return
+		}
+		s.trial.begin(p.nodes, value)
+		for _, q := range asked {
+			if s.hits[q/64]&(1<<(q%64)) != 0 {
 				continue
 			}
-			s.seen[value] = struct{}{}
+			s.stats.asked++
+			if s.trial.matches(tx, &p.predicates[q]) {
+				s.hits[q/64] |= 1 << (q % 64)
+			}
 		}
-		p.judge(tx, t, m.Key(), value, s)
 	}
-	s.many, s.seen = false, nil
+}
+
+// askable gives the predicates that some value of the kind could match.
+func (p *skipPlan) askable(tx plugintypes.TransactionState, t *skipTarget, k *kind, s *skipScratch) []int {
+	c := s.crowd
+	c.asked = c.asked[:0]
+	prospects := p.prospects.of(k.key, p)
+	read := false
+	for w, want := range t.asks {
+		for left := want & prospects[w] &^ s.hits[w]; left != 0; left &= left - 1 {
+			q := w*64 + bits.TrailingZeros64(left)
+			if len(k.values) >= fewAlike {
+				if late(tx) {
+					return nil
+				}
+				if !read {
+					c.grams.readAll(k.values)
+					read = true
+				}
+				if !p.predicates[q].mayMatchOne(p.nodes, k, &c.grams) {
+					continue
+				}
+			}
+			c.asked = append(c.asked, q)
+		}
+	}
+	return c.asked
+}
+
+// mayMatchOne is false only when the predicate matches none of the values of the
+// kind, which hold the pairs and triples g.
+func (q *predicate) mayMatchOne(nodes []node, k *kind, g *grams) bool {
+	if q.negated || !keeps(nodes, q.node, k.of, g) {
+		return true
+	}
+	switch {
+	case q.rx != nil && q.rx.reach != nil:
+		return !q.rx.reach.lacks(k.of) && (q.rx.words == nil || q.rx.words.mayHold(g)) && (q.node != 0 || q.rx.mayMatchOne(k.values))
+	case q.phrases != nil:
+		return q.phrases.all.mayHold(g)
+	}
+	return true
+}
+
+// mayMatchOne asks the automaton about values as they are.
+func (o *rx) mayMatchOne(values []string) bool {
+	d := o.automaton()
+	if d == nil {
+		return true
+	}
+	for _, value := range values {
+		if len(value) < o.least {
+			continue
+		}
+		if match, ok := d.matches(value); match || !ok {
+			return true
+		}
+	}
+	return false
+}
+
+// keeps says that the transformations up to n put nothing together, in values
+// made of a with the pairs g, that was apart.
+func keeps(nodes []node, n int, a alphabet, g *grams) bool {
+	for ; n != 0; n = nodes[n].parent {
+		if !nodes[n].effect.keeps(a, g) {
+			return false
+		}
+	}
+	return a&highClass == 0
 }

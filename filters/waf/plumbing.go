@@ -13,10 +13,11 @@ import (
 // be left out when it does not match, or when all it would do is write what is
 // there already: nothing was scored.
 type plumbing struct {
-	link   *compiledRule
+	link   compiledRule   // only what answers: the rest of the rules is not kept
 	target compiledTarget // looked at, if there is an operator
 	name   string         // one name, if it is one
 	simple bool           // it only sets variables and leaves no other trace
+	traces bool           // looking at a value that does not match leaves one
 	sets   []setVar
 }
 
@@ -26,11 +27,12 @@ func newPlumbing(r *compiledRule) *plumbing {
 	if reads.all || writes.all || len(writes.prefixes) > 0 || r.multi || r.skips() > 0 {
 		return nil
 	}
-	p := &plumbing{link: r, sets: r.sets()}
+	p := &plumbing{link: compiledRule{operator: r.operator, negated: r.negated, transformations: r.transformations}, sets: r.sets()}
 	if r.operator != nil {
-		if len(r.targets) != 1 || !pure[r.operatorName()] || r.negated && r.capture {
+		if len(r.targets) != 1 || !pure[r.operatorName()] {
 			return nil
 		}
+		p.traces = r.negated && r.capture
 		t := r.targets[0]
 		if t.variable != variables.TX || t.key == "" && t.pattern == nil || t.excepts || strings.Contains(txMacro.ReplaceAllString(r.data, ""), "%{") {
 			return nil
@@ -80,21 +82,22 @@ func plainNumber(s string) bool {
 	return err == nil && strconv.Itoa(n) == s
 }
 
+// matches says that the rule matches, or would leave a trace all the same.
 func (p *plumbing) matches(tx plugintypes.TransactionState) bool {
 	if p.name == "" || p.target.count {
 		found := find(tx.Variables().TX(), &p.target)
 		if p.target.count {
-			return p.asks(tx, strconv.Itoa(len(found)))
+			return p.traces || p.asks(tx, strconv.Itoa(len(found)))
 		}
 		for _, m := range found {
-			if p.asks(tx, m.Value()) {
+			if p.traces || p.asks(tx, m.Value()) {
 				return true
 			}
 		}
 		return false
 	}
 	for _, value := range tx.Variables().TX().Get(p.name) {
-		if p.asks(tx, value) {
+		if p.traces || p.asks(tx, value) {
 			return true
 		}
 	}

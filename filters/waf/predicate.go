@@ -19,6 +19,7 @@ type predicate struct {
 	phrases  *phrases // of the operator, if it has any
 	sqli     bool     // operator is @detectSQLi
 	reach    *reach   // of the operator's expression, if it has one
+	oneOf    alphabet // a text that matches has one of these; 0: not known
 
 	state plugintypes.TransactionState // what the operator's text refers to; nil: nothing
 	echo  *echo                        // asked of what matched; nil: nothing
@@ -113,7 +114,10 @@ func (p *predicates) addEcho(r *compiledRule, rule int, setup *setup, then *echo
 	case *bytesRX:
 		q.reach = o.reach
 	}
-	q.phrases, q.sqli = r.phrases, name == "detectsqli"
+	q.sqli, q.oneOf = name == "detectsqli", oneOfFor(name, r.operator)
+	if r.phrases != nil {
+		q.phrases = r.phrases()
+	}
 	p.ids[key] = len(p.list)
 	p.list = append(p.list, q)
 	return len(p.list) - 1, true
@@ -133,6 +137,8 @@ type trial struct {
 	round uint64
 	spare []*grams // of which the first used are taken by forms
 	used  int
+	path  []int // of the predicate asked about
+	aside form  // one that is not in forms
 }
 
 type form struct {
@@ -161,6 +167,7 @@ func (t *trial) end() {
 	for i := range t.forms {
 		t.forms[i].text, t.forms[i].grams = "", nil
 	}
+	t.aside = form{}
 }
 
 // form is the value after the transformations up to n. One that fails is left
@@ -171,13 +178,14 @@ func (t *trial) form(n int) *form {
 		return f
 	}
 	before := t.form(t.nodes[n].parent)
-	if before.alphabet()&t.nodes[n].effect.changes == 0 {
+	if !t.nodes[n].effect.mayChange(before.alphabet()) {
 		*f = *before
 		return f
 	}
 	text, changed, err := t.nodes[n].f(before.text)
 	if err != nil || text == before.text {
-		text = before.text
+		*f = *before
+		return f
 	}
 	f.set(t.round, text)
 	f.silent = before.silent || err == nil && !changed && text != before.text
@@ -232,7 +240,8 @@ func (p *predicate) holds(tx plugintypes.TransactionState, t *trial, f *form) bo
 	switch {
 	case p.rx != nil:
 		return p.rx.matches(t, f)
-	case p.reach != nil && p.reach.lacks(f.alphabet()), p.phrases != nil && !p.phrases.mayBeIn(t, f), p.sqli && oneWord(f.text):
+	case p.reach != nil && p.reach.lacks(f.alphabet()), p.oneOf != 0 && p.oneOf&f.alphabet() == 0,
+		p.phrases != nil && !p.phrases.mayBeIn(t, f), p.sqli && oneWord(f.text):
 		return false
 	}
 	return p.operator.Evaluate(tx, f.text)
@@ -240,18 +249,39 @@ func (p *predicate) holds(tx plugintypes.TransactionState, t *trial, f *form) bo
 
 // anyForm is for rules with multiMatch: every form that a transformation says
 // it changed counts. One that says so and gave the same text changes no answer.
+// One that changed the text and does not say so is passed over, by the engine
+// and by what comes after.
 func (t *trial) anyForm(tx plugintypes.TransactionState, p *predicate) bool {
-	if t.form(p.node).silent {
-		return true // the engine goes another way: let it
+	t.path = t.path[:0]
+	for n := p.node; n != 0; n = t.nodes[n].parent {
+		t.path = append(t.path, n)
 	}
-	for n, last := p.node, (*form)(nil); ; n = t.nodes[n].parent {
-		f := t.form(n)
-		if (last == nil || f.text != last.text) && p.holds(tx, t, f) != p.negated {
+	last := t.form(0)
+	if p.holds(tx, t, last) != p.negated {
+		return true
+	}
+	left := len(t.path) - 1
+	for ; left >= 0; left-- {
+		f := t.form(t.path[left])
+		if f.silent {
+			break
+		}
+		if f.text != last.text && p.holds(tx, t, f) != p.negated {
 			return true
 		}
 		last = f
-		if n == 0 {
-			return false
+	}
+	text := last.text
+	for ; left >= 0; left-- {
+		after, changed, err := t.nodes[t.path[left]].f(text)
+		if err != nil || !changed || after == text {
+			continue
+		}
+		text = after
+		t.aside.set(t.round, text)
+		if p.holds(tx, t, &t.aside) != p.negated {
+			return true
 		}
 	}
+	return false
 }

@@ -62,13 +62,15 @@ type reading struct {
 	added int
 }
 
-// add puts a value beside those of the request.
+// add puts a value beside those of the request. The name is a string of its own:
+// the engine remembers transformed values by where their name stands in memory,
+// and would take one value for another of the same name.
 func (r *reading) add(name, how, value string) {
 	if r.added == maxAdded || value == "" {
 		return
 	}
 	r.added++
-	r.v.ArgsPath().Add(name, value)
+	r.v.ArgsPath().Add(strings.Clone(name), value)
 	r.note(name, how, value)
 }
 
@@ -132,7 +134,10 @@ func (r *reading) arguments(c collection.Map) {
 		replace[name] = append(replace[name], leaves...)
 	}
 	for name, values := range replace {
-		c.Set(name, values)
+		c.Remove(name)
+		for _, v := range values {
+			c.Add(strings.Clone(name), v)
+		}
 	}
 }
 
@@ -146,7 +151,7 @@ func (r *reading) text(name, how, value string) {
 	if leaves, ok := r.structured(name, value, maxNested); ok {
 		for _, l := range leaves {
 			r.added++
-			r.v.ArgsPath().Add(name, l)
+			r.v.ArgsPath().Add(strings.Clone(name), l)
 		}
 		return
 	}

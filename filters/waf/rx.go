@@ -17,6 +17,7 @@ type rx struct {
 	re    *regexp.Regexp
 	reach *reach // nil: always run re
 	words literals
+	least int // bytes in the shortest match
 	// automaton is made when it is first needed: most patterns are never asked.
 	automaton func() *dfa
 }
@@ -62,7 +63,7 @@ func newRX(o plugintypes.OperatorOptions) (plugintypes.Operator, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &rx{re: re, reach: r, words: newLiterals(expr), automaton: sync.OnceValue(func() *dfa {
+		return &rx{re: re, reach: r, words: newLiterals(expr), least: r.walk(anyAlphabet), automaton: sync.OnceValue(func() *dfa {
 			r.learnNeeds()
 			return newDFA(expr)
 		})}, nil
@@ -120,6 +121,9 @@ func (o *rx) Evaluate(tx plugintypes.TransactionState, value string) bool {
 func (o *rx) matches(t *trial, f *form) bool {
 	if o.reach == nil {
 		return o.re.MatchString(f.text)
+	}
+	if len(f.text) < o.least {
+		return false
 	}
 	a := f.alphabet()
 	if o.reach.lacks(a) {

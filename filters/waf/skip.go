@@ -134,7 +134,7 @@ type skipScratch struct {
 	keep  []bool
 	hits  []uint64
 	many  bool // values: none of them is remembered
-	seen  map[string]struct{}
+	crowd *crowd
 	stats struct{ values, known, asked uint64 }
 }
 

@@ -88,11 +88,8 @@ func composite(v variables.RuleVariable, value string) bool {
 func sensitive(v variables.RuleVariable, key string) bool {
 	switch v {
 	case variables.RequestHeaders:
-		switch strings.ToLower(key) {
-		case "authorization", "proxy-authorization", "cookie", "x-api-key":
-			return true
-		}
-		return sensitiveName(key)
+		return strings.EqualFold(key, "cookie") || strings.EqualFold(key, "authorization") ||
+			strings.EqualFold(key, "proxy-authorization") || strings.EqualFold(key, "x-api-key") || sensitiveName(key)
 	case variables.Args, variables.ArgsGet, variables.ArgsPost, variables.RequestCookies, variables.RequestXML, variables.XML:
 		return sensitiveName(key)
 	}
@@ -102,10 +99,22 @@ func sensitive(v variables.RuleVariable, key string) bool {
 // sensitiveWords are in names whose values nobody but the service should keep.
 var sensitiveWords = strings.Fields("passw pwd secret token session credential api_key apikey csrf card cvv ssn")
 
+// sensitiveFirst has the letters that they begin with: this is asked of every
+// key in every request.
+var sensitiveFirst = func() (first [256]bool) {
+	for _, word := range sensitiveWords {
+		first[word[0]], first[word[0]-'a'+'A'] = true, true
+	}
+	return first
+}()
+
 func sensitiveName(key string) bool {
 	for i := range len(key) {
+		if !sensitiveFirst[key[i]] {
+			continue
+		}
 		for _, word := range sensitiveWords {
-			if lowerByte(key[i]) == word[0] && len(key)-i >= len(word) && strings.EqualFold(key[i:i+len(word)], word) {
+			if len(key)-i >= len(word) && strings.EqualFold(key[i:i+len(word)], word) {
 				return true
 			}
 		}

@@ -31,6 +31,7 @@ var homes = []home{
 	{[]string{"github.com/spf13/cobra"}, []string{"cmd"}},
 	{[]string{"github.com/pb33f", "github.com/oasdiff", "github.com/getkin/kin-openapi", "github.com/vektah/gqlparser"}, []string{"api-discovery/openapi"}},
 	{[]string{"github.com/graph-gophers/graphql-go", "github.com/golang-jwt/jwt"}, []string{"internal/demo"}},
+	{[]string{"github.com/klauspost/compress", "github.com/andybalholm/brotli"}, []string{"filters/chain"}},
 	{[]string{"testing"}, nil},
 }
 

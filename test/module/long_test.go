@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -69,14 +72,15 @@ func runLong(t *testing.T, p *proxy) {
 	for _, c := range []verdictCase{
 		{name: "query", path: "items?" + arguments(3000, "fine")},
 		{name: "query attack", path: "items?" + arguments(3000, sqlInjection), attack: true},
+		{name: "9,000 arguments in a query", path: "items?" + strings.Repeat("a=1&", 9000) + "last=" + sqlInjection, attack: true},
 		{name: "query and small body", path: "orders?" + arguments(3000, "fine"), header: jsonBody, body: `{"item":7}`},
 		{name: "query and body attack", path: "orders?" + arguments(3000, "fine"), header: form, body: arguments(3000, sqlInjection), attack: true},
 		{name: "query and long body", path: "orders?" + arguments(3000, "fine"), header: form, body: arguments(3000, "fine")},
-		{name: "12,000 arguments", path: "orders", header: form, body: arguments(12_000, "fine")},
+		{name: "3,000 arguments", path: "orders", header: form, body: arguments(3000, "fine")},
 		{name: "12,000 arguments attack", path: "orders", header: form, body: arguments(12_000, sqlInjection), attack: true},
 		{name: "gzip", path: "orders", header: gz, body: zipped(t, arguments(500, "fine"))},
 		{name: "gzip attack", path: "orders", header: gz, body: zipped(t, arguments(500, sqlInjection)), attack: true},
-		{name: "gzip bomb", path: "orders", header: gz, body: zipped(t, "a="+strings.Repeat("x", 8<<20))},
+		{name: "gzip bomb", path: "orders", header: gz, body: zipped(t, "a="+strings.Repeat("x", 2<<20))},
 	} {
 		for _, http2 := range []bool{false, true} {
 			c.http2, c.chunked = http2, http2 && c.body != ""
@@ -131,6 +135,105 @@ func TestModuleLong(t *testing.T)     { runLong(t, startModule(t, "", tableOf(t,
 func TestExtProcLong(t *testing.T)    { runLong(t, startExtProc(t, tableOf(t, manyArguments(t)))) }
 func TestModuleOverdue(t *testing.T)  { runOverdue(t, startModule(t, "", tableOf(t, overdue()))) }
 func TestExtProcOverdue(t *testing.T) { runOverdue(t, startExtProc(t, tableOf(t, overdue()))) }
+
+// A full queue answers by the failure mode, with an event; in detect nothing
+// changes. The judging stands still until every place is taken.
+func TestModuleFullQueue(t *testing.T) {
+	stop := filepath.Join(t.TempDir(), "wait")
+	if err := os.WriteFile(stop, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := startModule(t, "gabionfault", tableOf(t), "GABION_TEST_WAIT=goroutine="+stop)
+	const places, more = 256, 24 // what one client may have waiting; some are at work
+	c := verdictCase{path: "orders", header: jsonBody, http2: true, body: longJSON(16<<10, "fine")}
+	var served, refused atomic.Int64
+	var wg sync.WaitGroup
+	for i := range places + more {
+		wg.Go(func() {
+			id := fmt.Sprint("full-", i)
+			switch a := c.send(t, p, "block", id); a.Status {
+			case http.StatusOK:
+				served.Add(1)
+			case http.StatusServiceUnavailable:
+				refused.Add(1)
+				if e := p.logged(t, id).event(t); e == nil || e.Decision != filters.Denied || !strings.Contains(e.Reason, "too many bodies wait") {
+					t.Errorf("event %+v", e)
+				}
+			default:
+				t.Errorf("status %d", a.Status)
+			}
+		})
+	}
+	eventually(t, "the queue to fill", func() bool { return refused.Load() > 0 })
+	c.unharmed(t, c.send(t, p, "detect", "full-detect"))
+	if e := p.logged(t, "full-detect").event(t); e == nil || e.Decision == filters.Denied || !strings.Contains(e.Reason, "too many bodies wait") {
+		t.Errorf("detect: event %+v", e)
+	}
+	if err := os.Remove(stop); err != nil {
+		t.Fatal(err)
+	}
+	wg.Wait()
+	if n := refused.Load(); n == 0 || n > more || served.Load()+n != places+more {
+		t.Errorf("%d served, %d refused", served.Load(), n)
+	}
+	if !p.alive() {
+		t.Fatal("Envoy ended")
+	}
+}
+
+// Sixteen forms of a mebibyte at a time all find room; with GABION_FULL also
+// forms of many values, which take longer.
+func TestModuleManyLargeForms(t *testing.T) {
+	manyForms(t, 100, 866)
+	if os.Getenv("GABION_FULL") != "" {
+		manyForms(t, 9000, 9)
+	}
+}
+
+func manyForms(t *testing.T, fields, words int) {
+	p := startModule(t, "", tableOf(t, gentle(func(p *filters.Policy) { p.MaxMillis = 60_000 })))
+	var b strings.Builder
+	for i := range fields {
+		fmt.Fprintf(&b, "f%d=%s&", i, strings.Repeat("lorem+ipsum+", words))
+	}
+	c := verdictCase{path: "orders", header: form, body: b.String()}
+	before := p.memory(t, "VmRSS")
+	var served atomic.Int64
+	var wg sync.WaitGroup
+	for i := range 16 {
+		wg.Go(func() {
+			id := fmt.Sprintf("many-%d-%d", fields, i)
+			if a := c.send(t, p, "block", id); a.Status == http.StatusOK {
+				served.Add(1)
+			} else if e := p.logged(t, id).event(t); e == nil || !strings.Contains(e.Reason, "waited too long") {
+				t.Errorf("status %d, event %+v", a.Status, e) // a starved machine may keep one waiting
+			}
+		})
+	}
+	wg.Wait()
+	peak := p.memory(t, "VmHWM")
+	t.Logf("%d of 16 forms of %d bytes in %d values served; Envoy took %d MiB, at most %d MiB", served.Load(), len(c.body), fields, before>>20, peak>>20)
+	if served.Load() == 0 || peak-before > 400<<20 {
+		t.Errorf("%d served, %d MiB more", served.Load(), (peak-before)>>20)
+	}
+}
+
+// memory reads a figure of /proc/PID/status, in bytes.
+func (p *proxy) memory(t testing.TB, name string) int64 {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		var kib int64
+		if _, err := fmt.Sscanf(line, name+": %d kB", &kib); err == nil {
+			return kib << 10
+		}
+	}
+	t.Fatalf("no %s in %s", name, status)
+	return 0
+}
 
 // A client that keeps a held upload waiting is cut, in block mode; in detect
 // nothing is held and nobody is cut.

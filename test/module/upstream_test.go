@@ -2,13 +2,13 @@ package module
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"strings"
 	"testing"
 	"time"
 
@@ -85,23 +85,23 @@ func serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serveDuplex answers each line as it arrives, as a streaming gRPC method does.
+// serveDuplex answers each message as it arrives, as a streaming gRPC method does.
 func serveDuplex(w http.ResponseWriter, r *http.Request) {
 	rc := http.NewResponseController(w)
 	_ = rc.EnableFullDuplex()
 	w.Header().Set("Content-Type", "application/grpc")
 	w.Header().Set("Trailer", "Grpc-Status")
 	_ = rc.Flush()
-	buf := make([]byte, 4096)
-	for {
-		n, err := r.Body.Read(buf)
-		if n > 0 {
-			fmt.Fprintf(w, "got %s", strings.TrimSpace(string(buf[:n])))
-			_ = rc.Flush()
-		}
-		if err != nil {
+	for head := make([]byte, 5); ; {
+		if _, err := io.ReadFull(r.Body, head); err != nil {
 			break
 		}
+		message := make([]byte, binary.BigEndian.Uint32(head[1:]))
+		if _, err := io.ReadFull(r.Body, message); err != nil {
+			break
+		}
+		fmt.Fprintf(w, "got %s", message)
+		_ = rc.Flush()
 	}
 	w.Header().Set("Grpc-Status", "0")
 }

@@ -21,9 +21,15 @@ import (
 )
 
 // stock are engines compiled before anything of ours took the place of the
-// engine's own parts, by paranoia level; 0 is level 1 with exclusions and
-// custom rules.
-var stock [5]*waf.Engine
+// engine's own parts. Up to 4 the index is a paranoia level of the core rule set,
+// 0 being level 1 with exclusions and custom rules; then come the profiles that
+// edit it.
+var stock [7]*waf.Engine
+
+const (
+	balanced = 5
+	strict   = 6
+)
 
 func TestMain(m *testing.M) {
 	c := waf.NewStockCompiler()
@@ -40,8 +46,13 @@ func TestMain(m *testing.M) {
 
 func config(i int) waf.Config {
 	s := wafrules.Defaults()
-	s.Profile = wafrules.ProfileCRS
-	s.ParanoiaLevel = max(i, 1)
+	s.Profile, s.ParanoiaLevel = wafrules.ProfileCRS, max(i, 1)
+	switch i {
+	case balanced:
+		s.Profile, s.ParanoiaLevel = wafrules.ProfileBalanced, 1
+	case strict:
+		s.Profile, s.ParanoiaLevel = wafrules.ProfileStrict, 2
+	}
 	s.Rules = []string{`SecAction "id:99990,phase:1,pass,nolog,t:none,` +
 		`setvar:tx.crs_validate_utf8_encoding=1,setvar:tx.arg_name_length=100,setvar:tx.arg_length=400,` +
 		`setvar:tx.total_arg_length=64000,setvar:tx.max_num_args=255,setvar:tx.max_file_size=64100,` +
@@ -206,22 +217,34 @@ func compareAll(t *testing.T, slow, fast *waf.Engine, messages []message) (attac
 	return int(scored.Load())
 }
 
-// TestFastIsTheSame: on the rule set's own tests, at every paranoia level, cold
-// and warm, the fast engine comes to what the stock engine comes to.
+// seed says which requests are taken where not all are; GABION_SEED sets it.
+func seed(t *testing.T) int {
+	n := uint64(20260101)
+	if text := os.Getenv("GABION_SEED"); text != "" {
+		var err error
+		if n, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatalf("GABION_SEED: %v", err)
+		}
+	}
+	t.Logf("GABION_SEED=%d", n)
+	return int(n % 1_000_000)
+}
+
+// TestFastIsTheSame: on the rule set's own tests, at every paranoia level and with
+// every profile, cold and warm, the fast engine comes to what the stock engine comes to.
 func TestFastIsTheSame(t *testing.T) {
 	all := suiteMessages(t)
+	seed := seed(t)
 	for i, slow := range stock {
 		every := 1
 		switch {
-		case testing.Short():
-			every = 20
 		case !ordered():
-			every = 40 // the ordered run does the rest
-		case os.Getenv("GABION_FULL") == "" && i != 1:
+			every = 100 // the ordered run does the rest
+		case testing.Short(), os.Getenv("GABION_FULL") == "" && i != 1 && i != balanced:
 			every = 20
 		}
 		var messages []message
-		for n := i % every; n < len(all); n += every {
+		for n := (seed + i) % every; n < len(all); n += every {
 			messages = append(messages, all[n])
 		}
 		t.Run(fmt.Sprintf("%d", i), func(t *testing.T) {
@@ -235,6 +258,9 @@ func TestFastIsTheSame(t *testing.T) {
 				t.Fatal(fast.Slow())
 			}
 			attacks := compareAll(t, slow, fast, messages)
+			if i >= balanced {
+				compareAll(t, slow, fast, readMessages())
+			}
 			compareAll(t, slow, fast, messages[:len(messages)/4]) // warm
 			s := c.Stats()
 			t.Logf("%d requests, %d score; %+v", len(messages), attacks, s)

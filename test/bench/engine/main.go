@@ -47,15 +47,16 @@ func main() {
 	scale := flag.Int("slow", 8, "stock runs only every nth request of the expensive cases")
 	profile := flag.String("cpuprofile", "", "only profile the fast engine, and write it here")
 	only := flag.String("only", "", "run the cases whose name contains this")
+	values := flag.Int("values", 0, "show the engine so many values that never come again, and nothing else")
 	flag.Parse()
-	err := run(*rounds, *requests, *scale, *only, *profile)
+	err := run(*rounds, *requests, *scale, *values, *only, *profile)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench-engine:", err)
 		os.Exit(1)
 	}
 }
 
-func run(rounds, requests, scale int, only, profile string) error {
+func run(rounds, requests, scale, values int, only, profile string) error {
 	stock, err := compile(waf.NewStockCompiler(), false)
 	if err != nil {
 		return err
@@ -64,9 +65,13 @@ func run(rounds, requests, scale int, only, profile string) error {
 	if err != nil {
 		return err
 	}
-	fast, err := compile(waf.NewCompiler(), false)
+	compiler := waf.NewCompiler()
+	fast, err := compile(compiler, false)
 	if err != nil {
 		return err
+	}
+	if values > 0 {
+		return flood(os.Stdout, stock, fast, compiler, values)
 	}
 	if profile != "" {
 		return profileFast(fast, requests, rounds, only, profile)

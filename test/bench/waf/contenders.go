@@ -16,12 +16,13 @@ import (
 	"github.com/gabion-io/gabion/internal/envoybin"
 )
 
-// blockPolicy is what both transports are measured with: the whole rule set at
-// paranoia 1, blocking, nothing recorded (nginx records nothing either).
+// blockPolicy is what both transports are measured with: the whole rule set,
+// untouched as nginx has it, at paranoia 1, blocking, nothing recorded (nginx
+// records nothing either).
 const blockPolicy = `apiVersion: gabion.io/v1alpha1
 kind: WAFPolicy
 metadata: {name: default}
-spec: {mode: block}
+spec: {mode: block, profile: crs}
 ---
 apiVersion: gabion.io/v1alpha1
 kind: Recording
@@ -136,7 +137,7 @@ func startGabion(transport, upstream string) (contender, error) {
 	}
 	cmd := exec.Command(filepath.Join("bin", "gabion"), "up", "--state", filepath.Join(dir, "state"), "--transport", transport,
 		"--listen", "127.0.0.1:"+port, "--admin", "127.0.0.1:"+admin, "--upstream", upstream, "--concurrency", "2", "-f", policy)
-	return spawn("Envoy + "+transport, "http://127.0.0.1:"+port, dir, cmd, func(pid int) (pids []int) {
+	c, err := spawn("Envoy + "+transport, "http://127.0.0.1:"+port, dir, cmd, func(pid int) (pids []int) {
 		for _, p := range descendants(pid) {
 			line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p))
 			words := strings.Split(string(line), "\x00")
@@ -146,6 +147,8 @@ func startGabion(transport, upstream string) (contender, error) {
 		}
 		return pids
 	})
+	_, c.upstream, _ = net.SplitHostPort(strings.TrimPrefix(upstream, "http://"))
+	return c, err
 }
 
 // spawn starts a process that ends with this one, and with close.
@@ -222,18 +225,25 @@ spec:
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("%w: %s", err, out)
 	}
-	for time.Since(began) < time.Minute {
-		resp, err := client.Get(c.base + "/search?probe=" + word)
+	if err := awaitDenial(ctx, c.base+"/search?probe="+word); err != nil {
+		return 0, err
+	}
+	return time.Since(began), nil
+}
+
+// awaitDenial asks until the rule that denies is in force.
+func awaitDenial(ctx context.Context, url string) error {
+	for began := time.Now(); time.Since(began) < 5*time.Minute && ctx.Err() == nil; time.Sleep(2 * time.Millisecond) {
+		resp, err := client.Get(url)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		resp.Body.Close()
 		if resp.StatusCode == http.StatusForbidden {
-			return time.Since(began), nil
+			return nil
 		}
-		time.Sleep(2 * time.Millisecond)
 	}
-	return 0, errors.New("the rule never came into force")
+	return errors.New("the rule never came into force")
 }
 
 // state is the contender's state directory, from its command line.

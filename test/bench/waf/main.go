@@ -27,6 +27,8 @@ type contender struct {
 	base  string       // URL it listens on
 	pids  func() []int // whose CPU time counts
 	close func()
+
+	upstream string // port of the application behind it
 }
 
 // figure is what one contender did in one case.
@@ -48,17 +50,18 @@ func main() {
 	rounds := flag.Int("rounds", 12, "interleaved rounds")
 	perRound := flag.Int("requests", 200, "requests per contender, case and round")
 	applies := flag.Int("applies", 10, "policy changes timed")
+	policies := flag.Int("policies", 20, "further policies whose memory is measured")
 	only := flag.String("only", "", "comma-separated contenders: plain, module, extproc, nginx (default: all)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *rounds, *perRound, *applies, *only); err != nil {
+	if err := run(ctx, *rounds, *perRound, *applies, *policies, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, rounds, perRound, applies int, only string) error {
+func run(ctx context.Context, rounds, perRound, applies, policies int, only string) error {
 	upstream, stopUpstream, err := startUpstream()
 	if err != nil {
 		return err
@@ -82,7 +85,10 @@ func run(ctx context.Context, rounds, perRound, applies int, only string) error 
 		}
 	}
 	table(os.Stdout, figures)
-	return timeApplies(ctx, contenders, applies)
+	if err := timeApplies(ctx, contenders, applies); err != nil {
+		return err
+	}
+	return measurePolicies(ctx, contenders, policies, rounds*perRound)
 }
 
 // startUpstream answers everything with a small JSON document, in this process,
@@ -103,12 +109,8 @@ func startUpstream() (string, func(), error) {
 
 // measure sends the same requests to every contender in turns.
 func measure(ctx context.Context, contenders []contender, rounds, perRound int) ([]*figure, error) {
-	cases := []struct {
-		name string
-		make func(*mix, string) *http.Request
-	}{{"GET", (*mix).get}, {"POST 1 KB JSON", (*mix).post}}
 	var figures []*figure
-	for _, c := range cases {
+	for _, c := range mixCases() {
 		row := make([]*figure, len(contenders))
 		for i, k := range contenders {
 			row[i] = &figure{Contender: k.name, Case: c.name}
@@ -116,11 +118,11 @@ func measure(ctx context.Context, contenders []contender, rounds, perRound int) 
 		for round := range rounds + 1 {
 			for i, k := range contenders {
 				m := newMix(uint64(round)) // equal requests for every contender
-				f := row[i]
-				if round == 0 { // warm up: connections, caches, lazily compiled code
-					f = &figure{}
+				f, n := row[i], perRound
+				if round == 0 { // warm up: connections, caches, lazily compiled code, every value
+					f, n, m.sweep = &figure{}, poolSize, true
 				}
-				if err := f.burst(ctx, k, perRound, func() *http.Request { return c.make(m, k.base) }); err != nil {
+				if err := f.burst(ctx, k, n, func() *http.Request { return c.make(m, k.base) }); err != nil {
 					return nil, fmt.Errorf("%s, %s: %w", k.name, c.name, err)
 				}
 			}

@@ -15,13 +15,27 @@ type mix struct {
 	rnd                    *rand.Rand
 	words, agents, cookies []string
 	serial                 int
+	sweep                  bool // go through the pool in order, instead of picking
+}
+
+// poolSize is how many values of a kind there are: as many requests in a sweep
+// show each of them in every place.
+const poolSize = 400
+
+type mixCase struct {
+	name string
+	make func(*mix, string) *http.Request
+}
+
+func mixCases() []mixCase {
+	return []mixCase{{"GET", (*mix).get}, {"POST 1 KB JSON", (*mix).post}}
 }
 
 func newMix(seed uint64) *mix {
 	values := rand.New(rand.NewPCG(0, 1)) // the same in every round: it is one service
 	m := &mix{rnd: rand.New(rand.NewPCG(seed, 1)), serial: int(seed) << 20}
-	m.words = pool(values, 4000, "tea coffee harbour anchor lamp rope barrel crate invoice garden winter atlas copper linen pepper saddle timber violet window yellow")
-	m.cookies = pool(values, 500, "session theme locale cart consent")
+	m.words = pool(values, poolSize, "tea coffee harbour anchor lamp rope barrel crate invoice garden winter atlas copper linen pepper saddle timber violet window yellow")
+	m.cookies = pool(values, poolSize, "session theme locale cart consent")
 	for v := range 40 {
 		m.agents = append(m.agents, fmt.Sprintf("Mozilla/5.0 (X11; Linux x86_64; rv:1%02d.0) Gecko/20100101 Firefox/1%02d.0", v, v))
 	}
@@ -38,7 +52,12 @@ func pool(rnd *rand.Rand, n int, from string) []string {
 	return out
 }
 
-func (m *mix) pick(from []string) string { return from[m.rnd.IntN(len(from))] }
+func (m *mix) pick(from []string) string {
+	if m.sweep {
+		return from[m.serial%len(from)]
+	}
+	return from[m.rnd.IntN(len(from))]
+}
 
 // get is a page view with ten headers.
 func (m *mix) get(base string) *http.Request {

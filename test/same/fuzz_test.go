@@ -63,6 +63,9 @@ func TestEveryCombination(t *testing.T) {
 	if !ordered() {
 		t.Skip("only where the order of visits is fixed: TestInOrder runs it")
 	}
+	if testing.Short() {
+		t.Skip("no goroutine meets another here that does not in TestFastIsTheSame")
+	}
 	all := suiteMessages(t)
 	var messages []message
 	for i := seed(t) % 120; i < len(all); i += 120 {

@@ -1,6 +1,7 @@
 package same
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"slices"
@@ -32,6 +33,10 @@ const (
 )
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if testing.Short() && !ordered() {
+		os.Exit(m.Run()) // only TestInOrder has anything to do
+	}
 	c := waf.NewStockCompiler()
 	for i := range stock {
 		e, err := c.Compile(config(i))
@@ -233,6 +238,9 @@ func seed(t *testing.T) int {
 // TestFastIsTheSame: on the rule set's own tests, at every paranoia level and with
 // every profile, cold and warm, the fast engine comes to what the stock engine comes to.
 func TestFastIsTheSame(t *testing.T) {
+	if testing.Short() && !ordered() {
+		t.Skip("TestInOrder runs it where the order of visits is fixed")
+	}
 	all := suiteMessages(t)
 	seed := seed(t)
 	for i, slow := range stock {

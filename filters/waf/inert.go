@@ -20,6 +20,8 @@ type effect struct {
 	// pairs, only changes case or loses its beginning or end.
 	joins alphabet
 	pairs []uint16
+	// grows: the result may have more characters than the value.
+	grows bool
 }
 
 // change is the effect of one of which no more is known.
@@ -40,7 +42,7 @@ func effectOf(f plugintypes.Transformation) effect {
 	name := runtime.FuncForPC(reflect.ValueOf(f).Pointer()).Name()
 	name, ok := strings.CutPrefix(name, "github.com/corazawaf/coraza/v3/internal/transformations.")
 	if !ok {
-		return effect{unknown: true, changes: anyAlphabet, adds: anyAlphabet, joins: anyAlphabet}
+		return unknownEffect()
 	}
 	space := alphabetOf(" ")
 	control, spaces := alphabetOf("\x00"), alphabetOf(" \n\t")|highClass
@@ -49,8 +51,8 @@ func effectOf(f plugintypes.Transformation) effect {
 		return effect{}
 	case "urlDecode", "urlDecodeUni":
 		return change(alphabetOf("%+"), anyAlphabet)
-	case "htmlEntityDecode":
-		return change(alphabetOf("&"), anyAlphabet)
+	case "htmlEntityDecode": // some name two characters
+		return effect{changes: alphabetOf("&"), adds: anyAlphabet, joins: alphabetOf("&"), grows: true}
 	case "jsDecode", "cssDecode", "escapeSeqDecode":
 		return change(alphabetOf(`\`), anyAlphabet)
 	case "removeNulls":
@@ -60,23 +62,29 @@ func effectOf(f plugintypes.Transformation) effect {
 	case "removeWhitespace":
 		return change(spaces, 0)
 	case "compressWhitespace":
-		return effect{false, spaces, space, spaces &^ space, pairsOf("  ")}
+		return effect{changes: spaces, adds: space, joins: spaces &^ space, pairs: pairsOf("  ")}
 	case "replaceComments":
-		return effect{false, alphabetOf("*"), space, 0, pairsOf("/*")}
+		return effect{changes: alphabetOf("*"), adds: space, pairs: pairsOf("/*")}
 	case "removeCommentsChar":
-		return effect{false, alphabetOf("*-#"), 0, alphabetOf("#"), pairsOf("/*", "*/", "--")}
+		return effect{changes: alphabetOf("*-#"), joins: alphabetOf("#"), pairs: pairsOf("/*", "*/", "--")}
 	case "utf8ToUnicode":
-		return change(highClass, anyAlphabet)
+		return effect{changes: highClass, adds: anyAlphabet, joins: highClass, grows: true}
 	case "lowerCase":
 		return effect{changes: anyAlphabet}
+	case "base64decode": // how far it reads depends on more than what is in the value
+		return effect{unknown: true, changes: anyAlphabet, adds: anyAlphabet, joins: anyAlphabet}
 	case "cmdLine":
-		return effect{false, anyAlphabet, space, alphabetOf("\"'\\^,;\t\n"), pairsOf("  ", " /", " (")}
+		return effect{changes: anyAlphabet, adds: space, joins: alphabetOf("\"'\\^,;\t\n"), pairs: pairsOf("  ", " /", " ("), grows: true}
 	case "normalisePath":
-		return effect{false, anyAlphabet, alphabetOf("./"), 0, pairsOf("//", "/.")}
+		return effect{changes: anyAlphabet, adds: alphabetOf("./"), pairs: pairsOf("//", "/."), grows: true}
 	case "normalisePathWin": // without a slash all is one component, of which the end may fall
-		return effect{false, anyAlphabet, alphabetOf("./"), alphabetOf("/\\"), nil}
+		return effect{changes: anyAlphabet, adds: alphabetOf("./"), joins: alphabetOf("/\\"), grows: true}
 	}
-	return effect{unknown: true, changes: anyAlphabet, adds: anyAlphabet, joins: anyAlphabet}
+	return unknownEffect()
+}
+
+func unknownEffect() effect {
+	return effect{unknown: true, changes: anyAlphabet, adds: anyAlphabet, joins: anyAlphabet, grows: true}
 }
 
 // mayChange is false only when no value made of a is changed.

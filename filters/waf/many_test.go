@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
 )
@@ -54,6 +55,9 @@ func TestEffects(t *testing.T) {
 			after, _, err := p.nodes[n].f(text)
 			if err != nil {
 				continue
+			}
+			if !e.grows && utf8.RuneCountInString(after) > utf8.RuneCountInString(text) {
+				t.Fatalf("node %d: %q grew to %q", n, text, after)
 			}
 			if !e.mayChange(a) && after != text {
 				t.Fatalf("node %d: %q became %q", n, text, after)

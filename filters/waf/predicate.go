@@ -2,8 +2,10 @@ package waf
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
 )
@@ -247,6 +249,13 @@ func (p *predicate) holds(tx plugintypes.TransactionState, t *trial, f *form) bo
 	return p.operator.Evaluate(tx, f.text)
 }
 
+// tooShort says that no text of as many characters matches, or of fewer.
+func (p *predicate) tooShort(text string) bool {
+	return p.rx != nil && !p.negated && len(text) < utf8.UTFMax*p.rx.least && utf8.RuneCountInString(text) < p.rx.least
+}
+
+func (t *trial) grows(n int) bool { return t.nodes[n].effect.grows }
+
 // anyForm is for rules with multiMatch: every form that a transformation says
 // it changed counts. One that says so and gave the same text changes no answer.
 // One that changed the text and does not say so is passed over, by the engine
@@ -265,6 +274,9 @@ func (t *trial) anyForm(tx plugintypes.TransactionState, p *predicate) bool {
 		f := t.form(t.path[left])
 		if f.silent {
 			break
+		}
+		if p.tooShort(f.text) && !slices.ContainsFunc(t.path[:left], t.grows) {
+			return false
 		}
 		if f.text != last.text && p.holds(tx, t, f) != p.negated {
 			return true

@@ -47,7 +47,6 @@ type Learner struct {
 	services map[string]*service
 	names    interner
 	size     sizes
-	scratch  []byte
 }
 
 // sizes counts what the bounds are about.

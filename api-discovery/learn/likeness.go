@@ -138,9 +138,8 @@ func weightOf(n *node) (w float64) {
 // crowd is the mean profile of siblings: each counts about the same, however
 // busy it is, so that one that is a word of the API does not speak for the rest.
 type crowd struct {
-	at      [maxDepth]map[token]float64
-	who     [maxDepth]map[token]int // how many siblings have the token
-	weights float64
+	at  [maxDepth]map[token]float64
+	who [maxDepth]map[token]int // how many siblings have the token
 }
 
 func weight(p *profile) float64 { return min(p.n, 20) }

@@ -20,7 +20,6 @@ type kid struct {
 	id     uint64 // of segment and form
 	late   bool   // kept after the others when there are too many
 	kind   exchange.Kind
-	listed bool
 	form   string // see formOf
 	text   string
 	length int32
@@ -115,7 +114,7 @@ func (l *Learner) step(n *node, g *exchange.Segment, size *int) *node {
 	n.kids = slices.Insert(n.kids, i, k)
 	*size++
 	if n.widen(g.Kind, size); n.wide&bit != 0 {
-		if i, found = n.find(late, id); !found { // it went into the hole with others
+		if _, found = n.find(late, id); !found { // it went into the hole with others
 			return n.holeOf(form, size).node
 		}
 	}

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"database/sql"
 	"errors"
 	"fmt"
 	"sync"
@@ -11,8 +10,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	_ "github.com/jackc/pgx/v5/stdlib"
 )
-
-func openPlain(dsn string) (*sql.DB, error) { return sql.Open("pgx", dsn) }
 
 var shop = Key{"WAFPolicy", "default", "shop"}
 

@@ -325,7 +325,6 @@ type planner struct {
 	setup    *setup // nil: nothing is known of TX
 	dead     map[int]bool
 	counted  map[string]bool
-	names    []string // of TX that plumbing depends on, by bit
 	plan     *skipPlan
 	targets  map[string]int
 	uses     []skipUse

@@ -13,7 +13,6 @@ type facts struct {
 	upgrade                   string
 	soapAction                string
 	corsMethod                string
-	sessionID                 string // of an MCP session, part of no identity
 }
 
 // headers reads the request's headers into parameters, credentials and facts.

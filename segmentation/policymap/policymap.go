@@ -184,6 +184,15 @@ func (img *Image) addresses(t *segmentation.Table, w segmentation.World, local m
 			}
 		}
 	}
+	ipv4 := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	mapped := netip.AddrFrom16(netip.IPv4Unspecified().As16())
+	for _, p := range t.Prefixes {
+		if p.Prefix.Addr().Is6() && p.Prefix.Contains(mapped) {
+			// The trie has IPv4 inside IPv6, where a rule about all of IPv6 must not
+			// reach it.
+			img.Prefixes[bpf.PrefixOf(ipv4)] = bpf.Peer{Identity: bpf.Outside}
+		}
+	}
 	for _, p := range t.Prefixes {
 		peer := bpf.Peer{Identity: peers[p.Peer]}
 		if !p.Prefix.IsSingleIP() {

@@ -28,10 +28,10 @@ func (r ratio) String() string {
 
 // score compares what was learned with what was sent.
 type score struct {
-	recall, precision, precisionAll                   ratio
-	paramRecall, paramPrecision, types, required, few ratio
-	noise                                             int
-	misses                                            []string
+	recall, precision, precisionAll              ratio
+	paramRecall, paramPrecision, types, required ratio
+	noise                                        int
+	misses                                       []string
 }
 
 func canonical(path string) string {

@@ -96,6 +96,7 @@ func TestHoldsOnlyWhatMayBeHeld(t *testing.T) {
 }
 
 func TestBodyLimits(t *testing.T) {
+	r := NewRuntime(Options{})
 	attack := "q=1'+UNION+SELECT+password+FROM+users--"
 	pad := strings.Repeat("a", 300)
 	for _, c := range []struct {
@@ -112,7 +113,7 @@ func TestBodyLimits(t *testing.T) {
 		{"pass", filters.BeyondPass, attack + "&p=" + pad, 0, true},
 	} {
 		for _, declared := range []bool{true, false} {
-			tab := table(t, NewRuntime(Options{}), testPolicy(t, filters.ModeBlock, func(p *filters.Policy, s *wafrules.Settings) {
+			tab := table(t, r, testPolicy(t, filters.ModeBlock, func(p *filters.Policy, s *wafrules.Settings) {
 				p.RequestBody = filters.BodyInspection{Inspect: true, Limit: 50, StructuredLimit: 200, Beyond: c.beyond}
 				s.Inbound = 10 // a form without length is 3 points
 			}), nil)
@@ -137,6 +138,7 @@ func TestBodyLimits(t *testing.T) {
 // TestCutBodyIsNotMalformed cuts well-formed bodies of every kind: none may look
 // broken, and what is before the cut is inspected.
 func TestCutBodyIsNotMalformed(t *testing.T) {
+	r := NewRuntime(Options{})
 	pad := strings.Repeat("x", 400)
 	for media, body := range map[string]string{
 		"application/json":                  `{"q":"1' UNION SELECT password FROM users--","p":"` + pad + `"}`,
@@ -144,7 +146,7 @@ func TestCutBodyIsNotMalformed(t *testing.T) {
 		"application/x-www-form-urlencoded": "q=1'+UNION+SELECT+password+FROM+users--&p=" + pad,
 		"multipart/form-data; boundary=b":   "--b\r\nContent-Disposition: form-data; name=\"q\"\r\n\r\n1' UNION SELECT password FROM users--\r\n--b\r\nContent-Disposition: form-data; name=\"p\"; filename=\"p.txt\"\r\n\r\n" + pad + "\r\n--b--\r\n",
 	} {
-		tab := table(t, NewRuntime(Options{}), testPolicy(t, filters.ModeDetect, func(p *filters.Policy, _ *wafrules.Settings) {
+		tab := table(t, r, testPolicy(t, filters.ModeDetect, func(p *filters.Policy, _ *wafrules.Settings) {
 			p.RequestBody = filters.BodyInspection{Inspect: true, Limit: 250, Beyond: filters.BeyondPartial}
 		}), nil)
 		h := post(body)
@@ -318,6 +320,7 @@ func TestTablesSharePolicies(t *testing.T) {
 }
 
 func TestLoadRefuses(t *testing.T) {
+	r := NewRuntime(Options{})
 	good := testPolicy(t, filters.ModeBlock, nil)
 	for name, edit := range map[string]func(*filters.Table, *filters.Policy){
 		"dangling policy":  func(c *filters.Table, _ *filters.Policy) { c.Bindings["k"] = filters.Binding{Policy: "none"} },
@@ -339,14 +342,14 @@ func TestLoadRefuses(t *testing.T) {
 		edit(&c, &p)
 		c.Policies = map[string]filters.Policy{"p": p}
 		b, _ := json.Marshal(c)
-		if _, err := NewRuntime(Options{}).Load(b); err == nil {
+		if _, err := r.Load(b); err == nil {
 			t.Errorf("%s: loaded", name)
 		} else {
 			t.Logf("%s: %v", name, err)
 		}
 	}
 	for _, text := range []string{"", "{", `{"nonsense":1}`, `{} {}`, "null1"} {
-		if _, err := NewRuntime(Options{}).Load([]byte(text)); err == nil {
+		if _, err := r.Load([]byte(text)); err == nil {
 			t.Errorf("%q: loaded", text)
 		}
 	}

@@ -111,6 +111,9 @@ func TestOneOf(t *testing.T) {
 
 // TestCrowd: many values judged together match what each of them matches.
 func TestCrowd(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long under the race detector, and one goroutine")
+	}
 	p, tx := secondPlan(t, engine(t, func(c *Config) { c.Settings.ParanoiaLevel = 4 }))
 	rnd := rand.New(rand.NewPCG(7, 8))
 	words := slices.Clone(fragments)

@@ -85,6 +85,12 @@ func TestVerdictsShared(t *testing.T) {
 // TestNotRemembered: values under sensitive names, long ones, and ones made of
 // others leave nothing behind.
 func TestNotRemembered(t *testing.T) {
+	compiler := NewCompiler()
+	e, err := compiler.Compile(Config{Settings: wafrules.Defaults(), Limits: wafrules.Limits{RequestBody: 1 << 20}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Release()
 	long := strings.Repeat("long harmless words ", maxRemembered/20+1)
 	for _, c := range []struct {
 		name, value string
@@ -96,11 +102,6 @@ func TestNotRemembered(t *testing.T) {
 		{"cvv", "a number unlike any", false},
 		{"note", long, false},
 	} {
-		compiler := NewCompiler()
-		e, err := compiler.Compile(Config{Settings: wafrules.Defaults(), Limits: wafrules.Limits{RequestBody: 1 << 20}})
-		if err != nil {
-			t.Fatal(err)
-		}
 		ask(t, e, c.name, c.value)
 		if kept := remembers(compiler, c.value); kept != c.kept {
 			t.Errorf("%s=%.20q: remembered: %v", c.name, c.value, kept)
@@ -110,7 +111,6 @@ func TestNotRemembered(t *testing.T) {
 				t.Errorf("%s: remembers the whole %.30q", c.name, whole)
 			}
 		}
-		e.Release()
 	}
 }
 

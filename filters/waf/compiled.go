@@ -53,7 +53,9 @@ type compiledAction struct {
 // compiledRules reads the rules of the engine behind tx out of its memory. They
 // are not part of its interface: the fields are looked up by name and type, and
 // any surprise is an error, upon which nothing is skipped.
-func compiledRules(tx types.Transaction) (rules []compiledRule, err error) {
+//
+// The texts of the rules become those of shared on the way, unless that is nil.
+func compiledRules(tx types.Transaction, shared *texts) (rules []compiledRule, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			rules, err = nil, fmt.Errorf("read compiled rules: %v", r)
@@ -61,6 +63,9 @@ func compiledRules(tx types.Transaction) (rules []compiledRule, err error) {
 	}()
 	list := reflect.ValueOf(tx).Elem().FieldByName("WAF").Elem().FieldByName("Rules").Addr().MethodByName("GetRules").Call(nil)[0]
 	for i := range list.Len() {
+		if shared != nil {
+			shared.share(list.Index(i))
+		}
 		r := readLink(list.Index(i))
 		for next := list.Index(i).FieldByName("Chain"); !next.IsNil(); next = next.Elem().FieldByName("Chain") {
 			r.chain = append(r.chain, readLink(next.Elem()))

@@ -18,10 +18,13 @@ import (
 type fast struct {
 	predicates *predicates
 	verdicts   *verdicts
+	texts      *texts
 	stats      skipStats
 }
 
-func newFast() *fast { return &fast{predicates: newPredicates(), verdicts: newVerdicts(verdictBytes)} }
+func newFast() *fast {
+	return &fast{predicates: newPredicates(), verdicts: newVerdicts(verdictBytes), texts: newTexts()}
+}
 
 // registerFast puts the operator and the action in place that engines compiled
 // afterwards use. The registries are maps of the process, read while rules
@@ -40,7 +43,7 @@ func (f *fast) plan(e *Engine, files fs.FS) error {
 	if _, ok := tx.(ruleRemover); !ok {
 		return errors.New("plan skipping: rules cannot be taken out of a transaction")
 	}
-	rules, err := compiledRules(tx)
+	rules, err := compiledRules(tx, f.texts)
 	if err != nil {
 		return err
 	}

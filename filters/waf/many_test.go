@@ -29,7 +29,7 @@ func secondPlan(t testing.TB, e *Engine) (*skipPlan, plugintypes.TransactionStat
 	t.Helper()
 	tx := e.waf.NewTransactionWithID("x")
 	t.Cleanup(func() { tx.Close() })
-	rules, err := compiledRules(tx)
+	rules, err := compiledRules(tx, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,18 +39,23 @@ func newRX(o plugintypes.OperatorOptions) (plugintypes.Operator, error) {
 	// The engine's own default: dot matches newlines, ^ and $ match at lines.
 	expr := "(?sm)" + o.Arguments
 	if namesRawBytes(expr) {
-		re, err := once(o.Memoizer, "gabion:bytes:"+o.Arguments, func() (*binaryregexp.Regexp, error) {
-			return binaryregexp.Compile(o.Arguments)
-		})
-		if err != nil {
-			return nil, err
-		}
-		b := &bytesRX{re: re}
-		if f, ok := o.Root.(ruleFiles); ok && f.alphabet {
+		b, err := once(o.Memoizer, "gabion:bytes:"+o.Arguments, func() (*bytesRX, error) {
+			re, err := binaryregexp.Compile(o.Arguments)
+			if err != nil {
+				return nil, err
+			}
+			b := &bytesRX{re: re}
 			// Bytes beyond ASCII are one class, as characters beyond it are.
 			if b.reach, err = newReach(o.Arguments); err == nil {
 				b.reach.learnNeeds()
 			}
+			return b, nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		if f, ok := o.Root.(ruleFiles); !ok || !f.alphabet {
+			return &bytesRX{re: b.re}, nil
 		}
 		return b, nil
 	}

@@ -111,14 +111,25 @@ type skipRule struct {
 // skipTarget is a variable, or one key of it, and who looks at it.
 type skipTarget struct {
 	compiledTarget
-	asks   []uint64    // bits of predicates
-	asked  [][]skipAsk // by predicate
-	scalar bool        // a number or a whole made of many values: not remembered
+	asks   []uint64  // bits of predicates
+	asked  []skipAsk // sorted by predicate
+	scalar bool      // a number or a whole made of many values: not remembered
 }
 
 type skipAsk struct {
-	rule int32 // index into skipPlan.rules
-	link uint8 // bit
+	predicate int32
+	rule      int32 // index into skipPlan.rules
+	link      uint8 // bit
+}
+
+// of gives who asks a predicate.
+func (t *skipTarget) of(predicate int) []skipAsk {
+	from, _ := slices.BinarySearchFunc(t.asked, predicate, func(a skipAsk, p int) int { return int(a.predicate) - p })
+	to := from
+	for to < len(t.asked) && int(t.asked[to].predicate) == predicate {
+		to++
+	}
+	return t.asked[from:to]
 }
 
 type skipSlot struct {
@@ -201,7 +212,7 @@ func (p *skipPlan) look(tx plugintypes.TransactionState, t *skipTarget, s *skipS
 	}
 	for w, word := range s.hits {
 		for ; word != 0; word &= word - 1 {
-			for _, ask := range t.asked[w*64+bits.TrailingZeros64(word)] {
+			for _, ask := range t.of(w*64 + bits.TrailingZeros64(word)) {
 				s.got[ask.rule] |= ask.link
 			}
 		}
@@ -463,12 +474,15 @@ func (b *planner) finish() {
 	p.words = (len(p.predicates) + 63) / 64
 	for i := range p.targets {
 		p.targets[i].asks = make([]uint64, p.words)
-		p.targets[i].asked = make([][]skipAsk, len(p.predicates))
 	}
 	for _, u := range b.uses {
 		t := &p.targets[u.target]
 		t.asks[u.predicate/64] |= 1 << (u.predicate % 64)
-		t.asked[u.predicate] = append(t.asked[u.predicate], skipAsk{int32(u.rule), u.link})
+		t.asked = append(t.asked, skipAsk{int32(u.predicate), int32(u.rule), u.link})
+	}
+	for i := range p.targets {
+		slices.SortStableFunc(p.targets[i].asked, func(a, b skipAsk) int { return int(a.predicate - b.predicate) })
+		p.targets[i].asked = slices.Clip(p.targets[i].asked)
 	}
 	if b.phase == 1 && b.setup != nil && b.setup.atHead {
 		p.writes = b.setup.writes

@@ -145,7 +145,7 @@ spec:
 				t.Errorf("%d of %d requests failed: %v", failed, total, load.first())
 			}
 			if n := load.connections.Load(); n != loadWorkers {
-				t.Errorf("%d connections were opened by %d clients: some were drained", n, loadWorkers)
+				t.Errorf("%d connections were opened by %d clients: some were drained:\n%s", n, loadWorkers, u.envoyStats(`downstream_cx|^listener_manager|^overload`))
 			}
 		})
 	}

@@ -181,11 +181,21 @@ func (q *predicate) mayMatchOne(nodes []node, k *kind, g *grams) bool {
 	}
 	switch {
 	case q.rx != nil && q.rx.reach != nil:
-		return !q.rx.reach.lacks(k.of) && (q.rx.words == nil || q.rx.words.mayHold(g)) && (q.node != 0 || q.rx.mayMatchOne(k.values))
+		return !q.rx.reach.lacks(k.of) && (q.rx.words == nil || q.rx.words.mayHold(g)) && (changed(nodes, q.node, k.of) || q.rx.mayMatchOne(k.values))
 	case q.phrases != nil:
 		return q.phrases.all.mayHold(g)
 	}
 	return true
+}
+
+// changed says that the transformations up to n may change a value made of a.
+func changed(nodes []node, n int, a alphabet) bool {
+	for ; n != 0; n = nodes[n].parent {
+		if nodes[n].effect.mayChange(a) {
+			return true
+		}
+	}
+	return false
 }
 
 // mayMatchOne asks the automaton about values as they are.

@@ -6,3 +6,7 @@ tags=no_fs_access,coraza.disabled_operators.inspectFile,coraza.disabled_operator
 # The areas, and what is beside them: every folder of ours with Go but test/.
 # shellcheck disable=SC2034
 areas=(./api-discovery ./cmd ./controlplane ./filters ./internal ./segmentation ./waf-rules ./workload)
+
+# needs_root says that the tests in a folder need root, and that we are not: they
+# make network namespaces and load programs into the kernel.
+needs_root() { [ "$(id -u)" != 0 ] && grep -qs '/internal/netnstest"' "$1"/*_test.go; }

@@ -79,8 +79,10 @@ func hostName(host string) (name string, ok bool) {
 	}
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
-	} else {
-		host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	} else if inner, bracket := strings.CutPrefix(host, "["); bracket {
+		if host, ok = strings.CutSuffix(inner, "]"); !ok {
+			return "", false
+		}
 	}
 	return strings.ToLower(strings.TrimSuffix(host, ".")), true
 }

@@ -1,6 +1,6 @@
 package learn
 
-import "strconv"
+import "math"
 
 // telling is how many sightings must be missing before two groups are said to
 // talk differently: if both did the same, the odds that so many fall on one side
@@ -10,9 +10,10 @@ const telling = 7
 // feature is something a group does: it talks to, or is talked to by, a peer on a
 // port.
 type feature struct {
-	peer    string
+	peer    int32 // a group or class, a workload, or ^external
 	port    uint16
 	kind    uint8 // the protocol
+	alone   bool  // the peer is one workload
 	ingress bool
 }
 
@@ -22,6 +23,7 @@ type grouper struct {
 	links []link // between atoms and externals
 	of    []*space
 	byAt  [][]int32 // links of an atom, as source or destination
+	class map[string]int32
 }
 
 // link is all good edges between two atoms on one port. Externals are negative.
@@ -40,25 +42,33 @@ func (g *grouper) does(members []int, trial *space) map[feature]int {
 		for _, n := range g.byAt[m] {
 			l := &g.links[n]
 			if int(l.src) == m {
-				out[feature{g.name(l.dst, trial), l.port, l.protocol, false}] += l.did
+				out[feature{peer: g.name(l.dst, trial), port: l.port, kind: l.protocol}] += l.did
 			}
 			if int(l.dst) == m {
-				out[feature{g.name(l.src, trial), l.port, l.protocol, true}] += l.had
+				out[feature{peer: g.name(l.src, trial), port: l.port, kind: l.protocol, ingress: true}] += l.had
 			}
 		}
 	}
 	return out
 }
 
-func (g *grouper) name(end int32, trial *space) string {
+// name is the number of the class that an end is in, or the external's own.
+func (g *grouper) name(end int32, trial *space) int32 {
 	if end < 0 {
-		return "external " + strconv.Itoa(int(^end))
+		return end
 	}
 	a := g.atoms[end]
+	s := g.of[end]
 	if a.namespace == trial.name {
-		return trial.keyOf(a)
+		s = trial
 	}
-	return g.of[end].keyOf(a)
+	key := s.keyOf(a)
+	n, known := g.class[key]
+	if !known {
+		n = int32(len(g.class))
+		g.class[key] = n
+	}
+	return n
 }
 
 // joins says whether the groups of the coarser grouping are made of groups of the
@@ -92,9 +102,10 @@ func (g *grouper) alike(parts map[string][]int, whole []int, trial *space) bool 
 			continue
 		}
 		for f, total := range all {
-			mine, others := some[f], total-some[f]
-			if mine == 0 && float64(others)*float64(n)/float64(rest) >= telling ||
-				others == 0 && float64(mine)*float64(rest)/float64(n) >= telling {
+			// If they did the same, all of the sightings would fall on one side by
+			// chance only.
+			mine := some[f]
+			if mine == 0 && oneSided(total, rest, size) || mine == total && oneSided(total, n, size) {
 				return false
 			}
 		}
@@ -109,54 +120,8 @@ func (g *grouper) size(atoms []int) (n int) {
 	return n
 }
 
-// everybody are the features of most workloads: monitoring, name service. They
-// say nothing about who belongs together.
-func everybody(doings []map[feature]int) map[feature]bool {
-	count := map[feature]int{}
-	busy := 0
-	for _, m := range doings {
-		if len(m) > 0 {
-			busy++
-		}
-		for f := range m {
-			count[f]++
-		}
-	}
-	out := map[feature]bool{}
-	for f, n := range count {
-		if 5*n > 3*busy {
-			out[f] = true
-		}
-	}
-	return out
-}
-
-// similar is which share of what members do, beside what everybody does, is done
-// by most of them.
-func similar(members []map[feature]int, everybody map[feature]bool) float64 {
-	count := map[feature]int{}
-	busy, all := 0, 0
-	for _, m := range members {
-		own := 0
-		for f := range m {
-			if !everybody[f] {
-				count[f]++
-				own++
-			}
-		}
-		if own > 0 {
-			busy++
-		}
-		all += own
-	}
-	if busy < 2 {
-		return 1
-	}
-	shared := 0
-	for _, n := range count {
-		if 2*n > busy || busy == 2 && n == 2 {
-			shared += n
-		}
-	}
-	return float64(shared) / float64(all)
+// oneSided says whether it tells something that all sightings fell on so many
+// of size that take equal part in it.
+func oneSided(sightings, share, size int) bool {
+	return float64(sightings)*math.Log(float64(size)/float64(share)) >= telling
 }

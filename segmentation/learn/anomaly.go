@@ -3,6 +3,7 @@ package learn
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -40,71 +41,6 @@ type Held struct {
 	First    time.Time
 }
 
-// Thresholds of shape. Those on counts are compared with what the other
-// workloads of the same observation do as well: where everybody has many rare
-// edges, many are no news.
-const (
-	burstGap      = 10 * time.Minute
-	burstPeers    = 6
-	slowPeers     = 15
-	portsOfOne    = 5
-	fewUnanswered = 3
-)
-
-// act is what one source was seen to do towards one group or external on one
-// port.
-type act struct {
-	source      int32 // a workload, or ^external
-	to          int32 // a group, or ^external
-	protocol    segmentation.Protocol
-	port        uint16
-	edges       []int32
-	seen        seen
-	again       int // in how many windows the edge was seen that was seen in most
-	first, last int64
-	good        bool // somebody answered
-}
-
-type actKey struct {
-	source, to int32
-	protocol   segmentation.Protocol
-	port       uint16
-}
-
-// acts folds all edges, answered or not, by source and target group.
-func (l *Learner) acts(w windows, of []int32) map[int32][]*act {
-	index := map[actKey]*act{}
-	out := map[int32][]*act{}
-	for n := range l.edges {
-		e := &l.edges[n]
-		to := e.dst
-		if to >= 0 {
-			to = of[to]
-		}
-		k := actKey{e.src, to, e.protocol, e.port}
-		a := index[k]
-		if a == nil {
-			a = &act{source: e.src, to: to, protocol: e.protocol, port: e.port, first: l.began(int32(n)), last: l.ended(int32(n))}
-			index[k] = a
-			out[e.src] = append(out[e.src], a)
-		}
-		a.edges = append(a.edges, int32(n))
-		a.first, a.last = min(a.first, l.began(int32(n))), max(a.last, l.ended(int32(n)))
-		if l.evidence(e) {
-			a.good = true
-			in := l.seenIn(int32(n), w)
-			a.seen.join(in)
-			a.again = max(a.again, in.count())
-		}
-	}
-	for _, list := range out {
-		slices.SortFunc(list, func(a, b *act) int {
-			return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(a.to, b.to), cmp.Compare(a.protocol, b.protocol), cmp.Compare(a.port, b.port))
-		})
-	}
-	return out
-}
-
 // suspicion finds the sources whose new acts have the shape of an attack.
 type suspicion struct {
 	*Learner
@@ -113,13 +49,9 @@ type suspicion struct {
 	of      []int32
 	acts    map[int32][]*act
 	peers   map[actKey]*company // by the source's group
+	users   map[actKey]int      // how many groups do an act, with no source
+	repeats map[int32]int       // in how many windows a source repeats what nobody answers
 	taken   map[int32]bool      // sources that were found: nobody's witness
-}
-
-// company is who else of a group does the same.
-type company struct {
-	sources int
-	seen    seen // by all of them
 }
 
 func (s *suspicion) groupOf(source int32) int32 {
@@ -129,61 +61,11 @@ func (s *suspicion) groupOf(source int32) int32 {
 	return s.of[source]
 }
 
-func (s *suspicion) gather() {
-	s.peers = map[actKey]*company{}
-	for _, list := range s.acts {
-		for _, a := range list {
-			if !a.good || s.taken[a.source] && !s.again(a) {
-				continue
-			}
-			k := actKey{s.groupOf(a.source), a.to, a.protocol, a.port}
-			c := s.peers[k]
-			if c == nil {
-				c = &company{}
-				s.peers[k] = c
-			}
-			c.sources++
-			c.seen.join(a.seen)
-		}
-	}
-}
-
-// usual says whether an act is nothing new: it comes back over time, or the
-// group's other workloads do it too.
-func (s *suspicion) usual(a *act) bool {
-	if !a.good {
-		return s.known(a)
-	}
-	return s.again(a) || s.known(a)
-}
-
-// again says whether an act comes back: one and the same edge must, for a slow scan
-// finds other targets of the same group again and again. Of a source that was
-// found more is asked.
-func (s *suspicion) again(a *act) bool {
-	return a.again >= 8 || !s.taken[a.source] && a.again >= 3 && a.last-a.first >= int64(s.windows.observed())/8
-}
-
-// known says whether the group does it without this source.
-func (s *suspicion) known(a *act) bool {
-	c := s.peers[actKey{s.groupOf(a.source), a.to, a.protocol, a.port}]
-	if c == nil || a.source < 0 {
-		return false
-	}
-	others := c.sources
-	all := c.seen.count()
-	if a.good && !s.taken[a.source] {
-		others--
-		all -= a.seen.count() // at least so many are the others'
-	}
-	size := len(s.groups[s.of[a.source]].members)
-	return others >= 1 && all >= 3 || others >= 1 && 3*(others+1) > 2*size
-}
-
 // find lists the anomalies, and which edges they hold back. Sources that are found
 // are no witnesses any more, which may uncover those that did the same.
 func (s *suspicion) find() (list []Anomaly, held map[int32]bool) {
 	s.taken = map[int32]bool{}
+	s.repeat()
 	for {
 		list, held = s.pass()
 		grown := false
@@ -201,27 +83,20 @@ func (s *suspicion) find() (list []Anomaly, held map[int32]bool) {
 func (s *suspicion) pass() (list []Anomaly, held map[int32]bool) {
 	s.gather()
 	fresh := map[int32][]*act{}
-	var bursts, totals []int
 	for source, acts := range s.acts {
 		for _, a := range acts {
 			if !s.usual(a) {
+				a.popular = s.popular(a)
 				fresh[source] = append(fresh[source], a)
 			}
 		}
-		if n := len(fresh[source]); n > 0 {
-			totals = append(totals, n)
-			bursts = append(bursts, largestBurst(fresh[source]))
-		}
 	}
-	burst, slow := max(burstPeers, 3*most(bursts, len(s.acts))), max(slowPeers, 4*most(totals, len(s.acts)))
+	limits := s.limits(fresh)
 	held = map[int32]bool{}
-	sources := make([]int32, 0, len(fresh))
-	for source := range fresh {
-		sources = append(sources, source)
-	}
-	slices.Sort(sources)
+	sources := slices.Sorted(maps.Keys(fresh))
+	scanned := map[actKey]int32{}
 	for _, source := range sources {
-		a, found := s.judge(source, fresh[source], burst, slow)
+		a, found := s.judge(source, fresh[source], limits)
 		if !found {
 			continue
 		}
@@ -230,67 +105,66 @@ func (s *suspicion) pass() (list []Anomaly, held map[int32]bool) {
 			if instant(act.first).Before(a.Begin) {
 				continue
 			}
+			if source >= 0 && !act.popular {
+				scanned[actKey{s.of[source], act.to, act.protocol, act.port}] = source
+			}
 			for _, n := range act.edges {
 				held[n] = true
 			}
 		}
 	}
-	return list, held
+	return append(list, s.accomplices(sources, fresh, scanned, held)...), held
 }
 
-// most is what nine in ten of all sources stay below. Of few sources three are left
-// out: they may be the very ones that are looked for.
-func most(counts []int, sources int) int {
-	slices.Sort(counts)
-	at := len(counts) - 1 - max(sources/10, 3)
-	if at < 0 {
-		return 0
-	}
-	return counts[at]
-}
-
-// runs cuts acts at long gaps.
-func runs(acts []*act) (out [][]*act) {
-	from := 0
-	for i := 1; i <= len(acts); i++ {
-		if i == len(acts) || acts[i].first-acts[i-1].first > int64(burstGap) {
-			out = append(out, acts[from:i])
-			from = i
+// accomplices are workloads whose new acts are those for which one of their group
+// was found: two replicas can be taken over the same way.
+func (s *suspicion) accomplices(sources []int32, fresh map[int32][]*act, scanned map[actKey]int32, held map[int32]bool) (list []Anomaly) {
+	for _, source := range sources {
+		var same []*act
+		first := int32(0)
+		for _, a := range fresh[source] {
+			by, found := scanned[actKey{s.groupOf(source), a.to, a.protocol, a.port}]
+			if !found || held[a.edges[0]] || s.works(a) {
+				continue
+			}
+			first = by
+			same = append(same, a)
+			for _, n := range a.edges {
+				held[n] = true
+			}
+		}
+		if len(same) > 0 {
+			list = append(list, s.anomaly(FanOut, source, same, same, "the same as "+endText(s.endpoint(first))+" did, which looks like a scan"))
 		}
 	}
-	return out
-}
-
-func largestBurst(acts []*act) (n int) {
-	for _, r := range runs(acts) {
-		n = max(n, len(r))
-	}
-	return n
+	return list
 }
 
 // judge looks at what one source did that is new. What is too much over the whole
 // time began with the first of it; what is too much in a short time, with that
-// run. All that is new from there on is held back: whoever scans has been taken
-// over.
-func (s *suspicion) judge(source int32, acts []*act, burst, slow int) (Anomaly, bool) {
+// run, or with what was not answered before. All that is new from there on is held
+// back: whoever scans has been taken over.
+func (s *suspicion) judge(source int32, acts []*act, most limits) (Anomaly, bool) {
 	var found *Anomaly
 	var calm []*act
 	for _, run := range runs(acts) {
-		shape, why := shapeOf(run, burst)
+		shape, why := s.shapeOf(run, most)
 		if shape == "" {
 			calm = append(calm, run...)
 		} else if found == nil {
-			a := s.anomaly(shape, source, acts, run, why)
+			a := s.anomaly(shape, source, acts, from(calm, run), why)
 			found = &a
 		}
 	}
-	silent, ports := silentOf(calm), portsOf(calm)
+	silent, ports, peers := silentOf(calm), portsOf(calm), weight(calm)
 	switch {
-	case len(calm) >= slow:
+	case peers >= most.slow:
 		return s.anomaly(SlowFanOut, source, acts, acts, fmt.Sprintf("%d new peers and ports, each seen once or twice", len(acts))), true
+	case s.targets(calm) >= most.reach:
+		return s.anomaly(SlowFanOut, source, acts, acts, fmt.Sprintf("%d new targets, each seen once or twice", s.targets(calm))), true
 	case ports > portsOfOne:
 		return s.anomaly(SlowFanOut, source, acts, acts, fmt.Sprintf("%d new ports of one peer", ports)), true
-	case silent > fewUnanswered && 3*silent >= len(calm):
+	case silent > most.silent && 3*silent >= len(calm):
 		return s.anomaly(Unanswered, source, acts, acts, fmt.Sprintf("%d of %d new attempts were not answered", silent, len(calm))), true
 	case found != nil:
 		return *found, true
@@ -298,37 +172,33 @@ func (s *suspicion) judge(source int32, acts []*act, burst, slow int) (Anomaly, 
 	return Anomaly{}, false
 }
 
+// from is where a found run began: at an attempt before it that was not answered,
+// if there was one.
+func from(before, run []*act) []*act {
+	for i, a := range before {
+		if !a.good {
+			return append(slices.Clone(before[i:]), run...)
+		}
+	}
+	return run
+}
+
 // shapeOf is what a run of new acts in a short time looks like; empty: nothing.
-func shapeOf(run []*act, burst int) (Shape, string) {
-	silent, ports := silentOf(run), portsOf(run)
+func (s *suspicion) shapeOf(run []*act, most limits) (Shape, string) {
+	silent, ports, peers := silentOf(run), portsOf(run), weight(run)
 	switch {
-	case len(run) >= burst:
+	case peers >= most.burst:
 		return FanOut, fmt.Sprintf("%d new peers and ports within %s of one another", len(run), burstGap)
+	case s.targets(run) >= most.sweep:
+		return FanOut, fmt.Sprintf("%d new targets within %s of one another", s.targets(run), burstGap)
+	case s.looks(run) >= most.looks:
+		return FanOut, fmt.Sprintf("a look at %d new targets and ports within %s of one another", s.looks(run), burstGap)
 	case ports >= portsOfOne:
 		return FanOut, fmt.Sprintf("%d new ports of one peer in a short time", ports)
-	case silent >= fewUnanswered && len(run) > fewUnanswered:
+	case silent >= most.silent && len(run) > fewUnanswered:
 		return Unanswered, fmt.Sprintf("%d of %d new attempts in a short time were not answered", silent, len(run))
 	}
 	return "", ""
-}
-
-func silentOf(acts []*act) (n int) {
-	for _, a := range acts {
-		if !a.good {
-			n++
-		}
-	}
-	return n
-}
-
-// portsOf is on how many ports the most tried peer was tried.
-func portsOf(acts []*act) (most int) {
-	count := map[int32]int{}
-	for _, a := range acts {
-		count[a.to]++
-		most = max(most, count[a.to])
-	}
-	return most
 }
 
 func (s *suspicion) anomaly(shape Shape, source int32, acts, run []*act, why string) Anomaly {

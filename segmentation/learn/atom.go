@@ -21,8 +21,9 @@ type atom struct {
 func (l *Learner) atoms() (list []*atom, of []int32) {
 	number := map[string]int{}
 	of = make([]int32, len(l.workloads))
+	labels := l.lasting()
 	for i, w := range l.workloads {
-		a := &atom{namespace: w.ID.Namespace, labels: stable(w), base: baseName(w.ID.Name)}
+		a := &atom{namespace: w.ID.Namespace, labels: labels[i], base: baseName(w.ID.Name)}
 		key := a.namespace + "|" + a.base + "|" + a.labels.String()
 		n, known := number[key]
 		if !known {
@@ -36,6 +37,38 @@ func (l *Learner) atoms() (list []*atom, of []int32) {
 	return list, of
 }
 
+// lasting are the labels of all workloads that do not tell replicas apart: neither
+// by what they are, nor by having a value of its own for nearly every workload.
+func (l *Learner) lasting() []workload.Labels {
+	type label struct{ namespace, name string }
+	carriers, values := map[label]int{}, map[label]map[string]bool{}
+	out := make([]workload.Labels, len(l.workloads))
+	for i, w := range l.workloads {
+		out[i] = stable(w)
+		for name, v := range out[i] {
+			k := label{w.ID.Namespace, name}
+			carriers[k]++
+			if values[k] == nil {
+				values[k] = map[string]bool{}
+			}
+			values[k][v] = true
+		}
+	}
+	unique := func(k label) bool { return carriers[k] >= 4 && 5*len(values[k]) >= 4*carriers[k] }
+	told := map[string]bool{} // namespaces with a label that says what workloads are, not which
+	for k := range carriers {
+		told[k.namespace] = told[k.namespace] || saysWhat(k.name) && carriers[k] >= 4 && !unique(k)
+	}
+	for i, w := range l.workloads {
+		for name := range out[i] {
+			if k := (label{w.ID.Namespace, name}); unique(k) && (!saysWhat(name) || told[k.namespace]) {
+				delete(out[i], name)
+			}
+		}
+	}
+	return out
+}
+
 // preference ranks label names by how often people use them for what a workload
 // is; smaller is better.
 func preference(label string) int {
@@ -46,12 +79,15 @@ func preference(label string) int {
 	if n := slices.Index(order, label); n >= 0 {
 		return n
 	}
-	nuisance := []string{"env", "environment", "stage", "track", "version", "release", "zone", "topology.kubernetes.io/zone", "region", "topology.kubernetes.io/region", "node", "owner", "cost-center"}
+	nuisance := []string{"env", "environment", "stage", "track", "version", "release", "zone", "topology.kubernetes.io/zone", "region", "topology.kubernetes.io/region", "az", "availability-zone", "datacenter", "dc", "rack", "cluster", "os", "arch", "instance-type", "nodepool", "node", "owner", "cost-center"}
 	if n := slices.Index(nuisance, label); n >= 0 {
 		return 200 + n
 	}
 	return 100
 }
+
+// saysWhat says whether people use a label for what a workload is.
+func saysWhat(label string) bool { return preference(label) < 100 }
 
 // byPreference orders label names, best first.
 func byPreference(a, b string) int {

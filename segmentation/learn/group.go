@@ -15,15 +15,11 @@ type group struct {
 	members   []int32 // workloads, in order
 }
 
-// likeness is how much members must have in common for labels alone to say that
-// they are one thing.
-const likeness = 0.25
-
 // groups finds the groups of all workloads, and each workload's group, from all
 // edges but those held back.
 func (l *Learner) groups(w windows, held map[int32]bool) (list []*group, of []int32) {
 	atoms, atomOf := l.atoms()
-	g := &grouper{atoms: atoms, of: make([]*space, len(atoms))}
+	g := &grouper{atoms: atoms, of: make([]*space, len(atoms)), class: map[string]int32{}}
 	spaces := spacesOf(atoms)
 	for _, s := range spaces {
 		for _, i := range s.atoms {
@@ -191,47 +187,71 @@ func (s *space) ambiguous(names []string, part []int, atoms []*atom, workloads [
 // common: neither do names say that they are one deployment, nor do members talk
 // to the same peers. Their workloads are then known by their exact names.
 func (l *Learner) split(w windows, list []*group, spaces []*space, held map[int32]bool) (out []*group) {
-	informed := map[string]bool{}
+	informed, chance, identity := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, s := range spaces {
-		informed[s.name] = s.informed
+		informed[s.name], chance[s.name] = s.informed, s.chance
+		identity[s.name] = slices.ContainsFunc(s.labels, saysWhat)
 	}
 	of := make([]int32, len(l.workloads))
+	size, parts := map[string]int{}, map[string]int{}
 	for n, gr := range list {
 		for _, m := range gr.members {
 			of[m] = int32(n)
 		}
-	}
-	size := map[string]int{}
-	for _, wl := range l.workloads {
-		size[wl.ID.Namespace]++
+		size[gr.selection.Namespace] += len(gr.members)
+		parts[gr.selection.Namespace]++
 	}
 	// What holds most of its namespace tells nobody whom it is that others talk to.
 	vague := make([]bool, len(list))
 	for n, gr := range list {
 		vague[n] = 2*len(gr.members) > size[gr.selection.Namespace] && !(informed[gr.selection.Namespace] && l.oneBase(gr))
 	}
-	apart := make([]bool, len(list))
 	doings := l.doings(w, list, of, vague, held)
 	usual := everybody(doings)
+	apart := make([]bool, len(list))
 	for n, gr := range list {
-		if len(gr.members) < 2 || informed[gr.selection.Namespace] && l.oneBase(gr) {
+		space := gr.selection.Namespace
+		if len(gr.members) < 2 || informed[space] && l.oneBase(gr) {
 			continue
 		}
 		each := make([]map[feature]int, len(gr.members))
 		for i, m := range gr.members {
 			each[i] = doings[m]
 		}
-		apart[n] = similar(each, usual) < likeness
+		switch {
+		case parts[space] == 1 && l.oneBase(gr):
+			apart[n] = !uniform(each)
+		case parts[space] == 1 || chance[space]:
+			apart[n] = true // unless they do the very same
+		case identity[space]:
+			apart[n] = !similar(each, usual) && !uniform(each)
+		default:
+			apart[n] = !similar(each, usual) || !uniform(each)
+		}
 	}
 	exact := l.doings(w, list, of, apart, held)
 	usual = everybody(exact)
+	loose, whole := map[string][]int32{}, map[string]*group{}
 	for n, gr := range list {
-		if !apart[n] {
-			out = append(out, gr)
+		if apart[n] {
+			space := gr.selection.Namespace
+			loose[space] = append(loose[space], gr.members...)
+			if parts[space] == 1 && !gr.selection.Labels.Empty() {
+				whole[space] = gr
+			}
 			continue
 		}
-		for _, part := range cluster(gr.members, exact, usual) {
-			s := segmentation.Selection{Namespace: gr.selection.Namespace}
+		out = append(out, gr)
+	}
+	for space, members := range loose {
+		slices.Sort(members)
+		found := cluster(members, exact, usual)
+		if len(found) == 1 && whole[space] != nil {
+			out = append(out, whole[space])
+			continue
+		}
+		for _, part := range found {
+			s := segmentation.Selection{Namespace: space}
 			for _, m := range part {
 				s.Names = append(s.Names, l.workloads[m].ID.Name)
 			}
@@ -243,7 +263,7 @@ func (l *Learner) split(w windows, list []*group, spaces []*space, held map[int3
 
 func (l *Learner) oneBase(gr *group) bool {
 	base := baseName(l.workloads[gr.members[0]].ID.Name)
-	return base != "" && !slices.ContainsFunc(gr.members, func(m int32) bool { return baseName(l.workloads[m].ID.Name) != base })
+	return base != "" && !genericNames[base] && !slices.ContainsFunc(gr.members, func(m int32) bool { return baseName(l.workloads[m].ID.Name) != base })
 }
 
 // doings is what each workload of a group of several was seen to do, and in how
@@ -252,14 +272,14 @@ func (l *Learner) oneBase(gr *group) bool {
 // be taken apart.
 func (l *Learner) doings(w windows, list []*group, of []int32, apart []bool, held map[int32]bool) []map[feature]int {
 	out := make([]map[feature]int, len(l.workloads))
-	name := func(end, other int32) string {
+	peer := func(end, other int32) feature {
 		switch {
 		case end < 0:
-			return "x" + itoa(^end)
+			return feature{peer: end}
 		case other >= 0 && of[end] == of[other], apart[of[end]]:
-			return "w" + itoa(end)
+			return feature{peer: end, alone: true}
 		}
-		return "g" + itoa(of[end])
+		return feature{peer: of[end]}
 	}
 	add := func(m int32, f feature, windows int) {
 		if out[m] == nil {
@@ -272,12 +292,24 @@ func (l *Learner) doings(w windows, list []*group, of []int32, apart []bool, hel
 		if held[int32(n)] || !l.evidence(e) {
 			continue
 		}
-		in := l.seenIn(int32(n), w)
-		if e.src >= 0 && len(list[of[e.src]].members) > 1 {
-			add(e.src, feature{name(e.dst, e.src), e.port, uint8(e.protocol), false}, in.count())
-		}
-		if e.dst >= 0 && len(list[of[e.dst]].members) > 1 {
-			add(e.dst, feature{name(e.src, e.dst), e.port, uint8(e.protocol), true}, in.count())
+		windows := -1
+		for _, end := range []int32{e.src, e.dst} {
+			if end < 0 || len(list[of[end]].members) < 2 {
+				continue
+			}
+			if windows < 0 {
+				in := l.seenIn(int32(n), w)
+				windows = in.count()
+			}
+			var f feature
+			if end == e.src {
+				f = peer(e.dst, end)
+			} else {
+				f = peer(e.src, end)
+				f.ingress = true
+			}
+			f.port, f.kind = e.port, uint8(e.protocol)
+			add(end, f, windows)
 		}
 	}
 	return out

@@ -14,6 +14,7 @@ type space struct {
 	labels   []string
 	useName  bool
 	informed bool // base names tell deployments apart
+	chance   bool // nor would it matter if the labels left were not there
 }
 
 // keyOf is an atom's group in its namespace.
@@ -74,7 +75,7 @@ func spacesOf(atoms []*atom) []*space {
 func (s *space) namesInform(atoms []*atom) bool {
 	bases := map[string]int{}
 	for _, i := range s.atoms {
-		if atoms[i].base == "" {
+		if atoms[i].base == "" || genericNames[atoms[i].base] {
 			return false
 		}
 		bases[atoms[i].base] += len(atoms[i].members)
@@ -141,6 +142,7 @@ func (g *grouper) shrink(s *space) *space {
 			s = try
 		}
 	}
+	s.chance = len(s.labels) == 0 || len(s.labels) == 1 && !s.useName && !saysWhat(s.labels[0]) && g.joins(s, s.without(s.labels[0]), tolerance(s.labels[0]))
 	return s
 }
 

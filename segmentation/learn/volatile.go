@@ -52,6 +52,12 @@ func baseName(name string) string {
 	return strings.Join(parts, "-")
 }
 
+// genericNames say that something is a machine, not what it is for.
+var genericNames = map[string]bool{
+	"vm": true, "host": true, "node": true, "server": true, "srv": true, "machine": true, "instance": true, "ip": true, "i": true,
+	"ec2": true, "pod": true, "container": true, "workload": true, "w": true, "box": true, "guest": true, "task": true, "app": true,
+}
+
 // stable are a workload's labels without those that tell replicas apart.
 func stable(w *workload.Workload) workload.Labels {
 	out := workload.Labels{}

@@ -2,7 +2,6 @@ package learn
 
 import (
 	"math/bits"
-	"strconv"
 	"time"
 )
 
@@ -65,5 +64,3 @@ func (s *seen) mark(w windows, r span) {
 		s.add(from + i*(between+1)/(n+1))
 	}
 }
-
-func itoa(n int32) string { return strconv.Itoa(int(n)) }

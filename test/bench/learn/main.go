@@ -10,6 +10,8 @@ import (
 	"flag"
 	"fmt"
 	"os"
+
+	"github.com/gabion-io/gabion/segmentation/learn"
 )
 
 func main() {
@@ -17,6 +19,7 @@ func main() {
 	count := flag.Int("topologies", 24, "how many topologies, each with the next seed")
 	spaces := flag.Int("spaces", 4, "namespaces of a topology")
 	size := flag.Int("roles", 12, "roles of a namespace at most")
+	other := flag.Bool("foreign", false, "topologies by other rules: few workloads, other labels, edges that say less, other scans")
 	intervalsOnly := flag.Bool("intervals", false, "measure how often intervals hold, instead of what is learned")
 	verbose := flag.Bool("v", false, "show the anomalies too")
 	flag.Parse()
@@ -27,14 +30,25 @@ func main() {
 			_ = out.Encode(intervals(newTopology(s, *spaces, *size), s))
 			continue
 		}
-		got, draft := measure(newTopology(s, *spaces, *size), s)
+		var got score
+		var draft learn.Draft
+		if *other {
+			f := newForeign(s, *spaces, *size)
+			got, draft = measure(f.topology, f.observe(), s)
+		} else {
+			t := newTopology(s, *spaces, *size)
+			got, draft = measure(t, append(append(t.traffic(), t.attacks()...), t.noise()...), s)
+		}
 		_ = out.Encode(got)
 		if *verbose {
+			for _, f := range got.Wrong {
+				fmt.Fprintln(os.Stderr, "  ", f)
+			}
 			for _, p := range draft.Proposals {
 				fmt.Fprintln(os.Stderr, "  ", p.Policy.Name, len(p.Members), &p.Policy.Subject)
 			}
 			for _, a := range draft.Anomalies {
-				fmt.Fprintf(os.Stderr, "  %s %s: %s (%d edges)\n", a.Shape, a.Source.Workload.ID, a.Why, len(a.Edges))
+				fmt.Fprintf(os.Stderr, "  %s %s: %s (%d edges)\n", a.Shape, endText(a.Source), a.Why, len(a.Edges))
 			}
 		}
 	}

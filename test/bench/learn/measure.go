@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"math"
 	"time"
 
@@ -11,32 +12,52 @@ import (
 // score is how well one topology was learned.
 type score struct {
 	Seed       uint64        `json:"seed"`
+	Length     string        `json:"length"`
 	Scheme     string        `json:"scheme"`
 	Workloads  int           `json:"workloads"`
 	Edges      int           `json:"edges"`
 	Frequent   float64       `json:"recallFrequent"` // over pairs of replicas, seen or not
 	All        float64       `json:"recallAll"`
 	RarePair   float64       `json:"recallRarePair"` // over the pairs that ran
-	Precision  float64       `json:"precision"`      // over roles and ports
+	RarePairs  int           `json:"rarePairs"`
+	Precision  float64       `json:"precision"` // over roles and ports
 	Attacks    int           `json:"attackEdges"`
 	Learned    int           `json:"attackEdgesLearned"`
 	Anomalies  int           `json:"anomalies"`
 	Proposals  int           `json:"proposals"`
 	Took       time.Duration `json:"-"`
+	Wrong      []string      `json:"-"` // flows that are judged against the intent
 	TookMillis int64         `json:"millis"`
 }
 
 // count is right out of all.
-type count struct{ right, all int }
+type count struct {
+	right, all int
+	wrong      []string
+}
 
-func (c *count) add(right bool) {
+func (c *count) add(what string, f *segmentation.Flow, right bool) {
 	c.all++
 	if right {
 		c.right++
+		return
 	}
+	c.wrong = append(c.wrong, fmt.Sprintf("%s: %s to %s on %s %d", what, endText(f.Src), endText(f.Dst), f.Protocol, f.Port))
 }
 
-func (c *count) join(o count) { c.right, c.all = c.right+o.right, c.all+o.all }
+func endText(e segmentation.Endpoint) string {
+	switch {
+	case e.Workload != nil:
+		return e.Workload.ID.String()
+	case len(e.Names) > 0:
+		return e.Names[0]
+	}
+	return e.Addr.String()
+}
+
+func (c *count) join(o count) {
+	c.right, c.all, c.wrong = c.right+o.right, c.all+o.all, append(c.wrong, o.wrong...)
+}
 
 func (c count) share() float64 {
 	if c.all == 0 {
@@ -47,8 +68,7 @@ func (c count) share() float64 {
 
 // measure learns a topology and compares what the policies allow with the
 // intent.
-func measure(t *topology, seed uint64) (score, learn.Draft) {
-	records := append(append(t.traffic(), t.attacks()...), t.noise()...)
+func measure(t *topology, records []record, seed uint64) (score, learn.Draft) {
 	t.Shuffle(len(records), func(i, j int) { records[i], records[j] = records[j], records[i] })
 	all := t.all()
 	began := time.Now()
@@ -64,23 +84,28 @@ func measure(t *topology, seed uint64) (score, learn.Draft) {
 	}
 	j := judge{segmentation.Compile(policies, segmentation.World{Workloads: all})}
 	s := score{
-		Seed: seed, Scheme: t.scheme, Workloads: len(all), Edges: len(records), Anomalies: len(draft.Anomalies), Proposals: len(draft.Proposals),
+		Seed: seed, Length: t.length.String(), Scheme: t.scheme, Workloads: len(all), Edges: len(records), Anomalies: len(draft.Anomalies), Proposals: len(draft.Proposals),
 		Took: took, TookMillis: took.Milliseconds(),
 	}
 	frequent, rarePair := recall(t, j, records)
 	s.Frequent, s.RarePair = frequent.share(), rarePair.share()
+	s.RarePairs = rarePair.all
 	both := frequent
 	both.join(rarePair)
 	s.All = both.share()
-	s.Precision = precision(t, j)
+	tooMuch := precision(t, j)
+	s.Precision = tooMuch.share()
 	for _, r := range records {
 		if r.attack {
 			s.Attacks++
 			if j.allows(r.Edge.Flow()) {
 				s.Learned++
+				f := r.Edge.Flow()
+				both.add("attack", &f, false)
 			}
 		}
 	}
+	s.Wrong = append(both.wrong, tooMuch.wrong...)
 	return s, draft
 }
 
@@ -98,7 +123,8 @@ func (j judge) allows(f segmentation.Flow) bool {
 func recall(t *topology, j judge, records []record) (frequent, rarePair count) {
 	for _, r := range records {
 		if r.intent >= 0 && t.intents[r.intent].rare {
-			rarePair.add(j.allows(r.Edge.Flow()))
+			f := r.Edge.Flow()
+			rarePair.add("missed, rare", &f, j.allows(f))
 		}
 	}
 	for n := range t.intents {
@@ -109,7 +135,7 @@ func recall(t *topology, j judge, records []record) (frequent, rarePair count) {
 		for range 20 {
 			src, dst := t.ends(in, t.IntN(len(in.src.replicas)), t.IntN(1<<20))
 			f := segmentation.Flow{Src: src, Dst: dst, Protocol: in.protocol, Port: in.port}
-			frequent.add(j.allows(f))
+			frequent.add("missed", &f, j.allows(f))
 		}
 	}
 	return frequent, rarePair
@@ -117,7 +143,7 @@ func recall(t *topology, j judge, records []record) (frequent, rarePair count) {
 
 // precision asks for every two roles and every port that anybody uses, between
 // two of their replicas: what is allowed, and was meant to be.
-func precision(t *topology, j judge) float64 {
+func precision(t *topology, j judge) count {
 	ports := map[uint16]segmentation.Protocol{}
 	meant := map[[3]int]bool{}
 	for _, in := range t.intents {
@@ -134,11 +160,11 @@ func precision(t *topology, j judge) float64 {
 					f := segmentation.Flow{Protocol: protocol, Port: port}
 					f.Src, f.Dst = segmentation.At(a.replicas[t.IntN(len(a.replicas))]), segmentation.At(b.replicas[t.IntN(len(b.replicas))])
 					if j.allows(f) {
-						c.add(meant[[3]int{a.id, b.id, int(port)}])
+						c.add("too much", &f, meant[[3]int{a.id, b.id, int(port)}])
 					}
 				}
 			}
 		}
 	}
-	return c.share()
+	return c
 }

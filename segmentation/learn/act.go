@@ -47,7 +47,7 @@ func (l *Learner) acts(w windows, of []int32) map[int32][]*act {
 		}
 		a.edges = append(a.edges, int32(n))
 		a.first, a.last = min(a.first, l.began(int32(n))), max(a.last, l.ended(int32(n)))
-		in := l.seenIn(int32(n), w)
+		in := l.marks[n]
 		switch good := l.evidence(e); {
 		case good && !a.good:
 			a.good, a.seen, a.again = true, in, in.count()

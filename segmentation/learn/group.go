@@ -17,7 +17,7 @@ type group struct {
 
 // groups finds the groups of all workloads, and each workload's group, from all
 // edges but those held back.
-func (l *Learner) groups(w windows, held map[int32]bool) (list []*group, of []int32) {
+func (l *Learner) groups(held map[int32]bool) (list []*group, of []int32) {
 	atoms, atomOf := l.atoms()
 	g := &grouper{atoms: atoms, of: make([]*space, len(atoms)), class: map[string]int32{}}
 	spaces := spacesOf(atoms)
@@ -26,7 +26,7 @@ func (l *Learner) groups(w windows, held map[int32]bool) (list []*group, of []in
 			g.of[i] = s
 		}
 	}
-	g.links, g.byAt = l.links(w, atomOf, len(atoms), held)
+	g.links, g.byAt = l.linked(atomOf, len(atoms), held)
 	for n, s := range spaces {
 		small := g.shrink(s)
 		spaces[n] = small
@@ -41,7 +41,7 @@ func (l *Learner) groups(w windows, held map[int32]bool) (list []*group, of []in
 			list = append(list, &group{selection: s.selection(parts[k], parts, atoms, l.workloads), members: membersOf(parts[k], atoms)})
 		}
 	}
-	list = l.split(w, list, spaces, held)
+	list = l.split(list, spaces, held)
 	slices.SortFunc(list, func(a, b *group) int { return cmp.Compare(a.members[0], b.members[0]) })
 	for n, gr := range list {
 		for _, m := range gr.members {
@@ -66,61 +66,39 @@ type linkKey struct {
 	port     uint16
 }
 
-// links folds good edges between workloads into links between atoms. What each
+// linked folds good edges between workloads into links between atoms. What each
 // workload did towards all of an atom counts once a window.
-func (l *Learner) links(w windows, atomOf []int32, atoms int, held map[int32]bool) ([]link, [][]int32) {
-	at := func(end int32) int32 {
-		if end < 0 {
-			return end
-		}
-		return atomOf[end]
+func (l *Learner) linked(atomOf []int32, atoms int, held map[int32]bool) ([]link, [][]int32) {
+	if l.ties == nil {
+		l.tie(atomOf)
 	}
-	index := map[linkKey]int32{}
-	var list []link
-	byAt := make([][]int32, atoms)
-	did, had := map[linkKey]*seen{}, map[linkKey]*seen{}
-	join := func(m map[linkKey]*seen, k linkKey, s seen) int {
-		to := m[k]
-		if to == nil {
-			to = &seen{}
-			m[k] = to
-		}
+	list, did, had := slices.Clone(l.links), make([]seen, l.did), make([]seen, l.had)
+	join := func(to *seen, s seen) int {
 		before := to.count()
 		to.join(s)
 		return to.count() - before
 	}
 	for n := range l.edges {
-		e := &l.edges[n]
-		if held[int32(n)] || !l.evidence(e) {
+		if held[int32(n)] || !l.evidence(&l.edges[n]) {
 			continue
 		}
-		k := linkKey{at(e.src), at(e.dst), uint8(e.protocol), e.port}
-		i, known := index[k]
-		if !known {
-			i = int32(len(list))
-			index[k] = i
-			list = append(list, link{src: k.src, dst: k.dst, protocol: k.protocol, port: k.port})
-			if k.src >= 0 {
-				byAt[k.src] = append(byAt[k.src], i)
-			}
-			if k.dst >= 0 && k.dst != k.src {
-				byAt[k.dst] = append(byAt[k.dst], i)
-			}
+		t := l.ties[n]
+		list[t.link].did += join(&did[t.did], l.marks[n])
+		list[t.link].had += join(&had[t.had], l.marks[n])
+	}
+	byAt := make([][]int32, atoms)
+	for i, k := range list {
+		if k.did == 0 {
+			continue // only unanswered, or held
 		}
-		s := l.seenIn(int32(n), w)
-		list[i].did += join(did, linkKey{e.src, k.dst, k.protocol, k.port}, s)
-		list[i].had += join(had, linkKey{k.src, e.dst, k.protocol, k.port}, s)
+		if k.src >= 0 {
+			byAt[k.src] = append(byAt[k.src], int32(i))
+		}
+		if k.dst >= 0 && k.dst != k.src {
+			byAt[k.dst] = append(byAt[k.dst], int32(i))
+		}
 	}
 	return list, byAt
-}
-
-// seenIn is in which windows an edge was seen.
-func (l *Learner) seenIn(n int32, w windows) (s seen) {
-	s.mark(w, l.edges[n].span)
-	for _, r := range l.more[n] {
-		s.mark(w, r)
-	}
-	return s
 }
 
 // selection says how to pick a part, and none of the namespace's other parts.
@@ -186,7 +164,7 @@ func (s *space) ambiguous(names []string, part []int, atoms []*atom, workloads [
 // split takes groups apart that have nothing but a namespace or a chance label in
 // common: neither do names say that they are one deployment, nor do members talk
 // to the same peers. Their workloads are then known by their exact names.
-func (l *Learner) split(w windows, list []*group, spaces []*space, held map[int32]bool) (out []*group) {
+func (l *Learner) split(list []*group, spaces []*space, held map[int32]bool) (out []*group) {
 	informed, chance, identity := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, s := range spaces {
 		informed[s.name], chance[s.name] = s.informed, s.chance
@@ -206,12 +184,16 @@ func (l *Learner) split(w windows, list []*group, spaces []*space, held map[int3
 	for n, gr := range list {
 		vague[n] = 2*len(gr.members) > size[gr.selection.Namespace] && !(informed[gr.selection.Namespace] && l.oneBase(gr))
 	}
-	doings := l.doings(w, list, of, vague, held)
+	known := func(gr *group) bool { return len(gr.members) < 2 || informed[gr.selection.Namespace] && l.oneBase(gr) }
+	if !slices.ContainsFunc(list, func(gr *group) bool { return !known(gr) }) {
+		return list
+	}
+	doings := l.doings(list, of, vague, held)
 	usual := everybody(doings)
 	apart := make([]bool, len(list))
 	for n, gr := range list {
 		space := gr.selection.Namespace
-		if len(gr.members) < 2 || informed[space] && l.oneBase(gr) {
+		if known(gr) {
 			continue
 		}
 		each := make([]map[feature]int, len(gr.members))
@@ -229,7 +211,10 @@ func (l *Learner) split(w windows, list []*group, spaces []*space, held map[int3
 			apart[n] = !similar(each, usual) || !uniform(each)
 		}
 	}
-	exact := l.doings(w, list, of, apart, held)
+	if !slices.Contains(apart, true) {
+		return list
+	}
+	exact := l.doings(list, of, apart, held)
 	usual = everybody(exact)
 	loose, whole := map[string][]int32{}, map[string]*group{}
 	for n, gr := range list {
@@ -270,7 +255,7 @@ func (l *Learner) oneBase(gr *group) bool {
 // many windows. Peers count
 // by their group, but each for itself in the same group and in those that are to
 // be taken apart.
-func (l *Learner) doings(w windows, list []*group, of []int32, apart []bool, held map[int32]bool) []map[feature]int {
+func (l *Learner) doings(list []*group, of []int32, apart []bool, held map[int32]bool) []map[feature]int {
 	out := make([]map[feature]int, len(l.workloads))
 	peer := func(end, other int32) feature {
 		switch {
@@ -298,8 +283,7 @@ func (l *Learner) doings(w windows, list []*group, of []int32, apart []bool, hel
 				continue
 			}
 			if windows < 0 {
-				in := l.seenIn(int32(n), w)
-				windows = in.count()
+				windows = l.marks[n].count()
 			}
 			var f feature
 			if end == e.src {

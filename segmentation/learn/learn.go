@@ -40,6 +40,7 @@ type Learner struct {
 	index     map[edgeKey]int32
 	more      map[int32][]span // spans of an edge beyond its first record
 	dropped   uint64
+	timeline       // of what was added when Propose began
 	counted   bool // some edge has bytes: then no bytes means no answer
 }
 
@@ -172,23 +173,6 @@ func (l *Learner) evidence(e *edge) bool {
 // spans yields the records of an edge.
 func (l *Learner) spans(n int32) []span {
 	return append([]span{l.edges[n].span}, l.more[n]...)
-}
-
-// began and ended are of the edge over all records.
-func (l *Learner) began(n int32) int64 {
-	at := l.edges[n].first
-	for _, s := range l.more[n] {
-		at = min(at, s.first)
-	}
-	return at
-}
-
-func (l *Learner) ended(n int32) int64 {
-	at := l.edges[n].last
-	for _, s := range l.more[n] {
-		at = max(at, s.last)
-	}
-	return at
 }
 
 func instant(nanos int64) time.Time { return time.Unix(0, nanos).UTC() }

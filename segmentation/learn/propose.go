@@ -16,20 +16,19 @@ func (l *Learner) Propose() Draft {
 	if len(l.edges) == 0 {
 		return Draft{Observation: Observation{Dropped: l.dropped}}
 	}
-	begin, end := l.began(0), l.ended(0)
-	for n := range l.edges {
-		begin, end = min(begin, l.began(int32(n))), max(end, l.ended(int32(n)))
-	}
-	w := newWindows(begin, end)
+	w := l.measure()
 	// Twice: what an attack did must not tell replicas apart.
 	var groups []*group
 	var of []int32
 	var anomalies []Anomaly
 	var held map[int32]bool
 	for range 2 {
-		groups, of = l.groups(w, held)
+		groups, of = l.groups(held)
 		s := &suspicion{Learner: l, windows: w, groups: groups, of: of, acts: l.acts(w, of)}
 		anomalies, held = s.find()
+		if len(held) == 0 {
+			break
+		}
 	}
 	relations, late := l.late(w, l.relations(w, of, held), groups)
 	anomalies = append(anomalies, late...)
@@ -37,7 +36,7 @@ func (l *Learner) Propose() Draft {
 		return cmp.Or(a.Begin.Compare(b.Begin), cmp.Compare(endText(a.Source), endText(b.Source)))
 	})
 	d := Draft{Anomalies: anomalies, Observation: Observation{
-		Begin: instant(begin), End: instant(end), Window: w.duration(), Edges: len(l.edges), Held: len(held), Dropped: l.dropped,
+		Begin: instant(w.begin), End: instant(w.end), Window: w.duration(), Edges: len(l.edges), Held: len(held), Dropped: l.dropped,
 	}}
 	for n := range l.edges {
 		if !l.evidence(&l.edges[n]) {

@@ -56,7 +56,7 @@ func (l *Learner) relations(w windows, of []int32, held map[int32]bool) []*relat
 		r.flows += e.flows
 		r.bytes += e.bytes
 		r.first, r.last = min(r.first, l.began(n)), max(r.last, l.ended(n))
-		r.seen.join(l.seenIn(n, w))
+		r.seen.join(l.marks[n])
 		r.sources[e.src], r.targets[e.dst] = true, true
 	}
 	slices.SortFunc(out, func(a, b *relation) int {

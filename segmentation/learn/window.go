@@ -14,15 +14,15 @@ const (
 
 // windows cut the observation into equal parts.
 type windows struct {
-	begin, length int64 // nanoseconds
-	count         int
+	begin, end, length int64 // nanoseconds
+	count              int
 }
 
 // newWindows covers the time from the first to the last edge.
 func newWindows(begin, end int64) windows {
 	d := max(end-begin, 0)
 	count := min(int(d/int64(shortestWindow))+1, maxWindows)
-	return windows{begin, d/int64(count) + 1, count}
+	return windows{begin, end, d/int64(count) + 1, count}
 }
 
 func (w windows) of(at int64) int {

@@ -75,10 +75,10 @@ func (s *suspicion) usual(a *act) bool {
 
 // again says whether an act comes back: one and the same edge must, for a slow scan
 // finds other targets of the same group again and again. Who scans again and again
-// must come back more often than to where nobody answers. Of a source that was
+// must come back far more often than to where nobody answers. Of a source that was
 // found more is asked.
 func (s *suspicion) again(a *act) bool {
-	return a.again > 2*s.repeats[a.source] && s.returns(a)
+	return a.again > 3*s.repeats[a.source] && s.returns(a)
 }
 
 func (s *suspicion) returns(a *act) bool {

@@ -21,8 +21,23 @@ func main() {
 	size := flag.Int("roles", 12, "roles of a namespace at most")
 	other := flag.Bool("foreign", false, "topologies by other rules: few workloads, other labels, edges that say less, other scans")
 	intervalsOnly := flag.Bool("intervals", false, "measure how often intervals hold, instead of what is learned")
+	dumpTo := flag.String("dump", "", "write the first topology to this directory, as gabion seg learn reads it, and stop")
+	workloads := flag.Int("workloads", 0, "with -dump: a world of so many workloads, instead of -spaces and -roles")
+	edges := flag.Int("edges", 1_000_000, "with -workloads: and about so many edges")
 	verbose := flag.Bool("v", false, "show the anomalies too")
 	flag.Parse()
+	if *dumpTo != "" {
+		t, records := large(*seed, *workloads, *edges)
+		if *workloads == 0 {
+			t = newTopology(*seed, *spaces, *size)
+			records = append(append(t.traffic(), t.attacks()...), t.noise()...)
+		}
+		if err := dump(*dumpTo, t.all(), records); err != nil {
+			fmt.Fprintln(os.Stderr, "learn:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	out := json.NewEncoder(os.Stdout)
 	for n := range *count {
 		s := *seed + uint64(n)

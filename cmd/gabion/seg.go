@@ -18,7 +18,7 @@ func newSeg(a *app) *cobra.Command {
 		`Policies for the network between workloads: learned from edges, judged flow by
 flow, rehearsed on what was recorded. These commands work on files, without a
 control plane.`,
-		newSegLearn(a), newSegEvaluate(a), newSegRehearse(a))
+		newSegLearn(a), newSegEvaluate(a), newSegRehearse(a), newSegExport(a), newSegImport(a))
 }
 
 // readSegmentation reads policies and workloads from files. What is wrong with

@@ -2,6 +2,7 @@ package segment
 
 import (
 	"net/netip"
+	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -76,9 +77,13 @@ func writePeer(p segmentation.Peer, namespace string) (out v1alpha1.Segmentation
 		}
 	case p.Workloads != nil:
 		s := p.Workloads
-		if s.Namespace == "" {
+		switch {
+		case s.Namespace != "" && !s.Namespaces.Empty():
+			both := append(slices.Clone(s.Namespaces.Requirements), workload.Requirement{Label: workload.NamespaceName, Operator: workload.In, Values: []string{s.Namespace}})
+			out.NamespaceSelector = labelSelector(workload.Selector{Requirements: both})
+		case s.Namespace == "":
 			out.NamespaceSelector = labelSelector(s.Namespaces)
-		} else if s.Namespace != namespace {
+		case s.Namespace != namespace:
 			out.Namespace = s.Namespace
 		}
 		if !s.Labels.Empty() || len(s.Names) > 0 || s.Namespace == namespace {

@@ -1,0 +1,126 @@
+// Package export holds that policies written for other systems, and read again,
+// never allow more than they did, and the same where no condition says otherwise.
+// It is no product code.
+package export
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
+	"github.com/gabion-io/gabion/controlplane/segment"
+	"github.com/gabion-io/gabion/segmentation"
+	"github.com/gabion-io/gabion/segmentation/foreign"
+	"github.com/gabion-io/gabion/segmentation/verdicttest"
+	"github.com/gabion-io/gabion/workload"
+)
+
+// back reads what was written.
+func back(t *testing.T, kind foreign.Kind, docs []foreign.Document) (policies []segmentation.Policy, text string, lost int) {
+	t.Helper()
+	var all strings.Builder
+	for _, d := range docs {
+		for _, c := range d.Conditions {
+			fmt.Fprintf(&all, "# %s\n", c)
+			lost++
+		}
+		if d.Resource == nil {
+			continue
+		}
+		out, err := yaml.Marshal(d.Resource)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&all, "---\n%s", out)
+		if kind == foreign.Kubernetes {
+			objects, problems := v1alpha1.Decode("export.yaml", out)
+			if len(problems) > 0 {
+				t.Fatalf("%v\n%s", problems, out)
+			}
+			r := segment.Compile(objects, segment.Options{NoWorkloads: true})
+			if len(r.Conditions) > 0 {
+				t.Fatalf("%+v\n%s", r.Conditions, out)
+			}
+			policies = append(policies, r.Policies...)
+			continue
+		}
+		p, conditions, err := foreign.Read(out)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		lost += len(conditions)
+		for _, c := range conditions {
+			fmt.Fprintf(&all, "# back: %s\n", c)
+		}
+		policies = append(policies, p...)
+	}
+	return segmentation.Enforced(policies), all.String(), lost
+}
+
+func TestRoundTripsAllowNoMore(t *testing.T) {
+	worlds := uint64(500)
+	if os.Getenv("GABION_FULL") != "" {
+		worlds = 30_000
+	}
+	for _, kind := range []foreign.Kind{foreign.Kubernetes, foreign.Cilium, foreign.Istio} {
+		t.Run(string(kind), func(t *testing.T) {
+			exact, flows, allowed, kept := 0, 0, 0, 0
+			for seed := range worlds {
+				d := verdicttest.NewDice(seed)
+				workloads := d.Workloads()
+				ends := verdicttest.Ends(workloads)
+				policies := segmentation.Enforced(d.Policies())
+				again, text, lost := back(t, kind, foreign.Export(kind, policies, workloads))
+				if lost == 0 {
+					exact++
+				}
+				for range 60 {
+					f := d.Flow(ends)
+					if f.Protocol.HasPorts() {
+						f.Port = max(f.Port, 1) // nobody listens on port 0, and not every format can say it
+					}
+					want, got := verdicts(kind, policies, again, f)
+					flows++
+					if want == segmentation.Allowed {
+						allowed++
+						if got == segmentation.Allowed {
+							kept++
+						}
+					}
+					if want == segmentation.Denied && got == segmentation.Allowed || lost == 0 && want != got {
+						t.Fatalf("seed %d: %s to %s on %s %d is %s, and %s after %d conditions\n%s", seed, at(f.Src), at(f.Dst), f.Protocol, f.Port, want, got, lost, text)
+					}
+				}
+			}
+			t.Logf("%d worlds, %d of them without a condition; %d flows, %d allowed, %d of these by what was written too", worlds, exact, flows, allowed, kept)
+			// Istio always leaves something unjudged, and says so.
+			if exact == 0 && kind != foreign.Istio || kept == 0 {
+				t.Error("nothing was compared")
+			}
+		})
+	}
+}
+
+// verdicts of what a kind speaks about: Istio judges who comes in.
+func verdicts(kind foreign.Kind, before, after []segmentation.Policy, f segmentation.Flow) (segmentation.Verdict, segmentation.Verdict) {
+	if kind == foreign.Istio {
+		want, _ := segmentation.Judge(before, f, segmentation.Ingress)
+		got, _ := segmentation.Judge(after, f, segmentation.Ingress)
+		return want, got
+	}
+	want, _ := segmentation.Evaluate(before, f)
+	got, _ := segmentation.Evaluate(after, f)
+	return want, got
+}
+
+func at(e segmentation.Endpoint) string {
+	w := &workload.Workload{}
+	if e.Workload != nil {
+		w = e.Workload
+	}
+	return fmt.Sprintf("%s %v %s %v", w.ID, w.Labels, e.Addr, e.Names)
+}

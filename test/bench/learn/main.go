@@ -24,6 +24,7 @@ func main() {
 	dumpTo := flag.String("dump", "", "write the first topology to this directory, as gabion seg learn reads it, and stop")
 	workloads := flag.Int("workloads", 0, "with -dump: a world of so many workloads, instead of -spaces and -roles")
 	edges := flag.Int("edges", 1_000_000, "with -workloads: and about so many edges")
+	sum := flag.Bool("sum", false, "print one line for all topologies, with the worst seeds")
 	verbose := flag.Bool("v", false, "show the anomalies too")
 	flag.Parse()
 	if *dumpTo != "" {
@@ -39,6 +40,7 @@ func main() {
 		return
 	}
 	out := json.NewEncoder(os.Stdout)
+	var scores []score
 	for n := range *count {
 		s := *seed + uint64(n)
 		if *intervalsOnly {
@@ -54,7 +56,9 @@ func main() {
 			t := newTopology(s, *spaces, *size)
 			got, draft = measure(t, append(append(t.traffic(), t.attacks()...), t.noise()...), s)
 		}
-		_ = out.Encode(got)
+		if scores = append(scores, got); !*sum {
+			_ = out.Encode(got)
+		}
 		if *verbose {
 			for _, f := range got.Wrong {
 				fmt.Fprintln(os.Stderr, "  ", f)
@@ -66,5 +70,8 @@ func main() {
 				fmt.Fprintf(os.Stderr, "  %s %s: %s (%d edges)\n", a.Shape, endText(a.Source), a.Why, len(a.Edges))
 			}
 		}
+	}
+	if *sum && len(scores) > 0 {
+		_ = out.Encode(summarise(scores))
 	}
 }

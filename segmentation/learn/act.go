@@ -18,8 +18,9 @@ type act struct {
 	seen        seen
 	again       int // in how many windows the edge was seen that was seen in most
 	first, last int64
-	good        bool // somebody answered
-	popular     bool // most groups do it too
+	latest      int64 // when the last of its records began
+	good        bool  // somebody answered
+	popular     bool  // most groups do it too
 }
 
 type actKey struct {
@@ -47,6 +48,10 @@ func (l *Learner) acts(w windows, of []int32) map[int32][]*act {
 		}
 		a.edges = append(a.edges, int32(n))
 		a.first, a.last = min(a.first, l.began(int32(n))), max(a.last, l.ended(int32(n)))
+		a.latest = max(a.latest, e.first)
+		for _, r := range l.more[int32(n)] {
+			a.latest = max(a.latest, r.first)
+		}
 		in := l.marks[n]
 		switch good := l.evidence(e); {
 		case good && !a.good:
@@ -98,7 +103,7 @@ func (s *suspicion) targets(run []*act) int {
 		}
 		acts++
 		for _, n := range a.edges {
-			if s.edges[n].flows == 1 {
+			if s.look(n) {
 				found[s.edges[n].dst] = true
 			}
 		}
@@ -109,6 +114,12 @@ func (s *suspicion) targets(run []*act) int {
 	return len(found)
 }
 
+// look says whether an edge may be one: a single flow that moved little. A
+// connection that stays open is a single flow too.
+func (s *suspicion) look(n int32) bool {
+	return s.edges[n].flows == 1 && s.edges[n].bytes < lookBytes
+}
+
 // looks is at how many targets and ports a run of acts looked, once each.
 func (s *suspicion) looks(run []*act) (n int) {
 	if len(run) < 2 {
@@ -116,7 +127,7 @@ func (s *suspicion) looks(run []*act) (n int) {
 	}
 	for _, a := range run {
 		for _, e := range a.edges {
-			if !a.popular && s.edges[e].flows == 1 {
+			if !a.popular && s.look(e) {
 				n++
 			}
 		}

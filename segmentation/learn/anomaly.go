@@ -102,7 +102,7 @@ func (s *suspicion) pass() (list []Anomaly, held map[int32]bool) {
 		}
 		list = append(list, a)
 		for _, act := range fresh[source] {
-			if instant(act.first).Before(a.Begin) {
+			if instant(act.latest).Before(a.Begin) {
 				continue
 			}
 			if source >= 0 && !act.popular {
@@ -142,8 +142,8 @@ func (s *suspicion) accomplices(sources []int32, fresh map[int32][]*act, scanned
 
 // judge looks at what one source did that is new. What is too much over the whole
 // time began with the first of it; what is too much in a short time, with that
-// run, or with what was not answered before. All that is new from there on is held
-// back: whoever scans has been taken over.
+// run, or with what was not answered before. All that is new and recorded from there
+// on is held back: whoever scans has been taken over.
 func (s *suspicion) judge(source int32, acts []*act, most limits) (Anomaly, bool) {
 	var found *Anomaly
 	var calm []*act
@@ -204,7 +204,7 @@ func (s *suspicion) shapeOf(run []*act, most limits) (Shape, string) {
 func (s *suspicion) anomaly(shape Shape, source int32, acts, run []*act, why string) Anomaly {
 	a := Anomaly{Shape: shape, Source: s.endpoint(source), Why: why, Begin: instant(run[0].first)}
 	for _, act := range acts {
-		if act.first < run[0].first {
+		if act.latest < run[0].first {
 			continue
 		}
 		a.End = instant(max(act.last, a.End.UnixNano()))

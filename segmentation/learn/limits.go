@@ -15,6 +15,7 @@ const (
 	portsOfOne    = 5
 	sweepTargets  = 4 // workloads, in a short time
 	slowTargets   = 6 // workloads
+	lookBytes     = 64 << 10
 	sweepLooks    = 8 // targets and ports, by two acts or more
 	fewUnanswered = 3
 	popularFrom   = 4 // groups

@@ -22,7 +22,7 @@ import (
 // Each scenario is an observation and what must be learned from it:
 //
 //	workloads  namespace/name label=value …
-//	edges      SRC > DST PROTOCOL[/PORT] FLOWS AT[..END] [answered N] [uncounted]
+//	edges      SRC > DST PROTOCOL[/PORT] FLOWS AT[..END] [answered N] [uncounted] [busy]
 //	allowed    flows that must be allowed: SRC > DST PROTOCOL[/PORT]
 //	denied     flows that must not
 //	apart      the sources of anomalies, in any order
@@ -30,7 +30,7 @@ import (
 //
 // {1..3} and {a,b} stand for each of them, in every combination. An end is
 // namespace/name, an address, or address=name. FLOWS without "answered" are all
-// answered; "uncounted" edges say nothing of answers and bytes.
+// answered; "uncounted" edges say nothing of answers and bytes; "busy" ones move much.
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/scenarios/*.txtar")
 	if err != nil || len(files) < 10 {
@@ -157,6 +157,8 @@ func (s *scenario) edge(t *testing.T, line string) segmentation.Edge {
 	answered := flows
 	e.Flows, e.Bytes, e.First, e.Last = flows, 900*flows, day0.Add(first), day0.Add(last)
 	switch {
+	case slices.Contains(rest, "busy"):
+		e.Bytes = 50 << 20
 	case slices.Contains(rest, "uncounted"):
 		e.Bytes = 0
 		return e

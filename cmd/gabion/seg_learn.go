@@ -124,7 +124,7 @@ func (a *app) foldEdges(file string, workloads []*workload.Workload, fold func(*
 	}
 	defer in.Close()
 	const batch = 1024
-	batches := make(chan []segmentation.Edge, 8)
+	batches, free := make(chan []segmentation.Edge, 8), make(chan []segmentation.Edge, 8)
 	done := make(chan error, 1)
 	go func() {
 		defer close(batches)
@@ -132,7 +132,11 @@ func (a *app) foldEdges(file string, workloads []*workload.Workload, fold func(*
 		err := jsonl.NewReader(file, workloads).Edges(in, func(_ int, e *segmentation.Edge) error {
 			if current = append(current, *e); len(current) == batch {
 				batches <- current
-				current = make([]segmentation.Edge, 0, batch)
+				select {
+				case current = <-free:
+				default:
+					current = make([]segmentation.Edge, 0, batch)
+				}
 			}
 			return nil
 		})
@@ -145,6 +149,10 @@ func (a *app) foldEdges(file string, workloads []*workload.Workload, fold func(*
 			fold(&list[i])
 		}
 		_ = bar.Add(len(list))
+		select {
+		case free <- list[:0]:
+		default:
+		}
 	}
 	_ = bar.Finish()
 	if err := <-done; err != nil {

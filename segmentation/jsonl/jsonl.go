@@ -24,7 +24,8 @@ import (
 const maxLine = 1 << 20
 
 // Line is one edge or flow as it is written: an edge has all of it, a flow the
-// first five fields.
+// first five fields. Src and Dst of a line that is being read are gone with the
+// next one.
 type Line struct {
 	Src      string                `json:"src"` // namespace/name, or an address
 	Dst      string                `json:"dst"`

@@ -84,9 +84,9 @@ func (q *scanner) field(key string, l *Line) (ok bool) {
 	var n uint64
 	switch key {
 	case "src":
-		return q.copied(&l.Src)
+		l.Src, ok = q.text1()
 	case "dst":
-		return q.copied(&l.Dst)
+		l.Dst, ok = q.text1()
 	case "dstName":
 		return q.copied(&l.DstName)
 	case "process":
@@ -129,7 +129,30 @@ func (q *scanner) time(to *time.Time) bool {
 	if !ok {
 		return false
 	}
+	if *to, ok = plainTime(text); ok {
+		return true
+	}
 	t, err := time.Parse(time.RFC3339, text)
 	*to = t
 	return err == nil
+}
+
+// plainTime reads 2006-01-02T15:04:05Z. What it is not sure of it leaves to
+// time.Parse.
+func plainTime(s string) (time.Time, bool) {
+	if len(s) != 20 || s[4] != '-' || s[7] != '-' || s[10] != 'T' || s[13] != ':' || s[16] != ':' || s[19] != 'Z' {
+		return time.Time{}, false
+	}
+	ok := true
+	two := func(at int) int {
+		a, b := s[at]-'0', s[at+1]-'0'
+		ok = ok && a <= 9 && b <= 9
+		return int(a)*10 + int(b)
+	}
+	year, month, day := two(0)*100+two(2), two(5), two(8)
+	hour, minute, second := two(11), two(14), two(17)
+	if !ok || month < 1 || month > 12 || day < 1 || day > 28 || hour > 23 || minute > 59 || second > 59 {
+		return time.Time{}, false
+	}
+	return time.Date(year, time.Month(month), day, hour, minute, second, 0, time.UTC), true
 }

@@ -3,6 +3,7 @@ package learn
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/gabion-io/gabion/workload"
 )
@@ -37,17 +38,21 @@ func (l *Learner) atoms() (list []*atom, of []int32) {
 	return list, of
 }
 
-// lasting are the labels of all workloads that do not tell replicas apart: neither
-// by what they are, nor by having a value of its own for nearly every workload.
+// lasting are the labels of all workloads that do not tell replicas apart: not by
+// their names, nor by values that are made by machines, nor by a value of its own
+// for nearly every workload. A label goes for all of a namespace or for none: what
+// one workload carries and another does not must be so.
 func (l *Learner) lasting() []workload.Labels {
 	type label struct{ namespace, name string }
-	carriers, values := map[label]int{}, map[label]map[string]bool{}
-	out := make([]workload.Labels, len(l.workloads))
-	for i, w := range l.workloads {
-		out[i] = stable(w)
-		for name, v := range out[i] {
+	carriers, made, values := map[label]int{}, map[label]int{}, map[label]map[string]bool{}
+	for _, w := range l.workloads {
+		for name, v := range w.Labels {
 			k := label{w.ID.Namespace, name}
 			carriers[k]++
+			word := saysWhat(name) && len(v) < shortestHash && !strings.Contains(v, "-")
+			if !word && volatileValue(v, w.ID.Name) {
+				made[k]++
+			}
 			if values[k] == nil {
 				values[k] = map[string]bool{}
 			}
@@ -59,11 +64,15 @@ func (l *Learner) lasting() []workload.Labels {
 	for k := range carriers {
 		told[k.namespace] = told[k.namespace] || saysWhat(k.name) && carriers[k] >= 4 && !unique(k)
 	}
+	out := make([]workload.Labels, len(l.workloads))
 	for i, w := range l.workloads {
-		for name := range out[i] {
-			if k := (label{w.ID.Namespace, name}); unique(k) && (!saysWhat(name) || told[k.namespace]) {
-				delete(out[i], name)
+		out[i] = workload.Labels{}
+		for name, v := range w.Labels {
+			k := label{w.ID.Namespace, name}
+			if volatileLabels[name] || 2*made[k] > carriers[k] || unique(k) && (!saysWhat(name) || told[k.namespace]) {
+				continue
 			}
+			out[i][name] = v
 		}
 	}
 	return out

@@ -248,7 +248,7 @@ func TestAmend(t *testing.T) {
 func TestBaseName(t *testing.T) {
 	for name, want := range map[string]string{
 		"web-7f9c6d5b8-x2x4z": "web", "db-0": "db", "nightly-29370000-k8s2f": "nightly", "cart": "cart", "api-gateway-v2": "api-gateway-v2",
-		"3f2a9c1d8e": "", "vm-00042": "vm", "mysql-primary-0": "mysql-primary", "job-2026-11-01": "job",
+		"3f2a9c1d8e": "", "vm-00042": "vm", "mysql-primary-0": "mysql-primary", "feed0-2cbd9ac01-c9kmp": "feed0", "cafe12": "cafe12", "job-2026-11-01": "job",
 	} {
 		if got := baseName(name); got != want {
 			t.Errorf("baseName(%q) is %q, want %q", name, got, want)

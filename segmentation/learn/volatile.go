@@ -3,8 +3,6 @@ package learn
 import (
 	"regexp"
 	"strings"
-
-	"github.com/gabion-io/gabion/workload"
 )
 
 // volatileLabels change from one replica, rollout or run to the next, whatever
@@ -27,6 +25,9 @@ var (
 	ordinal = regexp.MustCompile(`^[0-9]{1,5}$`)
 )
 
+// shortestHash is from which length on a whole name may be a hash.
+const shortestHash = 8
+
 // random says whether a part of a name looks made by a machine.
 func random(s string) bool {
 	switch {
@@ -47,6 +48,9 @@ func baseName(name string) string {
 		if !ordinal.MatchString(last) && !random(last) {
 			break
 		}
+		if len(parts) == 1 && len(last) < shortestHash && !ordinal.MatchString(last) {
+			break // "feed0" is a word that happens to be hexadecimal
+		}
 		parts = parts[:len(parts)-1]
 	}
 	return strings.Join(parts, "-")
@@ -56,17 +60,6 @@ func baseName(name string) string {
 var genericNames = map[string]bool{
 	"vm": true, "host": true, "node": true, "server": true, "srv": true, "machine": true, "instance": true, "ip": true, "i": true,
 	"ec2": true, "pod": true, "container": true, "workload": true, "w": true, "box": true, "guest": true, "task": true, "app": true,
-}
-
-// stable are a workload's labels without those that tell replicas apart.
-func stable(w *workload.Workload) workload.Labels {
-	out := workload.Labels{}
-	for name, value := range w.Labels {
-		if !volatileLabels[name] && !volatileValue(value, w.ID.Name) {
-			out[name] = value
-		}
-	}
-	return out
 }
 
 // volatileValue says whether a label's value is one replica's own: its name, a

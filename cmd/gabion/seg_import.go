@@ -54,48 +54,69 @@ func (a *app) importPolicies(files []string, mode segmentation.Mode, out string)
 	if err != nil {
 		return err
 	}
-	var b bytes.Buffer
-	written, said := 0, 0
-	taken := map[workload.ID]bool{}
+	w := &importer{app: a, mode: mode, taken: map[workload.ID]bool{}}
 	for _, file := range paths {
 		text, err := a.readFile(file)
 		if err != nil {
 			return fmt.Errorf("read the policies: %w", err)
 		}
-		docs, err := foreignDocuments(text)
-		if err != nil {
+		if err := w.file(file, text); err != nil {
 			return fmt.Errorf("read %s: %w", file, err)
 		}
-		for _, doc := range docs {
-			policies, conditions, err := importOne(file, doc)
-			if err != nil {
-				return fmt.Errorf("read %s: %w", file, err)
-			}
-			for _, p := range policies {
-				p.Mode = mode
-				for n, name := 2, p.Name.Name; taken[p.Name.ID]; n++ {
-					p.Name.Name = fmt.Sprintf("%s-%d", name, n)
-				}
-				taken[p.Name.ID] = true
-				text, err := v1alpha1.Encode(segment.Resource(p, nil))
-				if err != nil {
-					return err
-				}
-				b.WriteString("---\n")
-				for _, c := range conditions {
-					fmt.Fprintf(&b, "# %s\n", c)
-					a.sayLost(c, &said)
-				}
-				conditions = nil
-				b.Write(text)
-				written++
-			}
-		}
 	}
-	if written == 0 {
+	if w.written == 0 {
 		return errors.New("there is no policy in the files given")
 	}
-	return a.writePolicies(b.Bytes(), out, written, said)
+	return a.writePolicies(w.text.Bytes(), out, w.written, w.said)
+}
+
+// importer writes what it reads.
+type importer struct {
+	*app
+	mode          segmentation.Mode
+	text          bytes.Buffer
+	written, said int
+	taken         map[workload.ID]bool
+}
+
+func (w *importer) file(name string, text []byte) error {
+	docs, err := foreignDocuments(text)
+	if err != nil {
+		return err
+	}
+	for _, doc := range docs {
+		policies, conditions, err := importOne(name, doc)
+		if err != nil {
+			return err
+		}
+		for _, p := range policies {
+			if err := w.policy(p, conditions); err != nil {
+				return err
+			}
+			conditions = nil
+		}
+	}
+	return nil
+}
+
+func (w *importer) policy(p segmentation.Policy, conditions []foreign.Condition) error {
+	p.Mode = w.mode
+	for n, name := 2, p.Name.Name; w.taken[p.Name.ID]; n++ {
+		p.Name.Name = fmt.Sprintf("%s-%d", name, n)
+	}
+	w.taken[p.Name.ID] = true
+	text, err := v1alpha1.Encode(segment.Resource(p, nil))
+	if err != nil {
+		return err
+	}
+	w.text.WriteString("---\n")
+	for _, c := range conditions {
+		fmt.Fprintf(&w.text, "# %s\n", c)
+		w.sayLost(c, &w.said)
+	}
+	w.text.Write(text)
+	w.written++
+	return nil
 }
 
 // foreignDocuments takes a YAML stream apart, and lists in it.

@@ -58,6 +58,7 @@ func worthwhile(p *param, e *end) bool {
 func schemaOf(v *values) (s *apidiscovery.Schema, style string) {
 	s = scalarSchema(v)
 	if v.count > 0 && (v.repeated > 0 || float64(v.listed) >= 0.2*float64(v.count)) {
+		s.Enum = nil // of a list only the first value is looked at
 		return &apidiscovery.Schema{Types: []string{"array"}, Items: s, Count: uint64(v.count)}, "form"
 	}
 	return s, ""
@@ -94,7 +95,7 @@ func scalarSchema(v *values) *apidiscovery.Schema {
 
 // enumOf: a few words that come again and again are the API's own.
 func enumOf(v *values) (words []string) {
-	if v.over || len(v.sample) > 16 || v.count < 5*uint32(len(v.sample)) || v.of(exchange.KindWord) != v.count {
+	if v.over || len(v.sample) > 16 || v.count < 5*uint32(len(v.sample)) || len(v.sample) == 1 && v.count < 20 || v.of(exchange.KindWord) != v.count {
 		return nil
 	}
 	for _, x := range v.sample {
@@ -107,15 +108,23 @@ func enumOf(v *values) (words []string) {
 	return words
 }
 
-// exampleOf shows the form of the values, not one of them.
+// exampleOf shows the form of the values, not one of them, if they have one.
 func exampleOf(v *values) string {
-	best := kindCount{}
-	for _, k := range v.kinds {
-		if k.count > best.count {
-			best = k
-		}
+	if len(v.kinds) != 1 {
+		return ""
 	}
-	switch best.kind {
+	if k := v.kinds[0].kind; k != exchange.KindPrefixed {
+		return exampleOfKind(k)
+	}
+	if v.prefix == "" || v.prefix == "-" {
+		return ""
+	}
+	return v.prefix + "aaaa0000"
+}
+
+// exampleOfKind is a value of a kind that is nobody's.
+func exampleOfKind(k exchange.Kind) string {
+	switch k {
 	case exchange.KindSmall:
 		return "0"
 	case exchange.KindNumber:
@@ -123,17 +132,13 @@ func exampleOf(v *values) string {
 	case exchange.KindDecimal:
 		return "0.0"
 	case exchange.KindDate:
-		return "0000-00-00"
+		return "2000-01-01"
 	case exchange.KindDateTime:
-		return "0000-00-00T00:00:00Z"
+		return "2000-01-01T00:00:00Z"
 	case exchange.KindUUID:
 		return "00000000-0000-0000-0000-000000000000"
 	case exchange.KindEmail:
 		return "aaa@aaa.aaa"
-	case exchange.KindPrefixed:
-		if v.prefix != "-" {
-			return v.prefix + "aaaa0000"
-		}
 	}
 	return ""
 }

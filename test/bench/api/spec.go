@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -15,7 +16,8 @@ type operation struct {
 	request      map[string]any // JSON schema of the body, if there is one
 	response     map[string]any
 	status       int
-	requires     bool // the body
+	successes    []int // all statuses below 400
+	requires     bool  // the body
 	spec         speced
 }
 
@@ -61,6 +63,11 @@ func readSpec(file string) ([]operation, error) {
 	if err := json.Unmarshal(b, &doc); err != nil {
 		return nil, fmt.Errorf("read description %s: %w", file, err)
 	}
+	return operationsIn(doc), nil
+}
+
+// operationsIn lists the operations of a document.
+func operationsIn(doc map[string]any) []operation {
 	s := speced{doc}
 	var ops []operation
 	paths, _ := doc["paths"].(map[string]any)
@@ -73,7 +80,7 @@ func readSpec(file string) ([]operation, error) {
 		}
 	}
 	slices.SortFunc(ops, func(a, b operation) int { return strings.Compare(a.path+a.method, b.path+b.method) })
-	return ops, nil
+	return ops
 }
 
 type speced struct{ doc map[string]any }
@@ -118,6 +125,12 @@ func (s speced) operation(method, path string, item, o map[string]any) operation
 		op.requires, _ = body["required"].(bool)
 	}
 	responses, _ := o["responses"].(map[string]any)
+	for code := range responses {
+		if n, err := strconv.Atoi(code); err == nil && n < 400 {
+			op.successes = append(op.successes, n)
+		}
+	}
+	slices.Sort(op.successes)
 	for _, code := range []string{"200", "201", "202", "204", "302"} {
 		if r, ok := responses[code]; ok {
 			fmt.Sscan(code, &op.status)

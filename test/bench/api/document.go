@@ -95,7 +95,7 @@ func (d *documented) operation(o *operation, t *tally, bodies bool) {
 	}
 	for i := range t.op.params {
 		if q := &t.op.params[i]; q.in != "path" && t.seen[q.in+" "+q.name] > 0 {
-			d.names.add(o.find(q) != nil)
+			d.names.add(o.find(q) != nil || o.credentials[strings.ToLower(q.name)])
 		}
 	}
 	if bodies && t.ok >= 5 {
@@ -134,8 +134,10 @@ func (o *operation) find(p *param) *param {
 }
 
 func (d *documented) param(p, q *param, t *tally) {
-	ok := len(p.types()) == 1 && slices.Contains(q.types(), p.types()[0])
-	d.types.add(ok)
+	ok := len(q.types()) == 0 || len(p.types()) == 1 && slices.Contains(q.types(), p.types()[0])
+	if len(q.types()) > 0 {
+		d.types.add(ok)
+	}
 	if !ok {
 		d.miss(t, "%s %s is %v for %v", p.in, q.name, p.types(), q.types())
 	}

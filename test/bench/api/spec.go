@@ -16,8 +16,9 @@ type operation struct {
 	request      map[string]any // JSON schema of the body, if there is one
 	response     map[string]any
 	status       int
-	successes    []int // all statuses below 400
-	requires     bool  // the body
+	successes    []int           // all statuses below 400
+	requires     bool            // the body
+	credentials  map[string]bool // names of keys that are sent, lower case
 	spec         speced
 }
 
@@ -120,6 +121,7 @@ func (s speced) operation(method, path string, item, o map[string]any) operation
 		explode, set := p["explode"].(bool)
 		op.params = append(op.params, param{in, name, required, schema, explode || !set})
 	}
+	op.credentials = s.credentials(o)
 	if body, ok := s.follow(o["requestBody"]).(map[string]any); ok {
 		op.request = s.jsonOf(body)
 		op.requires, _ = body["required"].(bool)
@@ -148,4 +150,20 @@ func (s speced) jsonOf(body map[string]any) map[string]any {
 	media, _ := content["application/json"].(map[string]any)
 	schema, _ := s.follow(media["schema"]).(map[string]any)
 	return schema
+}
+
+// credentials are the names of the keys that an operation asks for.
+func (s speced) credentials(o map[string]any) map[string]bool {
+	names := map[string]bool{}
+	components, _ := s.doc["components"].(map[string]any)
+	schemes, _ := components["securitySchemes"].(map[string]any)
+	for _, q := range anyList(o["security"]) {
+		q, _ := q.(map[string]any)
+		for scheme := range q {
+			if m, ok := schemes[scheme].(map[string]any); ok && m["type"] == "apiKey" {
+				names[strings.ToLower(fmt.Sprint(m["name"]))] = true
+			}
+		}
+	}
+	return names
 }

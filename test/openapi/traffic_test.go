@@ -9,7 +9,7 @@ import (
 
 // secrets are values of the traffic, in lower case: here and in testdata.
 func secrets() []string {
-	return []string{"anna", "smith", "s3cr3t", "10.20.30", "ring twice", "4242424242424242", "de89370400440532013000", "eyjhbgci", "ac-77", "q7x9"}
+	return []string{"anna", "smith", "s3cr3t", "10.20.30", "ring twice", "4242424242424242", "de89370400440532013000", "eyjhbgci", "ac-77", "q7x9", "lovelace", "analytical", "london", "+49309"}
 }
 
 // traffic has something of every protocol, media type, credential and shape, and

@@ -483,7 +483,7 @@ func ending(c *candidate, all *kin, say func(float64, string, ...any)) {
 // exchanges does not in n, discounted because one value is often asked for one
 // thing.
 func chance(share, n float64) float64 {
-	return -min(n, 40) / 4 * math.Log(clamp(1-share, 0.01, 1))
+	return -min(n, 40) / 2 * math.Log(clamp(1-share, 0.01, 1))
 }
 
 // apart: one that is called, asked and answers in another way than the others.

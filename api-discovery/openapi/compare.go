@@ -66,6 +66,9 @@ func (c *comparer) observe(o *apidiscovery.Operation) {
 	if c.deprecated[d.ID] && o.Evidence.Successes > 0 {
 		c.add(apidiscovery.Zombie, d, o, apidiscovery.Drift{What: "is declared deprecated and still answered", Count: o.Evidence.Successes, Sensitive: sensitiveOf(o), Open: open(o)})
 	}
+	if d.Protocol == apidiscovery.GraphQL {
+		return // a schema says what may be asked, not how it is sent
+	}
 	c.params(d, o)
 	c.request(d, o)
 	c.responses(d, o)

@@ -81,15 +81,17 @@ func (a *app) learn(ctx context.Context, l learning) error {
 		return err
 	}
 	specs := learner.Conclude(nil)
-	switch {
-	case l.output != "":
+	if l.output != "" {
 		if err := a.writeLearned(l, specs, seen); err != nil {
 			return err
 		}
+	}
+	switch {
 	case l.operations:
 		return a.printOperations(specs)
 	case l.explain:
 		a.explainOperations(specs)
+	case l.output != "":
 	default:
 		if err := a.tableOperations(specs); err != nil {
 			return err

@@ -104,6 +104,25 @@ func TestCollectionsBesideNames(t *testing.T) {
 	}
 }
 
+// The few words of a parameter are the API's own only if they cannot be people's.
+func TestEnumerationsHoldNoNames(t *testing.T) {
+	var list []exchange.Raw
+	for i := range 60 {
+		name := []string{"anna", "bob", "carol"}[i%3]
+		list = append(list, exchange.Raw{Method: "GET", Host: "h", Status: 200,
+			Path: fmt.Sprintf("/v1/orders?sort=%s&customer=%s&assigned_user=%s&q=%s&city=%s", []string{"date", "price"}[i%2], name, name, name, name)})
+	}
+	for _, p := range learned(list, inOrder(len(list))).Conclude(nil)[0].Operations[0].Params {
+		want := []string(nil)
+		if p.Name == "sort" {
+			want = []string{"date", "price"}
+		}
+		if diff := cmp.Diff(want, p.Schema.Enum); diff != "" {
+			t.Errorf("%s: %s", p.Name, diff)
+		}
+	}
+}
+
 func learned(list []exchange.Raw, order []int) *Learner {
 	l := New(Limits{})
 	door := &exchange.Door{}

@@ -13,11 +13,16 @@ import (
 func paramsOf(e *end, path []*branch, t apidiscovery.PathTemplate) (params []apidiscovery.Param) {
 	names := t.Names()
 	i := 0
+	before := ""
 	for _, b := range path {
 		if !b.hole {
+			before = b.text
 			continue
 		}
 		s, style := schemaOf(b.vals)
+		if isPlural(before) { // what follows "users" are names of users, however few
+			s.Enum = nil
+		}
 		params = append(params, apidiscovery.Param{In: apidiscovery.InPath, Name: names[i], Required: true, Schema: s, Style: style, Count: uint64(e.count)})
 		i++
 	}
@@ -28,6 +33,9 @@ func paramsOf(e *end, path []*branch, t apidiscovery.PathTemplate) (params []api
 			continue
 		}
 		s, style := schemaOf(&p.vals)
+		if holdsNames(p.name) {
+			s.Enum = nil
+		}
 		a := apidiscovery.Param{In: p.in, Name: p.name, Schema: s, Style: style, Count: uint64(p.count),
 			Required: p.ok >= e.ok && e.ok >= 2, Explode: style == "form" && p.vals.listed == 0}
 		if p.deep {

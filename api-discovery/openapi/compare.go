@@ -247,8 +247,8 @@ func open(o *apidiscovery.Operation) bool {
 
 func mediaIndex(list []apidiscovery.Body, media string) int {
 	return slices.IndexFunc(list, func(b apidiscovery.Body) bool {
-		if b.MediaType == media || b.MediaType == "*/*" {
-			return true
+		if b.MediaType == media || b.MediaType == "*/*" || b.MediaType == "application/grpc" && strings.HasPrefix(media, "application/grpc") {
+			return true // "+proto", "-web": how, not what
 		}
 		kind, any := strings.CutSuffix(b.MediaType, "/*")
 		return any && strings.HasPrefix(media, kind+"/")

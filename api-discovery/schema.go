@@ -27,7 +27,8 @@ type Schema struct {
 	MaxLength int      `json:"maxLength,omitempty"`
 	Pattern   string   `json:"pattern,omitempty"` // declared, or the fixed beginning of ids: "^cus_"
 
-	// Example is redacted: letters a and A, digits 0, form kept ("aaa_0000").
+	// Example is redacted: letters a and A, digits 0, form kept ("aaa_0000"), and
+	// the same day of all dates.
 	Example   string   `json:"example,omitempty"`
 	Sensitive []string `json:"sensitive,omitempty"` // kinds, as internal/sensitive names them, sorted
 	Count     uint64   `json:"count,omitempty"`     // values seen; 0 when declared

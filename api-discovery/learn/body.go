@@ -66,7 +66,7 @@ func stringSchema(s *exchange.Shape, o *apidiscovery.Schema) {
 	if len(s.Kinds) == 1 {
 		switch s.Kinds[0].Kind {
 		case exchange.KindDate, exchange.KindDateTime, exchange.KindUUID, exchange.KindEmail:
-			o.Format = stringFormat(s.Kinds[0].Kind)
+			o.Format, o.Example = stringFormat(s.Kinds[0].Kind), exampleOfKind(s.Kinds[0].Kind)
 		case exchange.KindURI:
 			o.Format = "uri-reference"
 		case exchange.KindIP:
@@ -75,14 +75,14 @@ func stringSchema(s *exchange.Shape, o *apidiscovery.Schema) {
 			o.Format = "binary"
 		}
 	}
-	if s.Many || len(s.Words) == 0 || len(o.Types) > 2 {
+	if s.Many || len(s.Words) == 0 || strings+s.Types[exchange.Null] != s.Count {
 		return
 	}
 	counted := uint32(0)
 	for _, w := range s.Words {
 		counted += w.Count
 	}
-	if counted != strings || strings < 3*uint32(len(s.Words)) {
+	if counted != strings || strings < 3*uint32(len(s.Words)) || len(s.Words) == 1 && strings < 10 {
 		return
 	}
 	for _, w := range s.Words {
@@ -120,9 +120,8 @@ func objectSchema(s *exchange.Shape, objects uint32, o *apidiscovery.Schema) {
 		return
 	}
 	for _, m := range s.Members {
-		// A member of a part of the objects, whose objects are few, is required of
-		// nobody; one exchange is not enough to say that it always comes.
-		o.Properties = append(o.Properties, apidiscovery.Property{Name: m.Name, Required: m.Shape.Count >= objects,
+		// One object is not enough to say that a member always comes.
+		o.Properties = append(o.Properties, apidiscovery.Property{Name: m.Name, Required: m.Shape.Count >= objects && objects >= 2,
 			Schema: schemaOfShape(m.Shape), Count: uint64(m.Shape.Count)})
 	}
 	variants(s, objects, o)

@@ -265,6 +265,10 @@ func (d *decider) judge(group []*candidate, g *gap, p *place, w where) (shared [
 				continue
 			}
 		}
+		if g != nil && len(c.kid.text) > 0 && len(c.kid.text) == g.vals.width() {
+			c.value, c.fixed, c.score = true, true, 4 // such a value that looks like a word by chance
+			continue
+		}
 		words = append(words, c)
 	}
 	judgeNumerals(group, g, w)

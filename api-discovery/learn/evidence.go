@@ -38,6 +38,9 @@ func (d *decider) judgeWords(words []*candidate, g *gap, p *place, w where) []re
 	for _, c := range words {
 		if !c.fixed {
 			d.judgeWord(c, kin, crowd, total, w)
+			if g != nil {
+				c.measure(&g.vals, len(words))
+			}
 		}
 	}
 	return shared
@@ -348,7 +351,7 @@ func (d *decider) judgeWord(c *candidate, all *kin, crowd *crowd, shared float64
 	if o := oddness(c.kid); o > 0 {
 		say(1.5*o, "holds digits or signs")
 	} else if isPronoun(c.kid.text) {
-		say(-4, "%q stands for whoever asks", c.kid.text)
+		say(-6, "%q stands for whoever asks", c.kid.text)
 	} else if isRouteWord(c.kid.text) {
 		say(-1.5, "%q is no name of a thing", c.kid.text)
 	}
@@ -362,6 +365,7 @@ func (d *decider) judgeWord(c *candidate, all *kin, crowd *crowd, shared float64
 			say(2.5*(like-0.45)*sure, "what lies below is %d%% like its siblings'", int(100*like))
 		}
 	}
+	ending(c, all, say)
 	if d.values[c.kid.id].elsewhere(w.id) {
 		say(1.2, "a value elsewhere")
 	}
@@ -374,6 +378,20 @@ func (d *decider) judgeWord(c *candidate, all *kin, crowd *crowd, shared float64
 	c.score, c.value = score, score > 0
 }
 
+// measure: among ids of one length, one of another length is none of them, unless
+// there are many such: then names are taken as well.
+func (c *candidate) measure(beside *values, words int) {
+	width, distinct := beside.width(), beside.distinct()
+	if width == 0 || words > 1+distinct/4 {
+		return
+	}
+	often := clamp(c.count*float64(distinct)/float64(beside.count)/3, 0, 1) // as the values beside it, thrice
+	r := reason{fmt.Sprintf("all of %d values beside it are %d characters long", distinct, width), -often * min(7, 1+0.75*float64(distinct))}
+	c.reasons = append(c.reasons, r)
+	c.score += r.weight
+	c.value = c.score > 0
+}
+
 // kin is what siblings are like together.
 type kin struct {
 	n, leaves, asked float64
@@ -382,6 +400,9 @@ type kin struct {
 	haveFields       float64
 	haveParams       float64
 	forms            [len(form{})]float64
+	busy             float64 // siblings that were called often, and of them
+	end, goOn        float64 // those where paths end, and where they go on
+	share            float64 // of exchanges that end there, summed over them
 	largest, second  float64 // exchanges
 }
 
@@ -410,6 +431,12 @@ func kinOf(words []*candidate) *kin {
 		for n := range c.profile.params {
 			k.params[n]++
 		}
+		if c.profile.n >= oftenCalled {
+			k.busy++
+			k.share += c.profile.leaf / c.profile.n
+			k.end += one(c.profile.leaf > 0)
+			k.goOn += one(c.profile.total[0] > 0)
+		}
 		if c.profile.leaf == 0 {
 			continue
 		}
@@ -422,6 +449,41 @@ func kinOf(words []*candidate) *kin {
 		}
 	}
 	return k
+}
+
+// oftenCalled is from how many exchanges on it shows whether paths end at a
+// segment or go on.
+const oftenCalled = 5
+
+func one(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// ending: a collection of its own never ends where the things beside it do, and
+// a report among things never goes on. How much that says is bounded by how
+// likely it is by chance.
+func ending(c *candidate, all *kin, say func(float64, string, ...any)) {
+	if c.profile.n < 2*oftenCalled || all.busy < 4 {
+		return
+	}
+	others := all.busy - 1
+	share := (all.share - c.profile.leaf/c.profile.n) / others
+	switch {
+	case c.profile.leaf == 0 && all.end > 0.6*others:
+		say(-min(4*(2*all.end/others-1), chance(share, c.profile.n)), "paths end at %d of its %d siblings, and never at it", int(all.end), int(others))
+	case c.profile.total[0] == 0 && all.goOn > 0.6*others:
+		say(-min(4*(2*all.goOn/others-1), chance(1-share, c.profile.n)), "paths go on after %d of its %d siblings, and never after it", int(all.goOn), int(others))
+	}
+}
+
+// chance is how surprising it is, as log odds, that what happens with a share of
+// exchanges does not in n, discounted because one value is often asked for one
+// thing.
+func chance(share, n float64) float64 {
+	return -min(n, 40) / 2 * math.Log(clamp(1-share, 0.01, 1))
 }
 
 // apart: one that is called, asked and answers in another way than the others.

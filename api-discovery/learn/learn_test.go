@@ -51,6 +51,78 @@ func traffic(seed uint64, n int) (list []exchange.Raw) {
 	return list
 }
 
+// Beside ids of one length, what has another length is a word; and an id that
+// looks like a word by chance is an id. Where names are taken as well, they are.
+func TestIdsOfOneLength(t *testing.T) {
+	var list []exchange.Raw
+	get := func(path string) {
+		list = append(list, exchange.Raw{Method: "GET", Host: "h", Path: path, Status: 200})
+	}
+	for i := range 24 {
+		id := fmt.Sprintf("Zq%02dxKpW7vLmTa%02dRbNc9e", i, i*3)
+		get("/scripts/" + id)
+		get("/scripts/" + id + "/json")
+		get("/scripts/datum/" + id)
+		get("/people/" + id + "/friends")
+		get("/people/" + strings.Repeat("anna", 1+i%3) + string(rune('a'+i)) + "/friends")
+	}
+	get("/scripts/abcdefghijklmnopqrstuv")
+	get("/scripts/retired")
+	var got []string
+	for _, o := range learned(list, inOrder(len(list))).Conclude(nil)[0].Operations {
+		got = append(got, o.Template.String())
+	}
+	want := []string{"/people/{peopleId}/friends", "/scripts/datum/{datumId}", "/scripts/retired", "/scripts/{scriptId}", "/scripts/{scriptId}/json"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A collection of its own stands beside names that are asked for: paths end at
+// each of those and go on, and never end at the collection.
+func TestCollectionsBesideNames(t *testing.T) {
+	var list []exchange.Raw
+	get := func(path string, times int) {
+		for range times {
+			list = append(list, exchange.Raw{Method: "GET", Host: "h", Path: path, Status: 200})
+		}
+	}
+	for i := range 60 {
+		name := fmt.Sprintf("%s-%s", []string{"amber", "birch", "cedar", "delta", "ember", "fern"}[i%6], []string{"fox", "owl", "elk", "hen", "ant", "bee", "cat", "dog", "eel", "gnu"}[i/6])
+		get("/blocks/"+name, 3)
+		get("/blocks/"+name+"/next", 2)
+		get("/blocks/"+name+"/txs", 2)
+		get("/blocks/slot/"+fmt.Sprint(100_000+i*37), 2)
+	}
+	var got []string
+	for _, o := range learned(list, inOrder(len(list))).Conclude(nil)[0].Operations {
+		got = append(got, o.Template.String())
+	}
+	want := []string{"/blocks/slot/{slotId}", "/blocks/{blockId}", "/blocks/{blockId}/next", "/blocks/{blockId}/txs"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// The few words of a parameter are the API's own only if they cannot be people's.
+func TestEnumerationsHoldNoNames(t *testing.T) {
+	var list []exchange.Raw
+	for i := range 60 {
+		name := []string{"anna", "bob", "carol"}[i%3]
+		list = append(list, exchange.Raw{Method: "GET", Host: "h", Status: 200,
+			Path: fmt.Sprintf("/v1/orders?sort=%s&customer=%s&assigned_user=%s&q=%s&city=%s", []string{"date", "price"}[i%2], name, name, name, name)})
+	}
+	for _, p := range learned(list, inOrder(len(list))).Conclude(nil)[0].Operations[0].Params {
+		want := []string(nil)
+		if p.Name == "sort" {
+			want = []string{"date", "price"}
+		}
+		if diff := cmp.Diff(want, p.Schema.Enum); diff != "" {
+			t.Errorf("%s: %s", p.Name, diff)
+		}
+	}
+}
+
 func learned(list []exchange.Raw, order []int) *Learner {
 	l := New(Limits{})
 	door := &exchange.Door{}

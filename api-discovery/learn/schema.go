@@ -13,11 +13,16 @@ import (
 func paramsOf(e *end, path []*branch, t apidiscovery.PathTemplate) (params []apidiscovery.Param) {
 	names := t.Names()
 	i := 0
+	before := ""
 	for _, b := range path {
 		if !b.hole {
+			before = b.text
 			continue
 		}
 		s, style := schemaOf(b.vals)
+		if isPlural(before) { // what follows "users" are names of users, however few
+			s.Enum = nil
+		}
 		params = append(params, apidiscovery.Param{In: apidiscovery.InPath, Name: names[i], Required: true, Schema: s, Style: style, Count: uint64(e.count)})
 		i++
 	}
@@ -28,6 +33,9 @@ func paramsOf(e *end, path []*branch, t apidiscovery.PathTemplate) (params []api
 			continue
 		}
 		s, style := schemaOf(&p.vals)
+		if holdsNames(p.name) {
+			s.Enum = nil
+		}
 		a := apidiscovery.Param{In: p.in, Name: p.name, Schema: s, Style: style, Count: uint64(p.count),
 			Required: p.ok >= e.ok && e.ok >= 2, Explode: style == "form" && p.vals.listed == 0}
 		if p.deep {
@@ -58,6 +66,7 @@ func worthwhile(p *param, e *end) bool {
 func schemaOf(v *values) (s *apidiscovery.Schema, style string) {
 	s = scalarSchema(v)
 	if v.count > 0 && (v.repeated > 0 || float64(v.listed) >= 0.2*float64(v.count)) {
+		s.Enum = nil // of a list only the first value is looked at
 		return &apidiscovery.Schema{Types: []string{"array"}, Items: s, Count: uint64(v.count)}, "form"
 	}
 	return s, ""
@@ -94,7 +103,7 @@ func scalarSchema(v *values) *apidiscovery.Schema {
 
 // enumOf: a few words that come again and again are the API's own.
 func enumOf(v *values) (words []string) {
-	if v.over || len(v.sample) > 16 || v.count < 5*uint32(len(v.sample)) || v.of(exchange.KindWord) != v.count {
+	if v.over || len(v.sample) > 16 || v.count < 5*uint32(len(v.sample)) || len(v.sample) == 1 && v.count < 20 || v.of(exchange.KindWord) != v.count {
 		return nil
 	}
 	for _, x := range v.sample {
@@ -107,15 +116,23 @@ func enumOf(v *values) (words []string) {
 	return words
 }
 
-// exampleOf shows the form of the values, not one of them.
+// exampleOf shows the form of the values, not one of them, if they have one.
 func exampleOf(v *values) string {
-	best := kindCount{}
-	for _, k := range v.kinds {
-		if k.count > best.count {
-			best = k
-		}
+	if len(v.kinds) != 1 {
+		return ""
 	}
-	switch best.kind {
+	if k := v.kinds[0].kind; k != exchange.KindPrefixed {
+		return exampleOfKind(k)
+	}
+	if v.prefix == "" || v.prefix == "-" {
+		return ""
+	}
+	return v.prefix + "aaaa0000"
+}
+
+// exampleOfKind is a value of a kind that is nobody's.
+func exampleOfKind(k exchange.Kind) string {
+	switch k {
 	case exchange.KindSmall:
 		return "0"
 	case exchange.KindNumber:
@@ -123,17 +140,13 @@ func exampleOf(v *values) string {
 	case exchange.KindDecimal:
 		return "0.0"
 	case exchange.KindDate:
-		return "0000-00-00"
+		return "2000-01-01"
 	case exchange.KindDateTime:
-		return "0000-00-00T00:00:00Z"
+		return "2000-01-01T00:00:00Z"
 	case exchange.KindUUID:
 		return "00000000-0000-0000-0000-000000000000"
 	case exchange.KindEmail:
 		return "aaa@aaa.aaa"
-	case exchange.KindPrefixed:
-		if v.prefix != "-" {
-			return v.prefix + "aaaa0000"
-		}
 	}
 	return ""
 }

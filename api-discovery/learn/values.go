@@ -23,6 +23,7 @@ type values struct {
 	over     bool        // there were more than the sample holds
 	prefix   string      // of all prefixed ids; "-" when they differ
 	length   int32       // longest, in bytes
+	shortest int32       // 0 before the first
 }
 
 type kindCount struct {
@@ -44,7 +45,8 @@ func (v *values) add(x *exchange.Value, n uint32, listed, repeated bool) {
 	if repeated {
 		v.repeated += n
 	}
-	v.length = max(v.length, int32(min(x.Length, math.MaxInt16)))
+	length := int32(min(x.Length, math.MaxInt16))
+	v.addLength(length, length)
 	v.addKind(x.Kind, n)
 	v.addSample(x.Hash, n, x.Text)
 	v.addPrefix(x.Prefix)
@@ -52,9 +54,26 @@ func (v *values) add(x *exchange.Value, n uint32, listed, repeated bool) {
 
 func (v *values) addKid(k *kid) {
 	v.count += k.count
-	v.length = max(v.length, k.length)
+	v.addLength(k.length, k.length)
 	v.addKind(k.kind, k.count)
 	v.addSample(k.id, k.count, k.text)
+}
+
+func (v *values) addLength(shortest, longest int32) {
+	if v.shortest == 0 || shortest > 0 && shortest < v.shortest {
+		v.shortest = shortest
+	}
+	v.length = max(v.length, longest)
+}
+
+// width is how long each of the values is, if all are the same, there are some of
+// them, and that is no chance; else 0. Numbers are about as long as each other.
+func (v *values) width() int {
+	if v.shortest != v.length || v.length < 12 || v.distinct() < 4 ||
+		v.of(exchange.KindNumber, exchange.KindDate, exchange.KindDateTime) > 0 {
+		return 0
+	}
+	return int(v.length)
 }
 
 func (v *values) addPrefix(p string) {
@@ -98,7 +117,7 @@ func (v *values) merge(o *values) {
 	v.count += o.count
 	v.listed += o.listed
 	v.repeated += o.repeated
-	v.length = max(v.length, o.length)
+	v.addLength(o.shortest, o.length)
 	for _, k := range o.kinds {
 		v.addKind(k.kind, k.count)
 	}

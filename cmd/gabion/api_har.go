@@ -8,7 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
+	"mime/multipart"
+	"net/textproto"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,15 +22,17 @@ import (
 // harEntry is one entry of a HAR 1.2 log, as far as it is used. Members that
 // begin with an underscore are those of Chrome.
 type harEntry struct {
-	Started  string  `json:"startedDateTime"`
-	Time     float64 `json:"time"`
-	Resource string  `json:"_resourceType"`
+	Started  string          `json:"startedDateTime"`
+	Time     float64         `json:"time"`
+	Resource string          `json:"_resourceType"`
+	Messages json.RawMessage `json:"_webSocketMessages"`
 	Request  struct {
 		Method  string      `json:"method"`
 		URL     string      `json:"url"`
 		Headers []harHeader `json:"headers"`
 		Cookies []harHeader `json:"cookies"`
 		Post    *harPost    `json:"postData"`
+		Size    *float64    `json:"bodySize"` // nil or -1 when unknown
 	} `json:"request"`
 	Response struct {
 		Status  float64     `json:"status"`
@@ -46,10 +52,18 @@ type harHeader struct {
 }
 
 type harPost struct {
-	MimeType string      `json:"mimeType"`
-	Text     string      `json:"text"`
-	Encoding string      `json:"encoding"`
-	Params   []harHeader `json:"params"`
+	MimeType string     `json:"mimeType"`
+	Text     string     `json:"text"`
+	Encoding string     `json:"encoding"`
+	Params   []harParam `json:"params"`
+}
+
+// harParam is a field of a form; a file has a name and no value, as a rule.
+type harParam struct {
+	Name        string `json:"name"`
+	Value       string `json:"value"`
+	FileName    string `json:"fileName"`
+	ContentType string `json:"contentType"`
 }
 
 // readHAR offers each entry of a HAR file. It holds one entry at a time.
@@ -165,7 +179,8 @@ func skipValue(d *json.Decoder) error {
 }
 
 // raw makes an exchange of an entry; nil for what was no exchange with a server:
-// requests that were blocked or came from a cache of the page, and data URLs.
+// requests that were blocked or came from a cache of the page, data URLs, and
+// tunnels that a proxy noted.
 func (e *harEntry) raw() (*exchange.Raw, error) {
 	if e.Request.Method == "" || e.Request.URL == "" {
 		return nil, errors.New("method or url of the request is missing")
@@ -181,7 +196,7 @@ func (e *harEntry) raw() (*exchange.Raw, error) {
 	default:
 		return nil, nil
 	}
-	if e.Response.Status < 100 { // aborted, blocked, or offline
+	if e.Response.Status < 100 || e.Request.Method == "CONNECT" { // aborted, blocked, or offline
 		return nil, nil
 	}
 	started, _ := time.Parse(time.RFC3339Nano, e.Started)
@@ -214,22 +229,58 @@ func (e *harEntry) addRequest(raw *exchange.Raw) {
 		cookies = append(cookies, c.Name+"="+c.Value)
 	}
 	add("cookie", strings.Join(cookies, "; "))
-	if strings.HasPrefix(raw.Scheme, "ws") {
+	if strings.HasPrefix(raw.Scheme, "ws") || e.Resource == "websocket" || len(e.Messages) > len("null") {
 		add("upgrade", "websocket")
 	}
-	p := e.Request.Post
-	if p == nil {
-		return
+	if p := e.Request.Post; p != nil {
+		add("content-type", p.MimeType)
+		raw.Request.Body = bodyText(p.Text, p.Encoding)
+		if len(raw.Request.Body) == 0 && len(p.Params) > 0 {
+			p.form(&raw.Request)
+		}
 	}
-	add("content-type", p.MimeType)
-	raw.Request.Body = bodyText(p.Text, p.Encoding)
-	if len(raw.Request.Body) == 0 && len(p.Params) > 0 && !strings.HasPrefix(p.MimeType, "multipart/") {
+	// Chrome leaves uploads out; that there was one, the type says.
+	unknown := e.Request.Size == nil || *e.Request.Size != 0
+	if len(raw.Request.Body) == 0 && unknown && raw.Request.Get("content-type") != "" && raw.Method != "GET" && raw.Method != "HEAD" {
+		raw.Request.Size = 1
+	}
+	if e.Request.Size != nil {
+		raw.Request.Size = max(raw.Request.Size, int64(*e.Request.Size))
+	}
+}
+
+// form makes a body of the fields of a form.
+func (p *harPost) form(m *exchange.RawMessage) {
+	if !strings.HasPrefix(p.MimeType, "multipart/") {
 		form := url.Values{}
 		for _, x := range p.Params {
 			form.Add(x.Name, x.Value)
 		}
-		raw.Request.Body = []byte(form.Encode())
+		m.Body = []byte(form.Encode())
+		return
 	}
+	var b bytes.Buffer
+	w := multipart.NewWriter(&b)
+	for _, x := range p.Params {
+		h := textproto.MIMEHeader{"Content-Disposition": {mime.FormatMediaType("form-data", map[string]string{"name": x.Name})}}
+		if x.FileName != "" {
+			h.Set("Content-Disposition", mime.FormatMediaType("form-data", map[string]string{"name": x.Name, "filename": x.FileName}))
+		}
+		if x.ContentType != "" {
+			h.Set("Content-Type", x.ContentType)
+		}
+		part, err := w.CreatePart(h)
+		if err != nil {
+			return // writing to memory does not fail
+		}
+		_, _ = io.WriteString(part, x.Value)
+	}
+	if err := w.Close(); err != nil {
+		return
+	}
+	m.Body = b.Bytes()
+	m.Headers = slices.DeleteFunc(m.Headers, func(h exchange.Header) bool { return strings.EqualFold(h.Name, "content-type") })
+	m.Headers = append(m.Headers, exchange.Header{Name: "content-type", Value: w.FormDataContentType()})
 }
 
 // headersOf leaves out the pseudo-headers of HTTP/2.

@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gabion-io/gabion/api-discovery/learn"
 	"github.com/gabion-io/gabion/internal/exchange"
 )
 
@@ -28,6 +27,11 @@ type intake struct {
 	exchanges uint64
 }
 
+// folder takes observations in.
+type folder interface {
+	Add(*exchange.Observation)
+}
+
 // errIntakeFailed stops the reading; what failed is the answer of close.
 var errIntakeFailed = errors.New("stopped reading")
 
@@ -44,7 +48,7 @@ type learned struct {
 
 const intakeBatch = 128
 
-func newIntake(ctx context.Context, a *app, door *exchange.Door, l *learn.Learner) *intake {
+func newIntake(ctx context.Context, a *app, door *exchange.Door, to folder) *intake {
 	n := runtime.GOMAXPROCS(0)
 	in := &intake{app: a, ctx: ctx, queue: make(chan chan learned, n), work: make(chan job), done: make(chan error, 1)}
 	for range n {
@@ -54,7 +58,7 @@ func newIntake(ctx context.Context, a *app, door *exchange.Door, l *learn.Learne
 			}
 		}()
 	}
-	go func() { in.done <- in.fold(l) }()
+	go func() { in.done <- in.fold(to) }()
 	return in
 }
 
@@ -76,7 +80,7 @@ func observeBatch(batch []toLearn, door *exchange.Door) (l learned) {
 }
 
 // fold takes the batches in turn. After an error it only empties the queue.
-func (in *intake) fold(l *learn.Learner) (failed error) {
+func (in *intake) fold(to folder) (failed error) {
 	told := in.app.now()
 	for out := range in.queue {
 		b := <-out
@@ -84,7 +88,7 @@ func (in *intake) fold(l *learn.Learner) (failed error) {
 			continue
 		}
 		for i := range b.observations {
-			l.Add(&b.observations[i])
+			to.Add(&b.observations[i])
 		}
 		in.exchanges += uint64(len(b.observations))
 		failed = b.err

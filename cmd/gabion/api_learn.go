@@ -19,6 +19,7 @@ import (
 // learning is one `gabion api learn`.
 type learning struct {
 	hars, exchanges []string
+	hosts           []string
 	output          string
 	service         string
 	operations      bool
@@ -43,10 +44,16 @@ object a line:
 several times; what is in all of the files is one traffic.
 
 Without --operations and -o a table is printed. What was never answered with success
-is no operation: the last lines say how much of it there was, and why.`,
+is no operation: the last lines say how much of it there was, and why.
+
+-o writes OpenAPI 3.1, as JSON if the name ends in .json, else as YAML; "-" is standard
+output. The document changes only if what was learned does. It holds no value of the
+traffic: examples show a form. Of several hosts each operation names its server, unless
+--host picks some of them or --service makes them one.`,
 		Example: `  gabion api learn --har shop.har
   gabion api learn --exchanges monday.jsonl --exchanges tuesday.jsonl --explain
-  gabion api learn --exchanges traffic.jsonl --service shop --operations | jq -r .template`,
+  gabion api learn --exchanges traffic.jsonl --service shop --operations | jq -r .template
+  gabion api learn --har session.har --host api.example.com -o openapi.yaml`,
 		Args: args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if len(l.hars)+len(l.exchanges) == 0 {
@@ -61,25 +68,30 @@ is no operation: the last lines say how much of it there was, and why.`,
 	f.StringVar(&l.service, "service", "", "name of the service; hosts are then not told apart")
 	f.BoolVar(&l.operations, "operations", false, "print one JSON line an operation")
 	f.BoolVar(&l.explain, "explain", false, "print why each template is what it is")
-	f.StringVarP(&l.output, "output", "o", "", "write OpenAPI to this file")
+	f.StringArrayVar(&l.hosts, "host", nil, "learn of this host only; may be given several times")
+	f.StringVarP(&l.output, "output", "o", "", "write OpenAPI 3.1 to this file, .yaml or .json")
 	return c
 }
 
 func (a *app) learn(ctx context.Context, l learning) error {
-	if l.output != "" {
-		return errors.New("write OpenAPI: this build cannot yet; --operations prints what was learned")
-	}
 	learner := learn.New(learn.Limits{})
 	read := newIntake(ctx, a, &exchange.Door{Service: l.service}, learner)
-	if err := read.close(a.readTraffic(l, read.offer)); err != nil {
+	seen := newServers(l)
+	if err := read.close(a.readTraffic(l, func(decode toLearn) error { return read.offer(seen.of(decode)) })); err != nil {
 		return err
 	}
 	specs := learner.Conclude(nil)
+	if l.output != "" {
+		if err := a.writeLearned(l, specs, seen); err != nil {
+			return err
+		}
+	}
 	switch {
 	case l.operations:
 		return a.printOperations(specs)
 	case l.explain:
 		a.explainOperations(specs)
+	case l.output != "":
 	default:
 		if err := a.tableOperations(specs); err != nil {
 			return err

@@ -29,7 +29,9 @@ var homes = []home{
 	{[]string{"github.com/uptrace/bun", "github.com/pressly/goose", "github.com/jackc/pgx", "modernc.org/sqlite"}, []string{"controlplane/store"}},
 	{[]string{"github.com/danielgtaylor/huma"}, []string{"controlplane/server"}},
 	{[]string{"github.com/spf13/cobra"}, []string{"cmd"}},
-	{[]string{"github.com/graph-gophers/graphql-go", "github.com/golang-jwt/jwt"}, []string{"internal/demo"}},
+	{[]string{"github.com/graph-gophers/graphql-go"}, []string{"internal/demo", "api-discovery/openapi"}},
+	{[]string{"github.com/oasdiff", "github.com/getkin/kin-openapi"}, []string{"api-discovery/changes"}},
+	{[]string{"github.com/golang-jwt/jwt"}, []string{"internal/demo"}},
 	{[]string{"github.com/klauspost/compress", "github.com/andybalholm/brotli"}, []string{"filters/chain"}},
 	{[]string{"testing"}, nil},
 }

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,6 +27,8 @@ func main() {
 	zipf := flag.Float64("zipf", 1.1, "exponent over operations")
 	bodies := flag.Bool("bodies", false, "with JSON bodies")
 	fast := flag.Bool("speed", false, "measure speed and memory instead")
+	document := flag.Bool("document", false, "judge the OpenAPI document that is made of it")
+	write := flag.String("write", "", "write that document to this file")
 	verbose := flag.Bool("v", false, "print what was missed")
 	flag.Parse()
 	if *fast {
@@ -39,63 +42,112 @@ func main() {
 		memory(os.Stdout, 10_000, 20)
 		return
 	}
-	if err := run(*spec, *n, *seeds, *only, *apis, *counts, *least, *zipf, *bodies, *verbose); err != nil {
+	b := bench{spec: *spec, n: *n, seeds: *seeds, only: *only, apis: *apis, counts: *counts, least: *least, zipf: *zipf, bodies: *bodies, document: *document, write: *write, verbose: *verbose}
+	if err := b.run(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(spec string, n int, seeds, only, apis, counts string, least int, zipf float64, bodies, verbose bool) error {
-	header(os.Stdout)
-	measure := func(name string, ops []operation, st style, n int, seed uint64) {
-		g := newGenerator(ops, st, seed, zipf)
-		g.bodies = bodies
-		l := learn.New(learn.Limits{})
-		door := &exchange.Door{}
-		var o exchange.Observation
-		for range n {
-			raw := g.next()
-			door.Observe(&raw, &o)
-			l.Add(&o)
-		}
-		s := scoreOf(l.Conclude(nil)[0], g.sent, least)
-		s.row(os.Stdout, name, st.name, seed, n)
-		if verbose {
-			for _, m := range s.misses {
-				fmt.Println("   ", m)
-			}
-		}
+// bench is what was asked for.
+type bench struct {
+	spec, seeds, only, apis, counts, write string
+	n, least                               int
+	zipf                                   float64
+	bodies, document, verbose              bool
+}
+
+func (b *bench) run() error {
+	if b.document {
+		documentHeader(os.Stdout)
+	} else {
+		header(os.Stdout)
 	}
-	for _, text := range strings.Split(seeds, ",") {
+	for _, text := range strings.Split(b.seeds, ",") {
 		seed, err := strconv.ParseUint(text, 10, 64)
 		if err != nil {
 			return fmt.Errorf("read seeds: %w", err)
 		}
-		if spec != "none" {
-			ops, err := readSpec(spec)
-			if err != nil {
+		if err := b.published(seed); err != nil {
+			return err
+		}
+		if err := b.small(seed); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// published measures with the description that was named.
+func (b *bench) published(seed uint64) error {
+	if b.spec == "none" {
+		return nil
+	}
+	ops, err := readSpec(b.spec)
+	if err != nil {
+		return err
+	}
+	name, _, _ := strings.Cut(filepath.Base(b.spec), ".json")
+	for _, st := range styles() {
+		if b.only == "" || slices.Contains(strings.Split(b.only, ","), st.name) {
+			if err := b.measure(name, ops, st, b.n, seed); err != nil {
 				return err
 			}
-			for _, st := range styles() {
-				if only == "" || slices.Contains(strings.Split(only, ","), st.name) {
-					measure("github", ops, st, n, seed)
-				}
+		}
+	}
+	return nil
+}
+
+// small measures with the descriptions of apis.go.
+func (b *bench) small(seed uint64) error {
+	for _, a := range smallAPIs() {
+		if b.apis != "" && !slices.Contains(strings.Split(b.apis, ","), a.name) {
+			continue
+		}
+		for _, text := range strings.Split(b.counts, ",") {
+			count, err := strconv.Atoi(strings.TrimSuffix(text, "x"))
+			if err != nil {
+				return fmt.Errorf("read counts: %w", err)
+			}
+			if strings.HasSuffix(text, "x") {
+				count *= len(a.operations)
+			}
+			if err := b.measure(a.name, a.operations, styles()[1], count, seed); err != nil {
+				return err
 			}
 		}
-		for _, a := range smallAPIs() {
-			if apis != "" && !slices.Contains(strings.Split(apis, ","), a.name) {
-				continue
-			}
-			for _, text := range strings.Split(counts, ",") {
-				count, err := strconv.Atoi(strings.TrimSuffix(text, "x"))
-				if err != nil {
-					return fmt.Errorf("read counts: %w", err)
-				}
-				if strings.HasSuffix(text, "x") {
-					count *= len(a.operations)
-				}
-				measure(a.name, a.operations, styles()[1], count, seed)
-			}
+	}
+	return nil
+}
+
+func (b *bench) measure(name string, ops []operation, st style, n int, seed uint64) error {
+	g := newGenerator(ops, st, seed, b.zipf)
+	g.bodies = b.bodies
+	l := learn.New(learn.Limits{})
+	door := &exchange.Door{}
+	for range n {
+		var o exchange.Observation
+		raw := g.next()
+		door.Observe(&raw, &o)
+		l.Add(&o)
+	}
+	spec := l.Conclude(nil)[0]
+	var misses []string
+	if b.document {
+		d, err := judgeDocument(spec, g.sent, b.least, b.bodies, b.write)
+		if err != nil {
+			return err
+		}
+		d.row(os.Stdout, name, st.name, seed, n)
+		misses = d.misses
+	} else {
+		s := scoreOf(spec, g.sent, b.least)
+		s.row(os.Stdout, name, st.name, seed, n)
+		misses = s.misses
+	}
+	if b.verbose {
+		for _, m := range misses {
+			fmt.Println("   ", m)
 		}
 	}
 	return nil

@@ -124,8 +124,10 @@ func (s *score) params(o *apidiscovery.Operation, t *tally) {
 			continue
 		}
 		q := &t.op.params[i]
-		s.types.add(slices.Contains(q.types(), p.Type()))
-		if !slices.Contains(q.types(), p.Type()) {
+		if len(q.types()) > 0 { // else it may be anything
+			s.types.add(slices.Contains(q.types(), p.Type()))
+		}
+		if len(q.types()) > 0 && !slices.Contains(q.types(), p.Type()) {
 			s.misses = append(s.misses, fmt.Sprintf("type     %5d %s %s: %s %s is %s (%v)", t.count, t.op.method, t.op.path, q.in, q.name, p.Type(), q.types()))
 		}
 		s.required.add(q.required == p.Required)
@@ -136,9 +138,12 @@ func (s *score) params(o *apidiscovery.Operation, t *tally) {
 	for i := range t.op.params {
 		q := &t.op.params[i]
 		if q.in != "path" && t.seen[q.in+" "+q.name] > 0 {
-			s.paramRecall.add(slices.ContainsFunc(o.Params, func(p apidiscovery.Param) bool {
-				return p.In == q.in && strings.EqualFold(p.Name, q.name)
-			}))
+			found := slices.ContainsFunc(o.Params, func(p apidiscovery.Param) bool { return p.In == q.in && strings.EqualFold(p.Name, q.name) }) ||
+				slices.ContainsFunc(o.Auth, func(a apidiscovery.Auth) bool { return strings.EqualFold(a.Name, q.name) }) // a credential
+			s.paramRecall.add(found)
+			if !found {
+				s.misses = append(s.misses, fmt.Sprintf("param    %5d %s %s: lost %s %s (%d)", t.count, t.op.method, t.op.path, q.in, q.name, t.seen[q.in+" "+q.name]))
+			}
 		}
 	}
 }

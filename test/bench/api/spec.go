@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -15,7 +16,9 @@ type operation struct {
 	request      map[string]any // JSON schema of the body, if there is one
 	response     map[string]any
 	status       int
-	requires     bool // the body
+	successes    []int           // all statuses below 400
+	requires     bool            // the body
+	credentials  map[string]bool // names of keys that are sent, lower case
 	spec         speced
 }
 
@@ -61,6 +64,11 @@ func readSpec(file string) ([]operation, error) {
 	if err := json.Unmarshal(b, &doc); err != nil {
 		return nil, fmt.Errorf("read description %s: %w", file, err)
 	}
+	return operationsIn(doc), nil
+}
+
+// operationsIn lists the operations of a document.
+func operationsIn(doc map[string]any) []operation {
 	s := speced{doc}
 	var ops []operation
 	paths, _ := doc["paths"].(map[string]any)
@@ -73,7 +81,7 @@ func readSpec(file string) ([]operation, error) {
 		}
 	}
 	slices.SortFunc(ops, func(a, b operation) int { return strings.Compare(a.path+a.method, b.path+b.method) })
-	return ops, nil
+	return ops
 }
 
 type speced struct{ doc map[string]any }
@@ -113,11 +121,18 @@ func (s speced) operation(method, path string, item, o map[string]any) operation
 		explode, set := p["explode"].(bool)
 		op.params = append(op.params, param{in, name, required, schema, explode || !set})
 	}
+	op.credentials = s.credentials(o)
 	if body, ok := s.follow(o["requestBody"]).(map[string]any); ok {
 		op.request = s.jsonOf(body)
 		op.requires, _ = body["required"].(bool)
 	}
 	responses, _ := o["responses"].(map[string]any)
+	for code := range responses {
+		if n, err := strconv.Atoi(code); err == nil && n < 400 {
+			op.successes = append(op.successes, n)
+		}
+	}
+	slices.Sort(op.successes)
 	for _, code := range []string{"200", "201", "202", "204", "302"} {
 		if r, ok := responses[code]; ok {
 			fmt.Sscan(code, &op.status)
@@ -135,4 +150,20 @@ func (s speced) jsonOf(body map[string]any) map[string]any {
 	media, _ := content["application/json"].(map[string]any)
 	schema, _ := s.follow(media["schema"]).(map[string]any)
 	return schema
+}
+
+// credentials are the names of the keys that an operation asks for.
+func (s speced) credentials(o map[string]any) map[string]bool {
+	names := map[string]bool{}
+	components, _ := s.doc["components"].(map[string]any)
+	schemes, _ := components["securitySchemes"].(map[string]any)
+	for _, q := range anyList(o["security"]) {
+		q, _ := q.(map[string]any)
+		for scheme := range q {
+			if m, ok := schemes[scheme].(map[string]any); ok && m["type"] == "apiKey" {
+				names[strings.ToLower(fmt.Sprint(m["name"]))] = true
+			}
+		}
+	}
+	return names
 }

@@ -1,0 +1,52 @@
+package docs
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/txtar"
+)
+
+// The tour of API discovery, typed as it stands there, beside the files that it
+// speaks of: the shop of the command line's own test, the demo application's
+// description, and a browser's session with it.
+func TestAPITour(t *testing.T) {
+	page := read(t, root+"/docs/api-discovery.md")
+	dir := t.TempDir()
+	shop, err := txtar.ParseFile(root + "/cmd/gabion/testdata/script/api_learn.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{"declared.yaml": read(t, root+"/internal/demo/openapi.yaml"), "session.har": read(t, root+"/test/openapi/testdata/chromium.har")}
+	for _, f := range shop.Files {
+		if f.Name == "shop.jsonl" {
+			files[f.Name] = string(f.Data)
+		}
+	}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := &reader{home: dir, bin: binDir(t)}
+	for _, section := range []string{"From a recording", "Why is a template what it is?", "As OpenAPI", "Declared and observed", "What changed"} {
+		tour := steps(page, section)
+		if len(tour) == 0 {
+			t.Errorf("%q has no commands: does the test still read it?", section)
+		}
+		for _, s := range tour {
+			c := exec.CommandContext(context.WithoutCancel(t.Context()), "bash", "-euo", "pipefail", "-c", s.commands)
+			c.Dir, c.Env = dir, r.env()
+			out, err := c.CombinedOutput()
+			if err != nil {
+				t.Fatalf("%s\n%v\n%s", s.commands, err, out)
+			}
+			for _, line := range missingLines(s.shown, string(out)) {
+				t.Errorf("%s\nshows no line like %q any more; it shows\n%s", s.commands, line, out)
+			}
+		}
+	}
+}

@@ -37,6 +37,9 @@ func scopeOf(e filters.Event) scope {
 	if masked(at.host) {
 		at.host = ""
 	}
+	if !strings.HasPrefix(e.Path, "/") { // CONNECT names a host, OPTIONS may say *
+		at.path = ""
+	}
 	return at
 }
 

@@ -66,7 +66,8 @@ func TestOnRealRecordings(t *testing.T) {
 
 	tear(t, archive.Dir)
 	torn, err := b.desk.RehearseCandidate(ctx, []byte(p.Candidate), proposal.RehearseOptions{})
-	if err != nil || torn.Coverage.Data || torn.Coverage.Garbage == 0 {
+	// Only the last batch is torn: on a slow machine one may come before it.
+	if err != nil || torn.Coverage.Recordings >= 3 || torn.Coverage.Garbage == 0 {
 		t.Errorf("a torn archive: %+v, %v", torn.Coverage, err)
 	}
 }

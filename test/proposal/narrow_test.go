@@ -37,7 +37,10 @@ func TestProposalsLetTheirEventsPass(t *testing.T) {
 		step = 10
 	}
 	made, wide := 0, 0
-	for i := 0; i < len(cases); i += step {
+	for i := range cases {
+		if i%step != 0 && cases[i].ID != "920100-6" { // CONNECT, which has no path
+			continue
+		}
 		r := &cases[i].Stages[0].Request
 		if r.Encoded != nil || r.Version != "HTTP/1.1" {
 			continue

@@ -408,14 +408,22 @@ func (r *reading) headers(c collection.Map) {
 				r.text(name, "header", value)
 			}
 		case len(value) < 4 || ownGrammar(name):
-		case strings.ContainsAny(value, attackBytes+"% /:?*![") || strings.Contains(value, ".."):
+		case strings.Contains(value, "%") || telling(value):
 			r.text(name, "header", fromPercent(value))
-		case serialised(value):
-			r.add(name, "header", value)
 		case len(value) >= minBase64:
 			r.decode(name, value, maxNested)
 		}
 	}
+}
+
+// telling says that a value has more to it than names, numbers and times have.
+// The others come anew with every request, and would be judged anew.
+func telling(s string) bool {
+	if strings.ContainsAny(s, attackBytes+" ?*![") || s[0] == '/' || strings.Contains(s, "..") || strings.Contains(s, "://") || serialised(s) {
+		return true
+	}
+	colon := strings.IndexByte(s, ':') // a scheme, or a drive
+	return colon > 0 && strings.IndexFunc(s[:colon], func(r rune) bool { return r|0x20 < 'a' || r|0x20 > 'z' }) < 0
 }
 
 // serialised says that a value begins as objects of Java and .NET do when they
@@ -457,7 +465,7 @@ func (r *reading) cookies(c collection.Map) {
 		if strings.Contains(value, "%") {
 			value = fromPercent(value)
 		}
-		if len(value) < 3 || !strings.ContainsAny(value, attackBytes+" /:?*[") && !strings.Contains(value, "..") && !serialised(value) {
+		if len(value) < 3 || !telling(value) {
 			continue
 		}
 		how := "cookie"

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -111,11 +110,11 @@ func (a *app) effective(policy *v1alpha1.WAFPolicy) (filters.Policy, error) {
 }
 
 func onlyPolicy(result compile.Result) (filters.Policy, error) {
-	for _, l := range result.IR.Listeners {
-		var t filters.Table
-		if err := json.Unmarshal(l.FilterTable, &t); err != nil {
-			return filters.Policy{}, fmt.Errorf("read the compiled policy: %w", err)
-		}
+	tables, err := result.Tables()
+	if err != nil {
+		return filters.Policy{}, err
+	}
+	for _, t := range tables {
 		for _, p := range t.Policies {
 			return p, nil
 		}

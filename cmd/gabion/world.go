@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -71,18 +70,7 @@ func (w *world) Effective(_ context.Context, candidate []byte) (map[string]filte
 			return nil, err
 		}
 	}
-	tables := map[string]filters.Table{}
-	for _, listener := range compiled.IR.Listeners {
-		if listener.FilterTable == nil {
-			continue
-		}
-		var t filters.Table
-		if err := json.Unmarshal(listener.FilterTable, &t); err != nil {
-			return nil, fmt.Errorf("read the table of listener %s: %w", listener.Name, err)
-		}
-		tables[listener.Name] = t
-	}
-	return tables, nil
+	return compiled.Tables()
 }
 
 // withCandidate puts one manifest in place of the resource it names.

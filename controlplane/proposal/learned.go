@@ -95,7 +95,7 @@ func (c *learned) admit(facts []filters.Event, limit func(filters.Event) thresho
 // seen with it: on up to two paths on those, else on what all have in common.
 func (c *learned) settleIn(facts []filters.Event) []filters.Event {
 	out := slices.Clone(facts)
-	if !everywhere(c.field.target) {
+	if !c.field.carried {
 		for i := range out {
 			out[i].Path = c.field.path
 		}

@@ -89,7 +89,7 @@ func furtherExclusions(profile string, was, is []wafrules.Exclusion) (rules map[
 // finds: the rule is one of the profile's that add points, and nothing else.
 func finds(profile string, rule int) bool {
 	catalogue, err := wafrules.Catalogue(profile)
-	if err != nil || rule < 911_000 || rule >= 949_000 {
+	if err != nil || (rule < 911_000 || rule >= 949_000) && !confirms(rule) {
 		return false
 	}
 	i := slices.IndexFunc(catalogue, func(r wafrules.Rule) bool { return r.ID == rule })

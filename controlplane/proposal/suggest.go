@@ -173,7 +173,8 @@ type learned struct {
 }
 
 func (l *learning) run(ctx context.Context) ([]learned, error) {
-	voices, err := l.honest(ctx, l.listen())
+	all := l.listen()
+	voices, err := l.honest(ctx, all)
 	if err != nil {
 		return nil, err
 	}
@@ -186,7 +187,10 @@ func (l *learning) run(ctx context.Context) ([]learned, error) {
 	caught := l.networks(func(e filters.Event) bool { return !l.explained(e, groups, sure) })
 	l.looked.Discredited = len(caught)
 
-	voices = without(voices, caught)
+	l.honesty.forgive(l.events, func(e filters.Event) bool { return l.misfires(e, groups, sure) })
+	if voices, err = l.honest(ctx, without(all, caught)); err != nil {
+		return nil, err
+	}
 	for range rounds {
 		groups = l.rules.group(voices)
 		claims := l.rules.supported(l.place(groups, voices))
@@ -219,24 +223,36 @@ func without(voices []voice, who map[string]bool) []voice {
 	return slices.DeleteFunc(slices.Clone(voices), func(v voice) bool { return who[clientOf(v.event)] })
 }
 
-// peel hears strong events again without the rules that are believed by now: of
-// two that misfire together, one may never come alone. Events of several classes
-// are not heard.
+// misfires: the event would pass without what is believed.
+func (l *learning) misfires(e filters.Event, groups grouping, claims map[claim]support) bool {
+	t := l.limit(e)
+	return e.MoreMatches == 0 && remaining(e, t, func(m filters.Match) bool { return believed(e, m, groups, claims) }).passes(t)
+}
+
+// peel hears events again without the rules that are believed by now: of two that
+// misfire together in one field, one may never come alone, and where a cookie
+// misfires with every request no other field ever does alone. Events of several
+// classes in one field are not heard.
 func (l *learning) peel(ctx context.Context, groups grouping, claims map[claim]support, caught map[string]bool) ([]voice, error) {
 	var out []voice
 	for _, e := range slices.Backward(l.events) {
 		t := l.limit(e)
-		if l.peeled[e.ID] || e.MoreMatches > 0 || caught[clientOf(e)] || !alarming(e, t) || classes(e) > 1 || !l.explained(e, groups, claims) {
+		if l.peeled[e.ID] || e.MoreMatches > 0 || caught[clientOf(e)] || !l.explained(e, groups, claims) {
 			continue
 		}
-		rest := e
-		rest.Matches = slices.DeleteFunc(slices.Clone(e.Matches), func(m filters.Match) bool {
-			return claims[claim{groups.of(fieldOf(e, alike(m))), m.Rule}] != nil
-		})
-		rest.Score = remaining(e, t, func(m filters.Match) bool {
-			return claims[claim{groups.of(fieldOf(e, alike(m))), m.Rule}] != nil
-		}).in
-		if !countable(rest, t) {
+		rest := less(e, t, groups, claims)
+		if len(rest.Matches) == len(e.Matches) || !countable(rest, t) {
+			continue
+		}
+		said := e
+		switch {
+		case apart(e, rest):
+			said = rest
+		case !alarming(e, t) || classes(e) > 1:
+			continue
+		}
+		voices := speak(said, t)
+		if len(voices) == 0 {
 			continue
 		}
 		l.peeled[e.ID] = true
@@ -245,15 +261,55 @@ func (l *learning) peel(ctx context.Context, groups grouping, claims map[claim]s
 			return nil, err
 		}
 		if ok {
-			out = append(out, l.hear(speak(e, t))...)
+			out = append(out, l.hear(voices)...)
 		}
 	}
 	return out, nil
 }
 
-// explained: the event is of a field that misfires. One of its rules is believed
-// there, and nothing matched anywhere else.
+// apart: what is left of an event matched in other fields than what is gone.
+func apart(e, rest filters.Event) bool {
+	left := targetsOf(rest)
+	gone := 0
+	for _, target := range targetsOf(e) {
+		if !slices.Contains(left, target) {
+			gone++
+		}
+	}
+	if gone == 0 {
+		return false
+	}
+	of := func(e filters.Event, target string) (n int) {
+		for _, m := range e.Matches {
+			if alike(m) == target {
+				n++
+			}
+		}
+		return n
+	}
+	return !slices.ContainsFunc(left, func(target string) bool { return of(e, target) != of(rest, target) })
+}
+
+// believed: what is known to misfire in the match's field.
+func believed(e filters.Event, m filters.Match, groups grouping, claims map[claim]support) bool {
+	return claims[claim{groups.of(fieldOf(e, alike(m))), m.Rule}] != nil
+}
+
+// less is an event without the matches that are believed to misfire.
+func less(e filters.Event, t thresholds, groups grouping, claims map[claim]support) filters.Event {
+	gone := func(m filters.Match) bool { return believed(e, m, groups, claims) }
+	e.Score = remaining(e, t, gone).in
+	e.Matches = slices.DeleteFunc(slices.Clone(e.Matches), gone)
+	return e
+}
+
+// explained: without what is believed the event is not alarming, as when two
+// fields misfire in one request; or it is of a field that misfires: one of its
+// rules is believed there, and nothing matched anywhere else.
 func (l *learning) explained(e filters.Event, groups grouping, claims map[claim]support) bool {
+	if rest := less(e, l.limit(e), groups, claims); len(rest.Matches) < len(e.Matches) && !alarming(rest, l.limit(e)) {
+		return true
+	}
 	target := ""
 	known := false
 	for _, m := range e.Matches {
@@ -266,7 +322,7 @@ func (l *learning) explained(e filters.Event, groups grouping, claims map[claim]
 		if alike(m) != target {
 			return false
 		}
-		known = known || claims[claim{groups.of(fieldOf(e, target)), m.Rule}] != nil
+		known = known || believed(e, m, groups, claims)
 	}
 	return known && e.MoreMatches == 0
 }
@@ -325,12 +381,16 @@ func (l *learning) hear(voices []voice) []voice {
 // could matter.
 func (l *learning) honest(ctx context.Context, voices []voice) ([]voice, error) {
 	claims := l.rules.supported(l.place(l.rules.group(voices), voices))
+	paths := pathsOf(voices)
 	var out []voice
 	for _, v := range voices {
 		if !v.heard(claims) {
 			continue
 		}
 		ok, err := l.honesty.honest(ctx, v.event.Client)
+		if err == nil && ok {
+			ok, err = l.honesty.uses(ctx, v, paths[v.field])
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -339,6 +399,17 @@ func (l *learning) honest(ctx context.Context, voices []voice) ([]voice, error) 
 		}
 	}
 	return out, nil
+}
+
+// pathsOf are the paths that voices were seen on, by field.
+func pathsOf(voices []voice) map[field][]string {
+	out := map[field][]string{}
+	for _, v := range voices {
+		if !slices.Contains(out[v.field], v.at.path) {
+			out[v.field] = append(out[v.field], v.at.path)
+		}
+	}
+	return out
 }
 
 // cases gathers the voices by field, most clients first.

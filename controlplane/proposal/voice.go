@@ -19,18 +19,40 @@ import (
 type field struct {
 	policy, route, method, host, path string
 	target                            string // array indices made alike
+	carried                           bool   // it comes with every request
 }
 
 func (f field) compare(o field) int {
 	return cmp.Or(cmp.Compare(f.policy, o.policy), cmp.Compare(f.route, o.route), cmp.Compare(f.host, o.host),
-		cmp.Compare(f.path, o.path), cmp.Compare(f.method, o.method), cmp.Compare(f.target, o.target))
+		cmp.Compare(f.path, o.path), cmp.Compare(f.method, o.method), cmp.Compare(f.target, o.target), cmp.Compare(rank(f.carried), rank(o.carried)))
+}
+
+func rank(yes bool) int {
+	if yes {
+		return 1
+	}
+	return 0
 }
 
 // everywhere: cookies and headers are not an operation's; where they misfire
-// they do so wherever the client goes.
-func everywhere(target string) bool {
+// they do so wherever the client goes. What was read from one stands among the
+// arguments, under its name.
+func everywhere(e filters.Event, target string) bool {
 	name, _ := cutTarget(target)
-	return name == "REQUEST_COOKIES" || name == "REQUEST_HEADERS"
+	if name == "REQUEST_COOKIES" || name == "REQUEST_HEADERS" {
+		return true
+	}
+	found := false
+	for _, m := range e.Matches {
+		if alike(m) != target {
+			continue
+		}
+		if !strings.HasPrefix(m.Read, "cookie") && !strings.HasPrefix(m.Read, "header") && !strings.HasPrefix(m.Read, "Referer") {
+			return false
+		}
+		found = true
+	}
+	return found
 }
 
 // nameable: gabion suggests nothing wider than one parameter by itself. Whoever
@@ -77,8 +99,8 @@ func speak(e filters.Event, t thresholds) []voice {
 
 func fieldOf(e filters.Event, target string) field {
 	at := scopeOf(e)
-	f := field{policy: e.Policy, route: e.Route, method: at.method, host: at.host, path: e.Path, target: target}
-	if everywhere(target) {
+	f := field{policy: e.Policy, route: e.Route, method: at.method, host: at.host, path: e.Path, target: target, carried: everywhere(e, target)}
+	if f.carried {
 		f.method, f.path = "", ""
 	}
 	return f
@@ -130,27 +152,6 @@ func countable(e filters.Event, t thresholds) bool {
 		return false
 	}
 	return !alarming(e, t)
-}
-
-// alarming: several classes of attack in one request, or a critical finding with
-// twice the points that deny. Sometimes that is a false positive too, but it is
-// how attacks look.
-func alarming(e filters.Event, t thresholds) bool {
-	critical := slices.ContainsFunc(e.Matches, func(m filters.Match) bool { return strings.EqualFold(m.Severity, "critical") })
-	return classes(e) > 1 || e.MoreMatches > 0 || critical && e.Score >= 2*t.inbound
-}
-
-// classes counts the kinds of attack the event looks like.
-func classes(e filters.Event) int {
-	found := map[string]bool{}
-	for _, m := range e.Matches {
-		for _, tag := range m.Tags {
-			if class, ok := strings.CutPrefix(tag, "attack-"); ok {
-				found[class] = true
-			}
-		}
-	}
-	return len(found)
 }
 
 // support is who spoke for one rule in one field, and when first.

@@ -299,10 +299,64 @@ func (t *Transaction) readParts(declared, body string) {
 			r.decode(field, n, 1)
 		}
 		content, _ := io.ReadAll(io.LimitReader(p, maxUpload))
-		if text := string(content); strings.Contains(text, "<") || strings.HasPrefix(text, "#!") || strings.HasPrefix(text, "GIF8") {
+		if text := string(content); scripted(text) {
 			r.v.FilesTmpContent().Add(strings.Clone(field), text)
 		}
 	}
+}
+
+// scripted says that a file has what the rules about uploaded scripts begin
+// with: matching them on every picture would cost ten times what the rest does.
+func scripted(text string) bool {
+	if strings.HasPrefix(text, "#!") {
+		return true
+	}
+	for at := 0; ; {
+		i := strings.IndexByte(text[at:], '<')
+		if i < 0 {
+			break
+		}
+		at += i + 1
+		if opensScript(text[at:min(len(text), at+8)]) {
+			return true
+		}
+	}
+	for at := 0; ; {
+		i := strings.IndexByte(text[at:], '(')
+		if i < 0 {
+			return false
+		}
+		if endsInCall(text[max(0, at+i-20) : at+i]) {
+			return true
+		}
+		at += i + 1
+	}
+}
+
+// endsInCall looks at what stands before a bracket.
+func endsInCall(s string) bool {
+	s = strings.TrimRight(s, " \t\r\n")
+	for _, call := range []string{"eval", "assert", "system", "passthru", "shell_exec"} {
+		if len(s) >= len(call) && strings.EqualFold(s[len(s)-len(call):], call) {
+			return true
+		}
+	}
+	return false
+}
+
+// opensScript looks at what follows a less-than sign.
+func opensScript(s string) bool {
+	if s == "" || strings.IndexByte("?%sSjJ!", s[0]) < 0 {
+		return false // most of what is in a picture
+	}
+	s = strings.ToLower(s)
+	switch {
+	case s[0] == '?':
+		return len(s) > 1 && strings.IndexByte("p= \t\r\n@eas", s[1]) >= 0
+	case s[0] == '%':
+		return len(s) > 3 && (strings.IndexByte("@=! \t\r\n('\"$_/-", s[1]) >= 0 || s[1] >= 'a' && s[1] <= 'z') && isText([]byte(s[2:4]), false)
+	}
+	return strings.HasPrefix(s, "script") || strings.HasPrefix(s, "svg") || strings.HasPrefix(s, "jsp:") || strings.HasPrefix(s, "!--#")
 }
 
 var fileName = regexp.MustCompile(`(?i)filename(\*\d*\*?)?\s*=\s*("(?:[^"\\]|\\.)*"|[^;]*)`)

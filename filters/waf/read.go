@@ -46,7 +46,8 @@ func (*read) Evaluate(_ plugintypes.RuleMetadata, tx plugintypes.TransactionStat
 	r.arguments(v.ArgsPost())
 	r.cookies(v.RequestCookies())
 	r.headers(v.RequestHeaders())
-	r.path(v.RequestFilename().Get())
+	path, _, _ := strings.Cut(v.RequestURIRaw().Get(), "?")
+	r.path(path)
 }
 
 // maxAdded bounds the values that reading adds to one request, and maxNested how
@@ -113,6 +114,7 @@ func (r *reading) arguments(c collection.Map) {
 			c.Remove(name)
 			continue
 		}
+		r.name(name)
 		if len(value) < 2 || !encoded(value) {
 			continue
 		}
@@ -139,6 +141,17 @@ func (r *reading) arguments(c collection.Map) {
 			c.Add(strings.Clone(name), v)
 		}
 	}
+}
+
+// name reads the name of a parameter, or of a field of JSON, as a value where it
+// has bytes that names do not have: rules that ask how a value begins know
+// nothing of what stands before the name of a field.
+func (r *reading) name(name string) {
+	name = strings.TrimPrefix(name, "json.")
+	if len(name) < 4 || !strings.ContainsAny(name, "'\"<>(){};|`\n\r /\\%") && !strings.Contains(name, "..") {
+		return
+	}
+	r.text("name", "name", name)
 }
 
 // maxName is the longest name of a parameter that is taken for one even if it
@@ -175,6 +188,9 @@ func encoded(value string) bool {
 func (r *reading) structured(name, value string, depth int) (values []string, ok bool) {
 	if depth == 0 || len(value) < 2 {
 		return nil, false
+	}
+	if noisy(value) {
+		return runs(value), true
 	}
 	text := value
 	if text[0] == '%' || strings.HasPrefix(text, "{%") || strings.HasPrefix(text, "[%") {
@@ -392,12 +408,28 @@ func (r *reading) headers(c collection.Map) {
 				r.text(name, "header", value)
 			}
 		case len(value) < 4 || ownGrammar(name):
-		case strings.ContainsAny(value, attackBytes+"%") || strings.Contains(value, "..") || strings.Contains(value, " ") || strings.Contains(value, "://") || value[0] == '/':
+		case strings.Contains(value, "%") || telling(value):
 			r.text(name, "header", fromPercent(value))
 		case len(value) >= minBase64:
 			r.decode(name, value, maxNested)
 		}
 	}
+}
+
+// telling says that a value has more to it than names, numbers and times have.
+// The others come anew with every request, and would be judged anew.
+func telling(s string) bool {
+	if strings.ContainsAny(s, attackBytes+" ?*![") || s[0] == '/' || strings.Contains(s, "..") || strings.Contains(s, "://") || serialised(s) {
+		return true
+	}
+	colon := strings.IndexByte(s, ':') // a scheme, or a drive
+	return colon > 0 && strings.IndexFunc(s[:colon], func(r rune) bool { return r|0x20 < 'a' || r|0x20 > 'z' }) < 0
+}
+
+// serialised says that a value begins as objects of Java and .NET do when they
+// are written as base64 or as digits: no byte of those gives them away.
+func serialised(s string) bool {
+	return strings.HasPrefix(s, "rO0AB") || strings.HasPrefix(s, "aced0005") || strings.HasPrefix(s, "AAEAAAD")
 }
 
 // ownGrammar names headers whose values have quotes, brackets and semicolons by
@@ -413,11 +445,16 @@ func ownGrammar(name string) bool {
 	return strings.HasPrefix(name, "accept") || strings.HasPrefix(name, "sec-") || strings.HasPrefix(name, "access-control-")
 }
 
-// productList says that a User-Agent is written as the grammar wants it:
-// products with versions, and comments in brackets.
-func productList(s string) bool { return agentGrammar.MatchString(s) }
+// productList says that a User-Agent is written as the grammar wants it: a
+// product with its version, further products, and comments in brackets. A list
+// of words is no product, and may be a command.
+func productList(s string) bool {
+	product, _, _ := strings.Cut(s, " ")
+	_, version, ok := strings.Cut(product, "/")
+	return ok && version != "" && (version[0] >= '0' && version[0] <= '9' || version[0] == 'v') && agentGrammar.MatchString(s)
+}
 
-var agentGrammar = regexp.MustCompile(`^(?:[\w.+:@!-]+(?:/[\w.+:@!,~()-]*)?|\((?:[\w\s.+:;,/@!?~%&=#-]|\([\w\s.+:;,/-]*\)|\[[\w\s.;,/:-]*\])*\)|\[[\w\s.+:;,/@-]*\])(?:[ ;,]+(?:[\w.+:@!-]+(?:/[\w.+:@!,~()-]*)?|\((?:[\w\s.+:;,/@!?~%&=#-]|\([\w\s.+:;,/-]*\)|\[[\w\s.;,/:-]*\])*\)|\[[\w\s.+:;,/@-]*\]))*\s*$`)
+var agentGrammar = regexp.MustCompile(`^(?:[\w.+:@!-]+(?:/[\w.+:@!,~()-]*)?|\((?:[\w\s.+:;,/@!?~%&=#-]|\([\w\s.+:;,/-]*\)|\[[\w\s.;,/:-]*\])*\)|\[[\w\s.+:;,/@-]*\])(?:[ ,]+(?:[\w.+:@!-]+(?:/[\w.+:@!,~()-]*)?|\((?:[\w\s.+:;,/@!?~%&=#-]|\([\w\s.+:;,/-]*\)|\[[\w\s.;,/:-]*\])*\)|\[[\w\s.+:;,/@-]*\]))*\s*$`)
 
 // cookies reads cookies as parameters: most rules look at both, some at
 // parameters only.
@@ -428,7 +465,7 @@ func (r *reading) cookies(c collection.Map) {
 		if strings.Contains(value, "%") {
 			value = fromPercent(value)
 		}
-		if len(value) < 3 || !strings.ContainsAny(value, attackBytes) && !strings.Contains(value, "..") && !strings.Contains(value, " ") && !strings.Contains(value, "://") && !strings.HasPrefix(value, "/") {
+		if len(value) < 3 || !telling(value) {
 			continue
 		}
 		how := "cookie"
@@ -462,20 +499,20 @@ func (r *reading) referer(value string) {
 	}
 }
 
-// path reads segments of the path that are more than names.
+// path reads segments of the path that are more than names, each decoded by
+// itself: an encoded slash is part of a segment. Where a segment cannot be told
+// from several the whole path is a value, too.
 func (r *reading) path(path string) {
-	if !strings.ContainsAny(path, attackBytes+"%, ") && !strings.Contains(path, "..") {
+	if !strings.ContainsAny(path, attackBytes+"%, ") && !strings.Contains(path, "..") && !strings.Contains(path, "/rO0") && !strings.Contains(path, "/aced") {
 		return
 	}
-	if strings.Contains(path, "%") {
-		path = fromPercent(path)
-	}
 	for s := range strings.SplitSeq(path, "/") {
-		if len(s) > 2 && strings.ContainsAny(s, attackBytes+", ") {
+		if s = fromPercent(s); len(s) > 2 && (strings.ContainsAny(s, attackBytes+", /:?*") || serialised(s)) {
 			r.text("path", "path", s)
 		}
 	}
-	if strings.Contains(path, "..") || strings.Contains(path, "//") {
-		r.add("path", "path", path)
+	path = fromPercent(path)
+	if strings.Contains(path, "..") || strings.Contains(path, "//") || strings.ContainsAny(path, "'\"<>(){};|`") {
+		r.add("path", "path", strings.TrimPrefix(path, "/"))
 	}
 }

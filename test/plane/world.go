@@ -5,7 +5,6 @@ package plane
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -41,7 +40,7 @@ func (c Compiled) Resource(_ context.Context, k store.Key) (proposal.Resource, e
 func (c Compiled) Effective(_ context.Context, candidate []byte) (map[string]filters.Table, error) {
 	set := c.Set()
 	if candidate == nil {
-		return tables(c.Compile(set))
+		return c.Compile(set).Tables()
 	}
 	objects, problems := v1alpha1.Decode("candidate", candidate)
 	if len(problems) > 0 {
@@ -64,7 +63,7 @@ func (c Compiled) Effective(_ context.Context, candidate []byte) (map[string]fil
 			return nil, fmt.Errorf("%w: %s: %s", proposal.ErrInvalid, at, cond.Message)
 		}
 	}
-	return tables(result)
+	return result.Tables()
 }
 
 // fatal conditions keep a resource, or a part of it, from being shipped; others
@@ -84,23 +83,4 @@ func replace(items []source.Item, o v1alpha1.Object, manifest []byte) []source.I
 		}
 	}
 	return append(items, source.Item{Object: o, Origin: source.Store, Manifest: manifest})
-}
-
-// tables reads the filter's configuration out of compiled intent, by listener.
-func tables(result compile.Result) (map[string]filters.Table, error) {
-	out := map[string]filters.Table{}
-	if result.IR == nil {
-		return out, nil
-	}
-	for _, l := range result.IR.Listeners {
-		if len(l.FilterTable) == 0 {
-			continue
-		}
-		var t filters.Table
-		if err := json.Unmarshal(l.FilterTable, &t); err != nil {
-			return nil, fmt.Errorf("read the filter table of listener %s: %w", l.Name, err)
-		}
-		out[l.Name] = t
-	}
-	return out, nil
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"github.com/gabion-io/gabion/controlplane/proposal"
 	"net/netip"
 	"slices"
 	"strings"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
 	"github.com/gabion-io/gabion/controlplane/compile"
+	"github.com/gabion-io/gabion/controlplane/proposal"
 	"github.com/gabion-io/gabion/controlplane/source"
 	"github.com/gabion-io/gabion/controlplane/store"
 	"github.com/gabion-io/gabion/filters"
@@ -26,35 +26,6 @@ import (
 	"github.com/gabion-io/gabion/test/plane"
 	wafrules "github.com/gabion-io/gabion/waf-rules"
 )
-
-const traffic = `
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {name: web}
-spec:
-  gatewayClassName: gabion
-  listeners: [{name: http, protocol: HTTP, port: 8080}]
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: {name: shop}
-spec:
-  parentRefs: [{name: web}]
-  rules: [{backendRefs: [{name: shop, port: 80}]}]
----
-apiVersion: v1
-kind: Service
-metadata: {name: shop}
-spec:
-  ports: [{name: http, port: 80, appProtocol: http}]
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: shop-1, labels: {kubernetes.io/service-name: shop}}
-addressType: IPv4
-ports: [{name: http, port: 80}]
-endpoints: [{addresses: [127.0.0.1]}]
-`
 
 const shopPolicy = `apiVersion: gabion.io/v1alpha1
 kind: WAFPolicy
@@ -92,7 +63,7 @@ func newBench(t testing.TB, origin source.Origin, policy string) *bench {
 	}
 	t.Cleanup(func() { _ = st.Close() })
 	b := &bench{t: t, store: st, checker: chain.NewChecker(), now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
-	b.files = items(t, source.File, traffic)
+	b.files = items(t, source.File, plane.Traffic)
 	switch {
 	case policy == "":
 	case origin == source.Store:
@@ -116,17 +87,9 @@ func (b *bench) with(change func(*proposal.Options)) {
 
 func items(t testing.TB, origin source.Origin, text string) []source.Item {
 	t.Helper()
-	docs, problems := v1alpha1.DecodeDocuments("resources.yaml", []byte(text))
-	if len(problems) > 0 {
-		t.Fatal(problems)
-	}
-	var out []source.Item
-	for _, d := range docs {
-		i := source.Item{Object: d.Object, Origin: origin, Manifest: d.Text}
-		if origin == source.File {
-			i.File = "resources.yaml"
-		}
-		out = append(out, i)
+	out, err := plane.Items(origin, text)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return out
 }

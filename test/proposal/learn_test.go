@@ -24,6 +24,12 @@ func misfire(rule int, variable, class string) filters.Match {
 	return filters.Match{Rule: rule, Variable: variable, Severity: "critical", Score: 5, Phase: 2, Tags: []string{"attack-" + class}, Value: "xx"}
 }
 
+// readFrom says that a match's value was read from elsewhere.
+func readFrom(how string, m filters.Match) filters.Match {
+	m.Read = how
+	return m
+}
+
 // with makes an event one of these matches, sent to a place.
 func with(method, path string, matches ...filters.Match) func(*filters.Event) {
 	return func(e *filters.Event) {
@@ -121,8 +127,45 @@ func TestWhatIsLearned(t *testing.T) {
 		"a parameter that cannot be named": {func() []visit {
 			return crowd(12, 2*day, func(v *visit) { v.change = with("POST", "/orders", misfire(942100, "ARGS_POST:a@b.example", "sqli")) })
 		}, nil},
+		"a cookie that was read as an argument": {func() []visit {
+			i := 0
+			return crowd(12, 2*day, func(v *visit) {
+				i++
+				v.change = with([]string{"GET", "POST"}[i%2], []string{"/cart", "/about", "/shop/a"}[i%3], readFrom("cookie", misfire(201130, "ARGS:prefs", "rce")))
+			})
+		}, []string{"201130 ARGS:prefs  /*", "--"}},
+		"a rule that the profile's own confirm": {func() []visit {
+			return crowd(8, 2*day, func(v *visit) {
+				v.change = with("POST", "/comments", misfire(942160, "ARGS:text", "sqli"), misfire(201103, "ARGS:text", "sqli"))
+			})
+		}, []string{"201103 ARGS:text POST /comments", "942160 ARGS:text POST /comments", "--"}},
+		"a field beside a cookie that misfires with nearly every request": {func() []visit {
+			cookie := readFrom("cookie", misfire(201130, "ARGS:prefs", "rce"))
+			vs := crowd(8, 2*day, func(v *visit) { v.change = with("GET", "/cart", cookie) })
+			return append(vs, crowd(8, 3*day, func(v *visit) {
+				v.client, v.harmless, v.times = "b"+v.client, 2, 2
+				v.change = func(e *filters.Event) {
+					with("GET", "/cart", cookie)(e)
+					if strings.HasSuffix(e.ID, "-1") { // the second of the two
+						with("POST", "/comments", cookie, misfire(942350, "ARGS:text", "sqli"))(e)
+					}
+				}
+			})...)
+		}, []string{"201130 ARGS:prefs GET /cart", "--", "942350 ARGS:text POST /comments", "--"}},
 
 		// Evidence that somebody makes.
+		"thirty networks for days, where others comment and pass": {func() []visit {
+			vs := crowd(30, 3*day, func(v *visit) { v.change = with("POST", "/comments", misfire(942100, "ARGS:text", "sqli")) })
+			for i := range 6 {
+				vs = append(vs, visit{client: fmt.Sprintf("people%d.1", i), at: day, times: -1, harmless: 3, on: "POST /comments"})
+			}
+			return vs
+		}, nil},
+		"people who comment and mostly pass": {func() []visit {
+			return crowd(8, 3*day, func(v *visit) {
+				v.on, v.change = "POST /comments", with("POST", "/comments", misfire(942100, "ARGS:text", "sqli"))
+			})
+		}, []string{"942100 ARGS:text POST /comments", "--"}},
 		"fifty addresses in three networks within an hour": {func() []visit {
 			return crowd(50, time.Hour, func(v *visit) {
 				net := "192.0." + v.client[3:4] + ".0/24"

@@ -1,12 +1,14 @@
 package proposal_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"github.com/gabion-io/gabion/controlplane/proposal"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/gabion-io/gabion/controlplane/proposal"
 	"github.com/gabion-io/gabion/controlplane/source"
 	"github.com/gabion-io/gabion/filters"
 	"github.com/gabion-io/gabion/internal/exchange"
@@ -17,8 +19,9 @@ import (
 type visit struct {
 	client   string
 	at       time.Duration // after the beginning
-	times    int           // how often, a second apart
+	times    int           // how often, a second apart; -1: never, harmless traffic only
 	harmless int
+	on       string // where the harmless traffic goes: "POST /comments"; "": GET /
 	change   func(*filters.Event)
 }
 
@@ -28,7 +31,7 @@ func (b *bench) visits(like filters.Event, start time.Time, vs ...visit) {
 	for _, v := range vs {
 		var events []filters.Event
 		var seen []exchange.Exchange
-		for i := range max(v.times, 1) {
+		for i := range max(cmp.Or(v.times, 1), 0) {
 			n++
 			e := like
 			e.ID, e.Client, e.Time = fmt.Sprintf("%s-%s-%d-%d", b.t.Name(), v.client, n, i), v.client, start.Add(v.at+time.Duration(i)*time.Second)
@@ -38,8 +41,12 @@ func (b *bench) visits(like filters.Event, start time.Time, vs ...visit) {
 			events = append(events, e)
 			seen = append(seen, exchange.Exchange{ID: e.ID, Event: e.ID, Client: v.client, Time: e.Time, Method: e.Method, Path: e.Path})
 		}
+		method, path, ok := strings.Cut(v.on, " ")
+		if !ok {
+			method, path = "GET", "/"
+		}
 		for i := range v.harmless {
-			seen = append(seen, exchange.Exchange{ID: fmt.Sprintf("%s-%s-ok-%d", b.t.Name(), v.client, i), Client: v.client, Time: start.Add(v.at), Method: "GET", Path: "/"})
+			seen = append(seen, exchange.Exchange{ID: fmt.Sprintf("%s-%s-ok-%d", b.t.Name(), v.client, i), Client: v.client, Time: start.Add(v.at), Method: method, Path: path})
 		}
 		if _, err := b.store.AddEvents(context.Background(), events); err != nil {
 			b.t.Fatal(err)

@@ -26,8 +26,11 @@ func trials() ([]trial, error) {
 	if err != nil {
 		return nil, err
 	}
-	var out []trial
-	for _, p := range slices.Concat(own, suite) {
+	return placed(slices.Concat(own, suite)), nil
+}
+
+func placed(payloads []payload) (out []trial) {
+	for _, p := range payloads {
 		if p.family == "xxe" {
 			out = append(out, trial{p, "whole body", []byte(post("text/xml", p.text))})
 		}
@@ -37,7 +40,7 @@ func trials() ([]trial, error) {
 			}
 		}
 	}
-	return out, nil
+	return out
 }
 
 func crossPart(profile string) error {
@@ -45,29 +48,44 @@ func crossPart(profile string) error {
 	if err != nil {
 		return err
 	}
-	raws := make([][]byte, len(all))
-	for i := range all {
-		raws[i] = all[i].raw
-	}
 	profiles := slices.Compact([]string{"crs", profile})
-	var byProfile [][]chain.Verdict
-	for _, p := range profiles {
-		j, err := newJudge(p)
-		if err != nil {
-			return err
-		}
-		byProfile = append(byProfile, judgeAll(j, raws))
-		j.Close()
+	byProfile, err := judgeTrials(all, profiles)
+	if err != nil {
+		return err
 	}
-	groups := []struct {
-		title string
-		of    func(trial) (string, bool)
-	}{
+	printTrials(all, profiles, byProfile, []group{
 		{"all", func(t trial) (string, bool) { return "all", true }},
 		{"payloads of our own, by place", func(t trial) (string, bool) { return t.place, !suiteFamily(t.family) }},
 		{"payloads of the rule set's suite, by place", func(t trial) (string, bool) { return t.place, suiteFamily(t.family) }},
 		{"by family", func(t trial) (string, bool) { return t.family, true }},
+	})
+	return nil
+}
+
+// group counts trials under a name, or not at all.
+type group struct {
+	title string
+	of    func(trial) (string, bool)
+}
+
+// judgeTrials gives each profile's verdicts, in order.
+func judgeTrials(all []trial, profiles []string) (byProfile [][]chain.Verdict, err error) {
+	raws := make([][]byte, len(all))
+	for i := range all {
+		raws[i] = all[i].raw
 	}
+	for _, p := range profiles {
+		j, err := newJudge(p)
+		if err != nil {
+			return nil, err
+		}
+		byProfile = append(byProfile, judgeAll(j, raws))
+		j.Close()
+	}
+	return byProfile, nil
+}
+
+func printTrials(all []trial, profiles []string, byProfile [][]chain.Verdict, groups []group) {
 	for _, g := range groups {
 		fmt.Printf("%-45s", "cross-check, "+g.title)
 		for _, p := range profiles {
@@ -96,7 +114,6 @@ func crossPart(profile string) error {
 		}
 	}
 	fmt.Println()
-	return nil
 }
 
 func suiteFamily(f string) bool { return len(f) > 4 && f[:4] == "crs-" }

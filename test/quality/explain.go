@@ -87,7 +87,8 @@ func hits(e *waf.Engine, raw []byte) ([]string, error) {
 	return out, nil
 }
 
-// listWrong explains the requests of the open half that are judged wrongly.
+// listWrong explains the requests of the open half that are judged wrongly, or,
+// of the harmless ones, nearly so: "near" lists those that scored at all.
 func listWrong(profile, which string) error {
 	samples, err := readCorpus(findCorpus())
 	if err != nil {
@@ -106,8 +107,13 @@ func listWrong(profile, which string) error {
 		if !tuned(s) || s.attack != (which == "misses") {
 			continue
 		}
-		o := outcomeOf(j.DecideRaw(s.raw))
-		if s.attack && o == denied || !s.attack && o == passed {
+		v := j.DecideRaw(s.raw)
+		switch o := outcomeOf(v); {
+		case which == "near":
+			if o != passed || len(v.Rules) == 0 {
+				continue
+			}
+		case s.attack && o == denied || !s.attack && o == passed:
 			continue
 		}
 		lines, err := hits(e, s.raw)

@@ -16,9 +16,19 @@ func main() {
 	profile := flag.String("profile", "balanced", "the profile to judge, beside crs")
 	only := flag.String("only", "", "one part: corpus, cross, benign, positives, cost")
 	explain := flag.String("explain", "", "say which rules match in this raw request, with raw values")
-	list := flag.String("list", "", "name the corpus requests of folders 00-1f judged wrongly: misses or alarms")
+	list := flag.String("list", "", "name the corpus requests of folders 00-1f judged wrongly (misses, alarms), or harmless ones that scored (near)")
+	lists := flag.String("lists", "", "judge the lines of the files in this folder, in every place of a request, and nothing else")
+	show := flag.String("show", "", "with -lists: print the lines that passed, or those stopped")
 	flag.Parse()
-	if err := run(*profile, *only, *explain, *list); err != nil {
+	if *lists != "" {
+		exit(listsPart(*profile, *lists, *show))
+		return
+	}
+	exit(run(*profile, *only, *explain, *list))
+}
+
+func exit(err error) {
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "waf-quality:", err)
 		os.Exit(1)
 	}

@@ -33,6 +33,8 @@ type figure struct {
 	Allocs      float64 `json:"allocs"`
 	StockAllocs float64 `json:"stock_allocs"`
 	FloorMicros float64 `json:"floor_us,omitempty"` // with every rule of the rule set removed
+	Balanced    float64 `json:"balanced_us"`        // fast, with the default profile
+	ToCRS       float64 `json:"balanced_to_crs"`    // balanced / fast
 	Requests    int     `json:"requests"`
 }
 
@@ -57,16 +59,20 @@ func main() {
 }
 
 func run(rounds, requests, scale, values int, only, profile string) error {
-	stock, err := compile(waf.NewStockCompiler(), false)
+	stock, err := compile(waf.NewStockCompiler(), wafrules.ProfileCRS, false)
 	if err != nil {
 		return err
 	}
-	floor, err := compile(waf.NewStockCompiler(), true)
+	floor, err := compile(waf.NewStockCompiler(), wafrules.ProfileCRS, true)
 	if err != nil {
 		return err
 	}
 	compiler := waf.NewCompiler()
-	fast, err := compile(compiler, false)
+	fast, err := compile(compiler, wafrules.ProfileCRS, false)
+	if err != nil {
+		return err
+	}
+	balanced, err := compile(waf.NewCompiler(), wafrules.ProfileBalanced, false) // with a memory of its own
 	if err != nil {
 		return err
 	}
@@ -81,7 +87,7 @@ func run(rounds, requests, scale, values int, only, profile string) error {
 		if !strings.Contains(c.name, only) {
 			continue
 		}
-		f, err := measure(c, stock, fast, floor, rounds, requests, scale)
+		f, err := measure(c, engines{stock, fast, floor, balanced}, rounds, requests, scale)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
@@ -92,9 +98,12 @@ func run(rounds, requests, scale, values int, only, profile string) error {
 	return nil
 }
 
-func compile(c *waf.Compiler, bare bool) (*waf.Engine, error) {
+// engines are what is compared.
+type engines struct{ stock, fast, floor, balanced *waf.Engine }
+
+func compile(c *waf.Compiler, profile string, bare bool) (*waf.Engine, error) {
 	s := wafrules.Defaults()
-	s.Profile = wafrules.ProfileCRS
+	s.Profile = profile
 	if bare {
 		s.Rules = []string{`SecRuleRemoveById "911000-999999"`}
 	}
@@ -129,38 +138,44 @@ func profileFast(fast *waf.Engine, requests, rounds int, only, profile string) e
 }
 
 // measure runs the engines in turn, round by round, on the same requests.
-func measure(c kind, stock, fast, floor *waf.Engine, rounds, requests, scale int) (figure, error) {
+func measure(c kind, e engines, rounds, requests, scale int) (figure, error) {
 	if !c.heavy {
 		scale = 1
 	}
 	rnd := rand.New(rand.NewPCG(1, uint64(len(c.name))))
 	pool := newPool(rnd)
 	for _, m := range c.generate(rnd, pool, requests/2) { // warm
-		if err := once(fast, m); err != nil {
-			return figure{}, err
+		for _, warmed := range []*waf.Engine{e.fast, e.balanced} {
+			if err := once(warmed, m); err != nil {
+				return figure{}, err
+			}
 		}
 	}
-	var stocks, fasts, floors, allocs, stockAllocs []float64
+	var stocks, fasts, floors, balanced, allocs, stockAllocs []float64
 	for range rounds {
 		messages := c.generate(rnd, pool, requests)
 		some := messages[:len(messages)/scale]
-		us, a, err := clock(stock, some)
+		us, a, err := clock(e.stock, some)
 		if err != nil {
 			return figure{}, err
 		}
 		stocks, stockAllocs = append(stocks, us), append(stockAllocs, a)
-		if us, a, err = clock(fast, messages); err != nil {
+		if us, a, err = clock(e.fast, messages); err != nil {
 			return figure{}, err
 		}
 		fasts, allocs = append(fasts, us), append(allocs, a)
-		if us, _, err = clock(floor, some); err != nil {
+		if us, _, err = clock(e.balanced, messages); err != nil {
+			return figure{}, err
+		}
+		balanced = append(balanced, us)
+		if us, _, err = clock(e.floor, some); err != nil {
 			return figure{}, err
 		}
 		floors = append(floors, us)
 	}
-	f := figure{Case: c.name, StockMicros: slices.Min(stocks), FastMicros: slices.Min(fasts), FloorMicros: slices.Min(floors),
+	f := figure{Case: c.name, StockMicros: slices.Min(stocks), FastMicros: slices.Min(fasts), FloorMicros: slices.Min(floors), Balanced: slices.Min(balanced),
 		Allocs: slices.Min(allocs), StockAllocs: slices.Min(stockAllocs), Requests: rounds * requests}
-	f.Ratio = f.StockMicros / f.FastMicros
+	f.Ratio, f.ToCRS = f.StockMicros/f.FastMicros, f.Balanced/f.FastMicros
 	return f, nil
 }
 

@@ -24,35 +24,6 @@ import (
 	"github.com/gabion-io/gabion/waf-rules/regression"
 )
 
-const resources = `
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {name: web}
-spec:
-  gatewayClassName: gabion
-  listeners: [{name: http, protocol: HTTP, port: 8080}]
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: {name: shop}
-spec:
-  parentRefs: [{name: web}]
-  rules: [{backendRefs: [{name: shop, port: 80}]}]
----
-apiVersion: v1
-kind: Service
-metadata: {name: shop}
-spec:
-  ports: [{name: http, port: 80, appProtocol: http}]
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: shop-1, labels: {kubernetes.io/service-name: shop}}
-addressType: IPv4
-ports: [{name: http, port: 80}]
-endpoints: [{addresses: [127.0.0.1]}]
-`
-
 // shop is a control plane without a network in front of a shop without an
 // application: store, compiler, proposals and the filter's engine are the real
 // ones.
@@ -74,11 +45,11 @@ func openShop(ctx context.Context, dir, profile string) (*shop, error) {
 	}
 	s := &shop{store: st, runtime: chain.NewJudging(chain.Options{})}
 	s.engine = func(p filters.Policy) (proposal.Judge, error) { return s.runtime.Judge(p) }
-	if s.fixed, err = items(source.File, resources); err != nil {
+	if s.fixed, err = plane.Items(source.File, plane.Traffic); err != nil {
 		return nil, err
 	}
 	policy := "apiVersion: gabion.io/v1alpha1\nkind: WAFPolicy\nmetadata:\n  name: shop\n  namespace: default\nspec:\n  mode: detect\n  profile: " + profile + "\n"
-	parsed, err := items(source.Store, policy)
+	parsed, err := plane.Items(source.Store, policy)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +80,7 @@ func (s *shop) stored(ctx context.Context) []source.Item {
 		panic(err)
 	}
 	for _, r := range rows {
-		i, err := items(source.Store, string(r.Manifest))
+		i, err := plane.Items(source.Store, string(r.Manifest))
 		if err != nil {
 			panic(err)
 		}
@@ -117,18 +88,6 @@ func (s *shop) stored(ctx context.Context) []source.Item {
 		all = append(all, i[0])
 	}
 	return all
-}
-
-func items(origin source.Origin, text string) ([]source.Item, error) {
-	docs, problems := v1alpha1.DecodeDocuments("resources.yaml", []byte(text))
-	if len(problems) > 0 {
-		return nil, problems[0]
-	}
-	var out []source.Item
-	for _, d := range docs {
-		out = append(out, source.Item{Object: d.Object, Origin: origin, Manifest: d.Text, File: "resources.yaml"})
-	}
-	return out, nil
 }
 
 // live shows requests to the filter as it is configured now and keeps what comes

@@ -158,9 +158,24 @@ func TestExclusionsRoundTrip(t *testing.T) {
 		j := judge(t, filters.ModeDetect, excluded)
 		after := j.Decide(m)
 		for _, rule := range after.Rules {
-			if slices.Contains(v.Rules, rule) && v.Event.MoreMatches == 0 {
+			if slices.Contains(v.Rules, rule) && v.Event.MoreMatches == 0 && !nextInLine(rule, v.Event, after.Event) {
 				t.Errorf("%s: rule %d still matches %+v\nbefore %+v", id, rule, after.Event.Matches, v.Event.Matches)
 			}
 		}
 	})
+}
+
+// nextInLine says that a rule matches the next of what it noted down itself, one
+// for each part of a message: it stops at the first, so the event has no more.
+func nextInLine(rule int, before, after *filters.Event) bool {
+	for _, m := range after.Matches {
+		if m.Rule != rule {
+			continue
+		}
+		same := func(b filters.Match) bool { return b.Rule == rule && b.Variable == m.Variable }
+		if !strings.HasPrefix(m.Variable, "TX:") || slices.ContainsFunc(before.Matches, same) {
+			return false
+		}
+	}
+	return true
 }

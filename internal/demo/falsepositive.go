@@ -14,12 +14,6 @@ type Request struct {
 // all answered with success by the application.
 func FalsePositives() []Request {
 	return []Request{
-		// A note to the driver reads like SQL: "select … from …; drop".
-		{
-			Method: "POST", Target: "/orders", ContentType: "application/json",
-			Body: `{"account":"ac-1001","sku":"rope-12","quantity":1,"note":"Please select the blue one from the list, and order by Friday; drop it at the door"}`,
-			Rule: 942350,
-		},
 		// A review gives the address of a device's own page.
 		{
 			Method: "POST", Target: "/reviews", ContentType: "application/json",

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -70,6 +71,17 @@ func TestForgedClientsAreOneWitness(t *testing.T) {
 		u := startUp(t)
 		u.apply(trusting(1))
 		u.crowded(t)
+		u.eventually("their recordings arrive", func() error {
+			var r struct{ Judged int }
+			out, errOut, err := u.try(wafMode("block"), "waf", "rehearse", "-f", "-", "-o", "json")
+			if err != nil {
+				return fmt.Errorf("%w: %s", err, errOut)
+			}
+			if err := json.Unmarshal([]byte(out), &r); err != nil || r.Judged < 24 {
+				return fmt.Errorf("%d of 24, %v", r.Judged, err)
+			}
+			return nil
+		})
 		var got server.SuggestionList
 		u.eventually("the exchanges arrive beside the events", func() error {
 			u.runJSON(&got, ask...)

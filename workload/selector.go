@@ -40,6 +40,23 @@ func MatchLabels(l Labels) Selector {
 	return s
 }
 
+// Split takes a selector apart into what MatchLabels can say, nil if nothing, and
+// the rest, in order. Of several values demanded of one label the first is an
+// equality.
+func (s Selector) Split() (equal map[string]string, rest []Requirement) {
+	for _, r := range s.Requirements {
+		if _, twice := equal[r.Label]; twice || r.Operator != In || len(r.Values) != 1 {
+			rest = append(rest, r)
+			continue
+		}
+		if equal == nil {
+			equal = map[string]string{}
+		}
+		equal[r.Label] = r.Values[0]
+	}
+	return equal, rest
+}
+
 // Check says what is wrong with a selector.
 func (s Selector) Check() error {
 	for i, r := range s.Requirements {

@@ -121,3 +121,19 @@ func FuzzParseSelector(f *testing.F) {
 		}
 	})
 }
+
+func TestSplit(t *testing.T) {
+	s := Selector{Requirements: []Requirement{
+		{"app", In, []string{"a"}}, {"tier", In, []string{"x", "y"}}, {"app", In, []string{"b"}}, {"old", NotIn, []string{"z"}},
+	}}
+	equal, rest := s.Split()
+	if len(equal) != 1 || equal["app"] != "a" {
+		t.Errorf("equal %v", equal)
+	}
+	if len(rest) != 3 || rest[0].Label != "tier" || rest[1].Values[0] != "b" || rest[2].Label != "old" {
+		t.Errorf("rest %v", rest)
+	}
+	if equal, rest := (Selector{}).Split(); equal != nil || rest != nil {
+		t.Errorf("nothing splits into %v and %v", equal, rest)
+	}
+}

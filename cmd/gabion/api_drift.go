@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -46,16 +45,15 @@ for the service, unless --host picks some: a browser asks others too.`,
   gabion api drift --declared openapi.yaml --har shop.har -o json | jq '.drift[] | select(.kind=="shadow")'`,
 		Args: args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			if len(d.hars)+len(d.exchanges) == 0 {
-				return usageOf(c, errors.New("name a recording with --har or --exchanges"))
+			if err := d.recorded(c); err != nil {
+				return err
 			}
 			return a.drift(c.Context(), d)
 		},
 	}
+	d.recordingFlags(c)
 	f := c.Flags()
 	f.StringVar(&d.declared, "declared", "", "file with the declared API")
-	f.StringArrayVar(&d.hars, "har", nil, "HAR file, as browsers and proxies save it")
-	f.StringArrayVar(&d.exchanges, "exchanges", nil, "file of exchanges, one JSON object a line")
 	f.StringArrayVar(&d.hosts, "host", nil, "look at this host only; may be given several times")
 	f.StringVar(&d.service, "service", "", "name of the service in the answer")
 	_ = c.MarkFlagRequired("declared")

@@ -56,21 +56,35 @@ traffic: examples show a form. Of several hosts each operation names its server,
   gabion api learn --har session.har --host api.example.com -o openapi.yaml`,
 		Args: args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			if len(l.hars)+len(l.exchanges) == 0 {
-				return usageOf(c, errors.New("name a recording with --har or --exchanges"))
+			if err := l.recorded(c); err != nil {
+				return err
 			}
 			return a.learn(c.Context(), l)
 		},
 	}
+	l.recordingFlags(c)
 	f := c.Flags()
-	f.StringArrayVar(&l.hars, "har", nil, "HAR file, as browsers and proxies save it")
-	f.StringArrayVar(&l.exchanges, "exchanges", nil, "file of exchanges, one JSON object a line")
 	f.StringVar(&l.service, "service", "", "name of the service; hosts are then not told apart")
 	f.BoolVar(&l.operations, "operations", false, "print one JSON line an operation")
 	f.BoolVar(&l.explain, "explain", false, "print why each template is what it is")
 	f.StringArrayVar(&l.hosts, "host", nil, "learn of this host only; may be given several times")
 	f.StringVarP(&l.output, "output", "o", "", "write OpenAPI 3.1 to this file, .yaml or .json")
 	return c
+}
+
+// recordingFlags are the flags of all that reads recorded traffic.
+func (l *learning) recordingFlags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringArrayVar(&l.hars, "har", nil, "HAR file, as browsers and proxies save it")
+	f.StringArrayVar(&l.exchanges, "exchanges", nil, "file of exchanges, one JSON object a line")
+}
+
+// recorded says that there is a recording to read.
+func (l *learning) recorded(c *cobra.Command) error {
+	if len(l.hars)+len(l.exchanges) == 0 {
+		return usageOf(c, errors.New("name a recording with --har or --exchanges"))
+	}
+	return nil
 }
 
 func (a *app) learn(ctx context.Context, l learning) error {

@@ -153,17 +153,12 @@ func spaceSelector(s *segmentation.Selection) workload.Selector {
 
 // labelSelector writes equalities as matchLabels, the rest as expressions.
 func labelSelector(s workload.Selector) *metav1.LabelSelector {
-	out := &metav1.LabelSelector{}
-	for _, r := range s.Requirements {
-		_, twice := out.MatchLabels[r.Label]
-		if r.Operator == workload.In && len(r.Values) == 1 && !twice {
-			if out.MatchLabels == nil {
-				out.MatchLabels = map[string]string{}
-			}
-			out.MatchLabels[r.Label] = r.Values[0]
-			continue
-		}
-		out.MatchExpressions = append(out.MatchExpressions, metav1.LabelSelectorRequirement{Key: r.Label, Operator: metav1.LabelSelectorOperator(r.Operator), Values: r.Values})
+	equal, rest := s.Split()
+	out := &metav1.LabelSelector{MatchLabels: equal}
+	for _, r := range rest {
+		out.MatchExpressions = append(out.MatchExpressions, metav1.LabelSelectorRequirement{
+			Key: r.Label, Operator: metav1.LabelSelectorOperator(r.Operator), Values: r.Values,
+		})
 	}
 	return out
 }

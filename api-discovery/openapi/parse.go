@@ -123,7 +123,7 @@ func parseTree(document []byte, o Options) (spec apidiscovery.Spec, problems []P
 	}
 	v := textIn(tree, "openapi")
 	if !strings.HasPrefix(v, "3") {
-		return spec, nil, errors.New("it is neither OpenAPI 3 nor Swagger 2: give a file that says openapi: or swagger:")
+		return spec, nil, errors.New("it is neither OpenAPI 3 nor Swagger 2: give a file that says \"openapi:\" or \"swagger:\"")
 	}
 	spec = r.openAPI()
 	spec.Source = source(o.Name, "OpenAPI "+v)

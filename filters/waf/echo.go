@@ -28,7 +28,7 @@ func (b *planner) echo(r *compiledRule) (id int, ok bool) {
 	if len(r.chain) == 0 || !r.capture || r.negated || r.multi || b.setup.matched || !r.acts(settings) {
 		return 0, false
 	}
-	if _, ok := r.operator.(*rx); !ok {
+	if o, ok := r.operator.(*rx); !ok || o.bytes != nil {
 		return 0, false
 	}
 	second, sets := &r.chain[0], r.sets()

@@ -19,7 +19,7 @@ type predicate struct {
 	operator plugintypes.Operator
 	rx       *rx      // operator, if it is one
 	phrases  *phrases // of the operator, if it has any
-	sqli     bool     // operator is @detectSQLi
+	sqli     bool     // operator is @detectSQLi or @gabionSQLi
 	reach    *reach   // of the operator's expression, if it has one
 	oneOf    alphabet // a text that matches has one of these; 0: not known
 
@@ -110,13 +110,10 @@ func (p *predicates) addEcho(r *compiledRule, rule int, setup *setup, then *echo
 		n = child
 	}
 	q := predicate{node: n, multi: r.multi, negated: r.negated, operator: r.operator, state: state, echo: then}
-	switch o := r.operator.(type) {
-	case *rx:
+	if o, ok := r.operator.(*rx); ok {
 		q.rx, q.reach = o, o.reach
-	case *bytesRX:
-		q.reach = o.reach
 	}
-	q.sqli, q.oneOf = name == "detectsqli", oneOfFor(name, r.operator)
+	q.sqli, q.oneOf = name == "detectsqli" || name == "gabionsqli", oneOfFor(name, r.operator)
 	if r.phrases != nil {
 		q.phrases = r.phrases()
 	}
@@ -251,7 +248,7 @@ func (p *predicate) holds(tx plugintypes.TransactionState, t *trial, f *form) bo
 
 // tooShort says that no text of as many characters matches, or of fewer.
 func (p *predicate) tooShort(text string) bool {
-	return p.rx != nil && !p.negated && len(text) < utf8.UTFMax*p.rx.least && utf8.RuneCountInString(text) < p.rx.least
+	return p.rx != nil && p.rx.bytes == nil && !p.negated && len(text) < utf8.UTFMax*p.rx.least && utf8.RuneCountInString(text) < p.rx.least
 }
 
 func (t *trial) grows(n int) bool { return t.nodes[n].effect.grows }

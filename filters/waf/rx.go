@@ -15,7 +15,8 @@ import (
 // first asks whether a value made of such characters can match at all.
 type rx struct {
 	re    *regexp.Regexp
-	reach *reach // nil: always run re
+	bytes *binaryregexp.Regexp // what decides about texts beyond ASCII; nil: re
+	reach *reach               // nil: always run re
 	words literals
 	least int // bytes in the shortest match
 	// automaton is made when it is first needed: most patterns are never asked.
@@ -28,6 +29,9 @@ const maxCaptures = 9
 // maxAsked bounds the values whose alphabet is worked out for one question.
 const maxAsked = 2048
 
+// shortText is the length, in bytes, up to which a text is not read for literals.
+const shortText = 16
+
 // ruleFiles carries an engine's choices to the operators it compiles, which
 // see nothing of the engine but its file system.
 type ruleFiles struct {
@@ -38,48 +42,52 @@ type ruleFiles struct {
 func newRX(o plugintypes.OperatorOptions) (plugintypes.Operator, error) {
 	// The engine's own default: dot matches newlines, ^ and $ match at lines.
 	expr := "(?sm)" + o.Arguments
-	if namesRawBytes(expr) {
-		b, err := once(o.Memoizer, "gabion:bytes:"+o.Arguments, func() (*bytesRX, error) {
-			re, err := binaryregexp.Compile(o.Arguments)
-			if err != nil {
-				return nil, err
-			}
-			b := &bytesRX{re: re}
-			// Bytes beyond ASCII are one class, as characters beyond it are.
-			if b.reach, err = newReach(o.Arguments); err == nil {
-				b.reach.learnNeeds()
-			}
-			return b, nil
-		})
-		if err != nil {
-			return nil, err
-		}
-		if f, ok := o.Root.(ruleFiles); !ok || !f.alphabet {
-			return &bytesRX{re: b.re}, nil
-		}
-		return b, nil
+	raw := namesRawBytes(expr)
+	if raw { // as the engine compiles it: without its flags, byte by byte
+		expr = o.Arguments
 	}
-	op, err := once(o.Memoizer, "gabion:rx:"+expr, func() (*rx, error) {
-		re, err := regexp.Compile(expr)
-		if err != nil {
-			return nil, err
-		}
-		r, err := newReach(expr)
-		if err != nil {
-			return nil, err
-		}
-		return &rx{re: re, reach: r, words: newLiterals(expr), least: r.walk(anyAlphabet), automaton: sync.OnceValue(func() *dfa {
-			r.learnNeeds()
-			return newDFA(expr)
-		})}, nil
-	})
+	op, err := once(o.Memoizer, "gabion:rx:"+expr, func() (*rx, error) { return compileRX(expr, raw) })
 	if err != nil {
 		return nil, err
 	}
 	if f, ok := o.Root.(ruleFiles); ok && f.alphabet {
 		return op, nil
 	}
-	return &rx{re: op.re}, nil
+	return &rx{re: op.re, bytes: op.bytes}, nil
+}
+
+// compileRX makes the operator of an expression. With raw it names bytes that
+// are not UTF-8: those decide about texts beyond ASCII, and in others, where none
+// of them can be, the expression read as characters says the same.
+func compileRX(expr string, raw bool) (r *rx, err error) {
+	r = &rx{}
+	if raw {
+		if r.bytes, err = binaryregexp.Compile(expr); err != nil {
+			return nil, err
+		}
+	}
+	if r.re, err = regexp.Compile(expr); err != nil {
+		return nil, err
+	}
+	if r.reach, err = newReach(expr); err != nil {
+		return nil, err
+	}
+	r.words, r.least = newLiterals(expr), r.reach.walk(anyAlphabet)
+	r.automaton = sync.OnceValue(func() *dfa {
+		r.reach.learnNeeds()
+		return newDFA(expr)
+	})
+	return r, nil
+}
+
+// ascii says that text has no byte beyond ASCII.
+func ascii(text string) bool {
+	for i := range len(text) {
+		if text[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 func once[T any](m plugintypes.Memoizer, key string, make func() (T, error)) (T, error) {
@@ -101,17 +109,18 @@ func (o *rx) Evaluate(tx plugintypes.TransactionState, value string) bool {
 	if o.reach != nil && o.reach.needs.Load() != 0 && len(value) <= maxAsked && o.reach.lacks(alphabetOf(value)) {
 		return false
 	}
-	if o.automaton != nil {
+	if o.automaton != nil && (o.bytes == nil || ascii(value)) {
 		if d := o.automaton(); d != nil {
 			if match, ok := d.matches(value); ok && (!match || !tx.Capturing()) {
 				return match
 			}
 		}
 	}
+	re := o.engineFor(value)
 	if !tx.Capturing() {
-		return o.re.MatchString(value)
+		return re.MatchString(value)
 	}
-	m := o.re.FindStringSubmatchIndex(value)
+	m := re.FindStringSubmatchIndex(value)
 	for i := 0; i < len(m)/2 && i < maxCaptures; i++ {
 		group := ""
 		if m[2*i] >= 0 {
@@ -125,7 +134,7 @@ func (o *rx) Evaluate(tx plugintypes.TransactionState, value string) bool {
 // matches is Evaluate without captures, for a value of which more is known.
 func (o *rx) matches(t *trial, f *form) bool {
 	if o.reach == nil {
-		return o.re.MatchString(f.text)
+		return o.engineFor(f.text).MatchString(f.text)
 	}
 	if len(f.text) < o.least {
 		return false
@@ -134,10 +143,27 @@ func (o *rx) matches(t *trial, f *form) bool {
 	if o.reach.lacks(a) {
 		return false
 	}
-	if o.words != nil && a&highClass == 0 && !o.words.mayHold(t.found(f)) {
+	// The automaton is done with a short text before its pairs and triples are read.
+	if o.words != nil && a&highClass == 0 && (f.grams != nil || len(f.text) > shortText) && !o.words.mayHold(t.found(f)) {
 		return false
 	}
+	if o.bytes != nil && a&highClass != 0 {
+		return o.bytes.MatchString(f.text)
+	}
 	return o.match(f.text)
+}
+
+// matcher is what regexp and binaryregexp have in common.
+type matcher interface {
+	MatchString(string) bool
+	FindStringSubmatchIndex(string) []int
+}
+
+func (o *rx) engineFor(text string) matcher {
+	if o.bytes != nil && !ascii(text) {
+		return o.bytes
+	}
+	return o.re
 }
 
 // match asks the automaton, and the regexp package when that gives up.
@@ -148,23 +174,6 @@ func (o *rx) match(text string) bool {
 		}
 	}
 	return o.re.MatchString(text)
-}
-
-// bytesRX is @rx for expressions that name bytes which are not UTF-8.
-type bytesRX struct {
-	re    *binaryregexp.Regexp
-	reach *reach // nil: not known
-}
-
-func (o *bytesRX) Evaluate(tx plugintypes.TransactionState, value string) bool {
-	if !tx.Capturing() {
-		return o.re.MatchString(value)
-	}
-	groups := o.re.FindStringSubmatch(value)
-	for i := 0; i < len(groups) && i < maxCaptures; i++ {
-		tx.CaptureField(i, groups[i])
-	}
-	return len(groups) > 0
 }
 
 // namesRawBytes says whether expr, with its hexadecimal escapes taken as bytes,

@@ -2,19 +2,32 @@ package e2e
 
 import (
 	"bufio"
+	"bytes"
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"testing"
 	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 )
 
-// A client that sends its request too slowly, or does not read its answer, loses
-// its stream within the listener's times, by either transport and in either mode.
+// idle is how long a stream of these tests may lie still.
+const idle = time.Second
+
+// A client that sends its request too slowly, does not read its answer, or reads
+// it by a trickle, loses its stream within the listener's times, by either
+// transport and in either mode: what makes room for an answer's next part must
+// do so within the idle time. One that takes its time, but more than that, is
+// served on.
 func TestSlowClients(t *testing.T) {
 	for _, transport := range transports {
 		t.Run(transport, func(t *testing.T) {
-			cut := make(chan error, 1)
+			cut := make(chan error, 8)
 			upstream := startUpstream(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path != "/endless" {
 					return
@@ -30,7 +43,7 @@ func TestSlowClients(t *testing.T) {
 			u.apply(`apiVersion: gabion.io/v1alpha1
 kind: ListenerPolicy
 metadata: {name: default}
-spec: {timeouts: {request: 2s, streamIdle: 2s}}
+spec: {timeouts: {request: 2s, streamIdle: ` + idle.String() + `}}
 `)
 			for _, mode := range []string{"detect", "block"} {
 				u.inMode(t, mode)
@@ -48,15 +61,97 @@ spec: {timeouts: {request: 2s, streamIdle: 2s}}
 					return nil
 				})
 			}
-			c := u.dial(t)
-			defer c.Close()
-			fmt.Fprintf(c, "GET /endless HTTP/1.1\r\nHost: shop.example.com\r\nUser-Agent: t\r\nAccept: */*\r\n\r\n")
-			select {
-			case <-cut:
-			case <-time.After(patience):
-				t.Error("a client that does not read is served on")
+			for name, read := range map[string]func(context.Context, net.Conn) error{
+				"no reading":          func(ctx context.Context, c net.Conn) error { return readEndless(ctx, c, 0) },
+				"a trickle":           func(ctx context.Context, c net.Conn) error { return readEndless(ctx, c, trickle) },
+				"a trickle by HTTP/2": trickleHTTP2,
+			} {
+				t.Run(name, func(t *testing.T) {
+					done := make(chan error, 1)
+					c := u.dial(t)
+					_ = c.(*net.TCPConn).SetReadBuffer(4 << 10)
+					ctx, cancel := context.WithCancel(t.Context())
+					go func() { done <- read(ctx, c) }()
+					select {
+					case <-cut:
+					case err := <-done:
+						t.Errorf("the client ended first: %v", err)
+					case <-time.After(patience):
+						t.Error("a client that reads next to nothing is served on")
+					}
+					cancel()
+					c.Close()
+				})
 			}
+			t.Run("a reader in no hurry", func(t *testing.T) {
+				c := u.dial(t)
+				defer c.Close()
+				if err := readEndless(t.Context(), c, 1<<20); err != nil {
+					t.Error(err)
+				}
+			})
 		})
+	}
+}
+
+const (
+	trickle     = 100 // bytes of an answer that a slow client takes at a time
+	trickleTime = 50 * time.Millisecond
+)
+
+// readEndless asks for an endless answer and takes n bytes of it every
+// trickleTime, until the connection ends or three times the listener's idle time
+// have gone by: nil.
+func readEndless(ctx context.Context, c net.Conn, n int64) error {
+	fmt.Fprintf(c, "GET /endless HTTP/1.1\r\nHost: shop.example.com\r\nUser-Agent: t\r\nAccept: */*\r\n\r\n")
+	if n == 0 {
+		<-ctx.Done()
+		return nil
+	}
+	for began := time.Now(); n == trickle || time.Since(began) < 3*idle; time.Sleep(trickleTime) {
+		if _, err := io.CopyN(io.Discard, c, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// trickleHTTP2 asks for it by HTTP/2 and widens its window as slowly.
+func trickleHTTP2(_ context.Context, c net.Conn) error {
+	if _, err := io.WriteString(c, http2.ClientPreface); err != nil {
+		return err
+	}
+	f := http2.NewFramer(c, c)
+	var head bytes.Buffer
+	enc := hpack.NewEncoder(&head)
+	for _, h := range [][2]string{{":method", "GET"}, {":scheme", "http"}, {":authority", "shop.example.com"}, {":path", "/endless"}, {"user-agent", "t"}, {"accept", "*/*"}} {
+		if err := enc.WriteField(hpack.HeaderField{Name: h[0], Value: h[1]}); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(f.WriteSettings(), f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: head.Bytes(), EndStream: true, EndHeaders: true})); err != nil {
+		return err
+	}
+	tick := time.NewTicker(trickleTime)
+	defer tick.Stop()
+	ended := make(chan error, 1)
+	go func() {
+		for {
+			if _, err := f.ReadFrame(); err != nil {
+				ended <- err
+				return
+			}
+		}
+	}()
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case <-tick.C:
+			if err := errors.Join(f.WriteWindowUpdate(0, trickle), f.WriteWindowUpdate(1, trickle)); err != nil {
+				return err
+			}
+		}
 	}
 }
 

@@ -235,8 +235,12 @@ func find(col collection.Collection, t *compiledTarget) []types.MatchData {
 func (p *skipPlan) judge(tx plugintypes.TransactionState, t *skipTarget, key, value string, s *skipScratch) {
 	s.stats.values++
 	var v *verdict
-	if p.remember != nil && !s.many && !t.scalar && len(value) <= maxRemembered && !sensitive(t.variable, key) && !composite(t.variable, value) {
-		v = p.remember.of(value, p.words)
+	if p.remember != nil && !s.many && !t.scalar && len(value) <= maxRemembered {
+		// Only to remember a value asks what it is: looking leaves no trace of it.
+		v = p.remember.look(value, p.words)
+		if v == nil && !sensitive(t.variable, key) && !composite(t.variable, value) {
+			v = p.remember.of(value, p.words)
+		}
 	}
 	begun := false
 	var prospects []uint64

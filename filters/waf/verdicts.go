@@ -51,6 +51,18 @@ func newVerdicts(bytes int) *verdicts {
 	return c
 }
 
+// look gives the verdict on a value if it was asked for not long ago.
+func (c *verdicts) look(value string, words int) *verdict {
+	s := &c.shards[maphash.String(c.seed, value)%verdictShards]
+	s.mu.Lock()
+	v := s.young[value]
+	s.mu.Unlock()
+	if v == nil || len(v.words) < 2*words {
+		return nil
+	}
+	return v
+}
+
 // of gives the verdict on a value, with room for words words of predicates.
 func (c *verdicts) of(value string, words int) *verdict {
 	s := &c.shards[maphash.String(c.seed, value)%verdictShards]

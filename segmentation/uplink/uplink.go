@@ -115,6 +115,10 @@ func (u *Uplink) Run(ctx context.Context) error {
 		if !u.rest(ctx, wait) {
 			return nil
 		}
+		// We have waited ourselves, and no longer than gRPC would.
+		if c, ok := u.o.Conn.(interface{ ResetConnectBackoff() }); ok && wait > 0 {
+			c.ResetConnectBackoff()
+		}
 	}
 }
 

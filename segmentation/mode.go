@@ -31,3 +31,12 @@ func (m Mode) String() string {
 	}
 	return "observe"
 }
+
+// MarshalText writes String.
+func (m Mode) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
+
+// UnmarshalText reads what ParseMode reads.
+func (m *Mode) UnmarshalText(text []byte) (err error) {
+	*m, err = ParseMode(string(text))
+	return err
+}

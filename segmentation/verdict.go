@@ -57,3 +57,19 @@ func (d Direction) String() string {
 	}
 	return "ingress"
 }
+
+// MarshalText writes String.
+func (d Direction) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText reads what MarshalText writes.
+func (d *Direction) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "ingress":
+		*d = Ingress
+	case "egress":
+		*d = Egress
+	default:
+		return fmt.Errorf("read direction %q: it is one of ingress, egress", text)
+	}
+	return nil
+}

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/gabion-io/gabion/segmentation"
-	"github.com/gabion-io/gabion/segmentation/flowlog"
+	"github.com/gabion-io/gabion/segmentation/agent"
 )
 
 // line is one row of flows as it is written: an edge as one of its ends saw it.
@@ -57,7 +57,8 @@ func (r *report) Close() error {
 	return r.close.Close()
 }
 
-func (r *report) write(all []flowlog.Sighting) {
+func (r *report) write(w agent.Window) {
+	all := w.Sightings
 	if r.to == nil {
 		return
 	}

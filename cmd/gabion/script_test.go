@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -15,13 +16,17 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
 
+	"github.com/gabion-io/gabion/controlplane/ingest"
 	"github.com/gabion-io/gabion/controlplane/proposal"
 	"github.com/gabion-io/gabion/controlplane/reconcile"
 	"github.com/gabion-io/gabion/controlplane/server"
 	"github.com/gabion-io/gabion/controlplane/server/servertest"
+	"github.com/gabion-io/gabion/controlplane/store"
 	"github.com/gabion-io/gabion/filters"
 	"github.com/gabion-io/gabion/filters/chain"
+	"github.com/gabion-io/gabion/segmentation"
 	"github.com/gabion-io/gabion/waf-rules/regression"
+	"github.com/gabion-io/gabion/workload"
 )
 
 func TestMain(m *testing.M) {
@@ -29,6 +34,8 @@ func TestMain(m *testing.M) {
 		"gabion": func() {
 			os.Exit(execute(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 		},
+		planeProcess: runPlane,
+		agentProcess: runAgent,
 	})
 }
 
@@ -40,6 +47,7 @@ func TestScripts(t *testing.T) {
 		Setup: startPlane,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"event": addEvent,
+			"flow":  addFlow,
 		},
 		RequireExplicitExec: true,
 	})
@@ -102,6 +110,41 @@ func addEvent(ts *testscript.TestScript, neg bool, words []string) {
 		ts.Fatalf("store the event: %v", err)
 	}
 	ts.Setenv(words[0], e.ID)
+}
+
+// addFlow is the script command `flow FROM TO PORT VERDICT`: it stores a flow as if
+// the agent of node-1 had reported it.
+func addFlow(ts *testscript.TestScript, neg bool, words []string) {
+	if neg || len(words) != 4 {
+		ts.Fatalf("usage: flow FROM TO PORT VERDICT")
+	}
+	port, err := strconv.ParseUint(words[2], 10, 16)
+	ts.Check(err)
+	verdict, err := segmentation.ParseVerdict(words[3])
+	ts.Check(err)
+	f := store.Flow{
+		Src: flowEnd(words[0]), Dst: flowEnd(words[1]), Protocol: segmentation.TCP, Port: uint16(port), Verdict: verdict,
+		Flows: 1, Answered: 1, Packets: 9, Bytes: 1000, First: time.Now().Add(-time.Second), Last: time.Now(),
+	}
+	if verdict != segmentation.Allowed {
+		f.Rule = "SegmentationPolicy shop/cart default deny (ingress)"
+	}
+	if verdict == segmentation.Denied {
+		f.Answered, f.Reason, f.PID, f.Process = 0, "denied", 4711, "/usr/bin/curl"
+	}
+	plane := ts.Value(planeKey{}).(*servertest.Plane)
+	_, err = plane.Store.AddFlows(context.Background(), store.FlowReport{Host: "node-1", Queue: ulid.Make().String(), Seq: 1, Flows: []store.Flow{f}})
+	ts.Check(err)
+	ts.Check(plane.Store.AddCoverage(context.Background(), []store.CoverageDelta{{Source: ingest.FlowSource("node-1"), Received: 1, Writer: "q", WriterLost: 3}}))
+}
+
+func flowEnd(name string) store.FlowEnd {
+	id, err := workload.ParseID(name)
+	if err != nil {
+		return store.FlowEnd{Address: name}
+	}
+	app, _, _ := strings.Cut(id.Name, "-")
+	return store.FlowEnd{Workload: name, Labels: workload.Labels{"app": app}}
 }
 
 func TestExitCodes(t *testing.T) {

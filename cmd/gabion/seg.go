@@ -16,8 +16,9 @@ import (
 func newSeg(a *app) *cobra.Command {
 	return group("seg", "Learn, rehearse and judge network segmentation",
 		`Policies for the network between workloads: learned from edges, judged flow by
-flow, rehearsed on what was recorded. These commands work on files, without a
-control plane.`,
+flow, rehearsed on what was recorded. learn, evaluate, rehearse, export and import
+work on files, without a control plane; the others ask one what its agents saw.`,
+		newSegStatus(a), newSegEdges(a), newSegFlows(a), newSegGraph(a),
 		newSegLearn(a), newSegEvaluate(a), newSegRehearse(a), newSegExport(a), newSegImport(a))
 }
 

@@ -104,6 +104,7 @@ func (a *api) operations() {
 	a.previewOperations()
 	a.statusOperations()
 	a.eventOperations()
+	a.flowOperations()
 	a.proposalOperations()
 	a.rehearsalOperations()
 	a.ruleOperations()

@@ -34,6 +34,7 @@ type watermarks struct {
 	known      bool
 	audit      int64
 	lastCursor int64
+	lastFlow   int64
 }
 
 // look wakes waiters for what another replica wrote. What this process wrote
@@ -44,8 +45,14 @@ func (s *Store) look(ctx context.Context, seen watermarks) watermarks {
 	if err == nil {
 		err = s.telemetry.read.NewRaw("SELECT coalesce(max(cursor), 0) FROM events").Scan(ctx, &now.lastCursor)
 	}
+	if err == nil {
+		err = s.telemetry.read.NewRaw("SELECT coalesce(max(cursor), 0) FROM flows").Scan(ctx, &now.lastFlow)
+	}
 	if err != nil {
 		return seen
+	}
+	if seen.known && now.lastFlow != seen.lastFlow {
+		s.flows.notify()
 	}
 	if seen.known && now.audit != seen.audit {
 		s.resources.notify()

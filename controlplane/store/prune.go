@@ -26,6 +26,8 @@ type Limits struct {
 	Proposals Limit // decided ones; default 90 days, 64 MiB
 	Events    Limit // default 30 days, 512 MiB
 	Exchanges Limit // default 7 days, 512 MiB
+	Edges     Limit // default 30 days, 512 MiB
+	Flows     Limit // default 2 days, 256 MiB
 	Coverage  Limit // sources not heard of; default 90 days, 8 MiB
 }
 
@@ -36,6 +38,8 @@ func (l Limits) withDefaults() Limits {
 		Proposals: l.Proposals.or(90, 64),
 		Events:    l.Events.or(30, 512),
 		Exchanges: l.Exchanges.or(7, 512),
+		Edges:     l.Edges.or(30, 512),
+		Flows:     l.Flows.or(2, 256),
 		Coverage:  l.Coverage.or(90, 8),
 	}
 }
@@ -54,12 +58,17 @@ type class struct {
 	before          func(ctx context.Context, tx bun.Tx, keys string) error
 }
 
-const classCount = 6
+const classCount = 9
 
 // classes are in the order in which they give way.
 func (s *Store) classes() [classCount]class {
 	return [classCount]class{
 		{name: "exchanges", table: "exchanges", key: "id", time: "time", size: "size", limit: s.o.Limits.Exchanges, db: &s.telemetry},
+		{name: "flows", table: "flows", key: "cursor", time: "last", size: "size", limit: s.o.Limits.Flows, db: &s.telemetry,
+			removed: s.removeOldQueues},
+		{name: "edges", table: "edges", key: "id", time: "last", size: "size", limit: s.o.Limits.Edges, db: &s.telemetry},
+		{name: "flow ends", table: "flow_ends", key: "id", time: "last", size: "size", limit: s.endsLimit(), db: &s.telemetry,
+			prunable: "id NOT IN (SELECT src FROM edges UNION SELECT dst FROM edges UNION SELECT src FROM flows UNION SELECT dst FROM flows)"},
 		{name: "events", table: "events", key: "cursor", time: "time", size: "size", limit: s.o.Limits.Events, db: &s.telemetry,
 			before: removeEventRules},
 		{name: "coverage", table: "coverage", key: "source", time: "last", size: "200", limit: s.o.Limits.Coverage, db: &s.telemetry,
@@ -170,6 +179,15 @@ func removeEventRules(ctx context.Context, tx bun.Tx, keys string) error {
 // removeOldWriters forgets running totals of spool writers long gone.
 func (s *Store) removeOldWriters(ctx context.Context, tx bun.Tx) error {
 	_, err := tx.NewRaw("DELETE FROM coverage_writers WHERE time < ?", nanos(s.o.Now().Add(-s.o.Limits.Coverage.Age))).Exec(ctx)
+	return err
+}
+
+// endsLimit: an end that is used stays, whatever its age; one that is not goes soon.
+func (s *Store) endsLimit() Limit { return Limit{2 * touchEvery, s.o.Limits.Edges.Bytes} }
+
+// removeOldQueues forgets how far queues had come whose agents are long gone.
+func (s *Store) removeOldQueues(ctx context.Context, tx bun.Tx) error {
+	_, err := tx.NewRaw("DELETE FROM flow_queues WHERE time < ?", nanos(s.o.Now().Add(-s.o.Limits.Coverage.Age))).Exec(ctx)
 	return err
 }
 

@@ -55,6 +55,7 @@ type Store struct {
 
 	resources broadcast
 	events    broadcast
+	flows     broadcast
 
 	pruned  [classCount]atomic.Int64
 	refused atomic.Int64

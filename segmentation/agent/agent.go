@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/gabion-io/gabion/segmentation"
+	"github.com/gabion-io/gabion/segmentation/bpf"
 	"github.com/gabion-io/gabion/segmentation/datapath"
 	"github.com/gabion-io/gabion/segmentation/flowlog"
 	"github.com/gabion-io/gabion/segmentation/policymap"
@@ -42,8 +43,19 @@ type Options struct {
 	Pins   string // directory on a BPF file system
 	State  string // directory for what must outlive the agent
 	Limits datapath.Limits
-	Report func([]flowlog.Sighting) // called after each drain that found any; may be nil
+	// Window is how much time a row of flows is folded over; zero is a second. When
+	// there are so many that the kernel's tables would not hold them, it is less.
+	Window time.Duration
+	// Report is told of each window, also of an empty one, and keeps what it wants
+	// before it returns: then the kernel forgets it. May be nil.
+	Report func(Window)
 	Log    *slog.Logger
+}
+
+// Window is what was counted since the one before.
+type Window struct {
+	Sightings []flowlog.Sighting
+	Lost      uint64 // rows or flows that were seen and not counted
 }
 
 // adoption is how long TCP flows that were there before their interface was
@@ -60,6 +72,9 @@ type Agent struct {
 	want    Desired
 	adopt   map[int]uint64 // by interface index
 	names   flowlog.Names
+	named   bool   // the names are known: what was counted can be told
+	fresh   bool   // an earlier agent may have left rows
+	lost    uint64 // flows that the kernel could not count, so far
 }
 
 // Open loads the programs, or takes over those of an earlier run.
@@ -74,7 +89,7 @@ func Open(o Options) (*Agent, error) {
 	}
 	a := &Agent{
 		options: o, numbers: numbers, adopt: map[int]uint64{},
-		names: flowlog.Names{Boot: boot, Rules: map[uint32]segmentation.RuleRef{}},
+		names: flowlog.Names{Boot: boot, Rules: map[uint32]segmentation.RuleRef{}}, fresh: true,
 	}
 	if a.dp, err = datapath.Open(o.Pins, o.Limits); err != nil {
 		return nil, err
@@ -86,6 +101,7 @@ func Open(o Options) (*Agent, error) {
 	if a.log, err = flowlog.NewReader(a.dp.Logs()); err != nil {
 		return nil, errors.Join(err, a.writer.Close())
 	}
+	a.lost = loadLost(a.lostFile())
 	return a, nil
 }
 
@@ -103,8 +119,9 @@ func (a *Agent) Run(ctx context.Context, desired <-chan Desired) error {
 	if err != nil {
 		return err
 	}
-	drain := time.NewTicker(time.Second)
+	drain := time.NewTimer(time.Second)
 	defer drain.Stop()
+	drained := time.Now()
 	began := false
 	for {
 		select {
@@ -123,11 +140,25 @@ func (a *Agent) Run(ctx context.Context, desired <-chan Desired) error {
 				return err
 			}
 		case <-drain.C:
-			if err := a.Drain(); err != nil {
+			rows, err := a.drain()
+			if err != nil {
 				return err
 			}
+			drain.Reset(nextDrain(rows, time.Since(drained), a.options.Window))
+			drained = time.Now()
 		}
 	}
+}
+
+// nextDrain is a window, or less: such that half the kernel's table would be full
+// if flows go on as they did.
+func nextDrain(rows int, in, window time.Duration) time.Duration {
+	const half = 32768
+	window = max(window, time.Second)
+	if rows == 0 {
+		return window
+	}
+	return max(time.Second, min(window, in*half/time.Duration(rows)))
 }
 
 // Want sets what Reconcile works towards.
@@ -141,6 +172,10 @@ func (a *Agent) Reconcile() error {
 		return err
 	}
 	present := a.present(attached)
+	// What was counted so far is told by the names it was counted under.
+	if err := a.Drain(); err != nil {
+		return err
+	}
 	table := segmentation.Compile(a.want.Policies, a.want.World)
 	img := policymap.Render(table, a.want.World, present, a.numbers)
 	if err := a.numbers.Save(filepath.Join(a.options.State, "workloads.json")); err != nil {
@@ -194,6 +229,7 @@ func (a *Agent) present(attached []int) (out []policymap.Interface) {
 // name keeps what numbers mean. Rules that are gone are still named: flows that
 // they judged are drained later.
 func (a *Agent) name(img *policymap.Image) {
+	a.named = true
 	if len(a.names.Rules) > 4*len(img.Refs)+10000 {
 		a.names.Rules = map[uint32]segmentation.RuleRef{}
 	}
@@ -216,20 +252,61 @@ func (a *Agent) name(img *policymap.Image) {
 	}
 }
 
-// Drain reports what was counted since the last time.
+// Drain reports what was counted since the last time, and first what an earlier
+// agent had read and not reported when it died. While nothing is known of the
+// workloads it does nothing: what is counted stays in the kernel.
 func (a *Agent) Drain() error {
-	if _, err := a.dp.Sweep(); err != nil {
-		return err
-	}
-	rows, err := a.log.Drain()
-	if err != nil {
-		return fmt.Errorf("drain flows: %w", err)
-	}
-	if s := a.names.Sightings(rows); len(s) > 0 && a.options.Report != nil {
-		a.options.Report(s)
-	}
-	return nil
+	_, err := a.drain()
+	return err
 }
+
+func (a *Agent) drain() (rows int, err error) {
+	if !a.named {
+		return 0, nil
+	}
+	if _, err := a.dp.Sweep(); err != nil {
+		return 0, err
+	}
+	if a.fresh {
+		if _, err := a.report(a.log.Left()); err != nil {
+			return 0, fmt.Errorf("read what an earlier agent left: %w", err)
+		}
+		a.fresh = false
+	}
+	if rows, err = a.report(a.log.Drain()); err != nil {
+		return rows, fmt.Errorf("drain flows: %w", err)
+	}
+	return rows, nil
+}
+
+// report hands rows over, and lets the kernel forget them.
+func (a *Agent) report(rows []flowlog.Row, err error) (int, error) {
+	if err != nil {
+		return 0, err
+	}
+	counters, err := a.log.Counters()
+	if err != nil {
+		return 0, err
+	}
+	lost := counters[bpf.LostFlows]
+	if lost < a.lost {
+		a.lost = 0 // the maps are others
+	}
+	w := Window{Sightings: a.names.Sightings(rows), Lost: lost - a.lost}
+	w.Lost += uint64(len(rows) - len(w.Sightings))
+	if a.options.Report != nil {
+		a.options.Report(w)
+	}
+	if lost != a.lost {
+		if err := saveLost(a.lostFile(), lost); err != nil {
+			return 0, err
+		}
+		a.lost = lost
+	}
+	return len(rows), a.log.Done()
+}
+
+func (a *Agent) lostFile() string { return filepath.Join(a.options.State, "lost-flows") }
 
 // Counters are totals by reason.
 func (a *Agent) Counters() ([]uint64, error) {

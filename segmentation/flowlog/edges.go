@@ -34,11 +34,12 @@ func BootTime(now time.Time) (time.Time, error) {
 // Sighting is an edge as one end of it was judged.
 type Sighting struct {
 	segmentation.Edge
-	By      workload.ID // whose hook saw it
-	Verdict segmentation.Verdict
-	Rule    segmentation.RuleRef
-	Reason  bpf.Reason // of drops
-	Packets uint64
+	By        workload.ID            // whose hook saw it
+	Direction segmentation.Direction // as By sees it
+	Verdict   segmentation.Verdict
+	Rule      segmentation.RuleRef
+	Reason    bpf.Reason // of drops
+	Packets   uint64
 }
 
 // Sightings names the rows. What is between two workloads of this host appears
@@ -53,7 +54,7 @@ func (n *Names) Sightings(rows []Row) []Sighting {
 			continue
 		}
 		answered := r.Answered
-		s := Sighting{By: own.ID, Verdict: r.Verdict(), Rule: n.Rules[r.Rule], Reason: r.Reason(), Packets: r.Packets}
+		s := Sighting{By: own.ID, Direction: r.Direction(), Verdict: r.Verdict(), Rule: n.Rules[r.Rule], Reason: r.Reason(), Packets: r.Packets}
 		peer := n.end(r.Peer.Addr())
 		me := ownEnd(own, peer.Addr)
 		s.Src, s.Dst = me, peer

@@ -66,15 +66,14 @@ func NewReader(m Maps) (*Reader, error) {
 // Close lets go. Counting goes on.
 func (r *Reader) Close() error { return unix.Munmap(r.page) }
 
-// Drain takes all rows out. Programs count into one of two tables: the other one
-// is emptied, the programs are sent there, and when none can be at work in the
-// first any more it is read. So no count is lost, nor taken twice.
+// Drain reads all rows. Programs count into one of two tables: the other one is
+// emptied, the programs are sent there, and when none can be at work in the first
+// any more it is read. So no count is lost, nor taken twice. The rows stay in the
+// kernel until Done, for Left to find if nobody comes to say it.
 func (r *Reader) Drain() ([]Row, error) {
-	full := atomic.LoadUint32(r.slot) & 1
-	for _, name := range []string{"flows", "drops"} {
-		if err := r.renew(name, 1-full); err != nil {
-			return nil, err
-		}
+	full := r.written()
+	if err := r.clear(1 - full); err != nil {
+		return nil, err
 	}
 	atomic.StoreUint32(r.slot, 1-full)
 	// Writing to a map of maps returns when no program runs any more that began
@@ -87,9 +86,30 @@ func (r *Reader) Drain() ([]Row, error) {
 	if err := r.maps.Flows.Put(uint32(2), spare); err != nil {
 		return nil, fmt.Errorf("wait for programs: %w", err)
 	}
-	var rows []Row
+	return r.rows(full)
+}
+
+// Left returns the rows that an earlier reader has drained and died with.
+func (r *Reader) Left() ([]Row, error) { return r.rows(1 - r.written()) }
+
+// Done says that what Drain or Left returned is safe elsewhere.
+func (r *Reader) Done() error { return r.clear(1 - r.written()) }
+
+// written is the place of the tables that programs count into.
+func (r *Reader) written() uint32 { return atomic.LoadUint32(r.slot) & 1 }
+
+func (r *Reader) clear(place uint32) error {
+	for _, name := range []string{"flows", "drops"} {
+		if err := r.renew(name, place); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Reader) rows(place uint32) (rows []Row, err error) {
 	for _, outer := range []*ebpf.Map{r.maps.Flows, r.maps.Drops} {
-		if rows, err = read(rows, outer, full); err != nil {
+		if rows, err = read(rows, outer, place); err != nil {
 			return nil, err
 		}
 	}

@@ -113,7 +113,7 @@ func StartWith(t TB, dir string, ch Changes, files ...string) *Plane {
 // Token makes a token and returns its secret.
 func (p *Plane) Token(t TB, name string, role store.Role) string {
 	t.Helper()
-	secret, _, err := p.Store.CreateToken(context.Background(), store.TokenSpec{Name: name, Role: role, Author: "test"})
+	secret, _, err := p.Store.CreateToken(context.Background(), store.TokenSpec{Name: name, Role: role, Author: "test", Replace: true})
 	must(t, err)
 	return secret
 }

@@ -38,6 +38,7 @@ type Options struct {
 	Proxies   Proxies              // *ads.Server
 	Proposals Proposals            // *proposal.Desk
 	Efforts   Efforts              // *ingest.Ingest; nil: none are known
+	Authority Authority            // *identity.Authority
 	Registry  *prometheus.Registry // /metrics; nil: a new one
 	Log       *slog.Logger
 
@@ -108,6 +109,7 @@ func (a *api) operations() {
 	a.rehearsalOperations()
 	a.ruleOperations()
 	a.tokenOperations()
+	a.joinOperations()
 	a.auditOperations()
 }
 

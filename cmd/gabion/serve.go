@@ -18,6 +18,7 @@ import (
 
 	"github.com/gabion-io/gabion/controlplane/ads"
 	"github.com/gabion-io/gabion/controlplane/compile"
+	"github.com/gabion-io/gabion/controlplane/hosts"
 	"github.com/gabion-io/gabion/controlplane/identity"
 	"github.com/gabion-io/gabion/controlplane/ingest"
 	"github.com/gabion-io/gabion/controlplane/proposal"
@@ -171,6 +172,9 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 	// Proxies: what they are served, and what they refuse.
 	var loop *reconcile.Loop
 	discovery := ads.NewServer(ads.Options{Log: log, Metrics: registry, OnNack: func(ads.Nack) { loop.Nudge() }, OnMend: func() { loop.Nudge() }})
+
+	// Agents: what each host is to enforce.
+	agentPolicy := hosts.New(hosts.Options{Identify: authority.HostOf, OnChange: func() { loop.Nudge() }, Log: log, Metrics: registry})
 	loop = reconcile.New(reconcile.Options{
 		Sources: sources,
 		Compile: compile.Options{
@@ -181,6 +185,7 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 		},
 		XDS:       xds.Options{Transport: xds.Transport(o.transport), FilterSocket: l.filterSocket(), ALS: xds.ALSCluster},
 		Publisher: discovery,
+		Hosts:     agentPolicy,
 		Observe:   observe(recordRevisions(st, log), writeProxyLimits(l, log), limitRecordings(archive)),
 		Log:       log,
 		Now:       time.Now,
@@ -210,7 +215,7 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 
 	// REST: everything above for people and their tools.
 	handler := server.New(ctx, server.Options{
-		Store: st, Live: loop, Proxies: discovery, Proposals: desk, Efforts: door,
+		Store: st, Live: loop, Proxies: discovery, Agents: agentPolicy, Proposals: desk, Efforts: door,
 		Authority: authority, Registry: registry, Log: log, Version: version(), Hosts: o.hosts,
 	})
 	rest, err := o.listenREST(authority, l)
@@ -218,7 +223,7 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 		return err
 	}
 
-	// Agents: they join and renew their certificates.
+	// The agents' door: they join, renew their certificates, and are told.
 	agents, err := o.listenAgents()
 	if err != nil {
 		return errors.Join(err, rest.Close())
@@ -232,7 +237,7 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 	g.Go(func() error { return serveGRPC(ctx, l.adsSocket(), discovery, door) })
 	g.Go(func() error { return serveREST(ctx, rest, handler, log) })
 	if agents != nil {
-		g.Go(func() error { return serveAgents(ctx, agents, authority, enrolment) })
+		g.Go(func() error { return serveAgents(ctx, agents, authority, enrolment, agentPolicy) })
 	}
 	if !o.plain {
 		o.banner(a, l, rest.Addr(), agents)

@@ -148,9 +148,11 @@ func (o serveOptions) listenAgents() (net.Listener, error) {
 // service is something that agents call.
 type service interface{ Register(*grpc.Server) }
 
-// Limits of what an agent may send, also before it is known.
+// Limits of what an agent may send, also before it is known: what one connection
+// can make us hold is their product.
 const (
 	agentMessage   = 4 << 20
+	agentStreams   = 16
 	agentHandshake = 20 * time.Second
 )
 
@@ -159,7 +161,7 @@ const (
 func serveAgents(ctx context.Context, ln net.Listener, authority *identity.Authority, services ...service) error {
 	g := grpc.NewServer(append(ads.ServerOptions(),
 		grpc.Creds(credentials.NewTLS(authority.ServerTLS())),
-		grpc.MaxRecvMsgSize(agentMessage), grpc.ConnectionTimeout(agentHandshake))...)
+		grpc.MaxRecvMsgSize(agentMessage), grpc.MaxConcurrentStreams(agentStreams), grpc.ConnectionTimeout(agentHandshake))...)
 	for _, s := range services {
 		s.Register(g)
 	}

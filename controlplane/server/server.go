@@ -26,6 +26,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gabion-io/gabion/controlplane/ads"
+	"github.com/gabion-io/gabion/controlplane/hosts"
 	"github.com/gabion-io/gabion/controlplane/ingest"
 	"github.com/gabion-io/gabion/controlplane/store"
 )
@@ -36,6 +37,7 @@ type Options struct {
 	Store     *store.Store
 	Live      Live
 	Proxies   Proxies              // *ads.Server
+	Agents    Agents               // *hosts.Server; nil: none
 	Proposals Proposals            // *proposal.Desk
 	Efforts   Efforts              // *ingest.Ingest; nil: none are known
 	Authority Authority            // *identity.Authority
@@ -63,6 +65,9 @@ type Proxies interface {
 	Status() []ads.ProxyStatus
 	Nacks() []ads.Nack
 }
+
+// Agents reports what hosts' agents were told and said.
+type Agents interface{ Status() []hosts.Status }
 
 // api is the handlers' receiver.
 type api struct {

@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -96,7 +97,7 @@ func (c *Client) Run(ctx context.Context) error {
 			continue
 		}
 		if now == nil {
-			c.o.Log.Info("following the control plane", "server", next.conn.Target())
+			c.o.Log.Info("following the control plane", "server", strings.TrimPrefix(next.conn.Target(), "passthrough:///"))
 		}
 		now.end() // it may be taking a set in: that one counts
 		now, said = next, false

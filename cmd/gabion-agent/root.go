@@ -13,10 +13,13 @@ import (
 
 // options are the flags of all commands.
 type options struct {
-	files []string
-	state string
-	bpffs string
-	flows string
+	files  []string
+	server string // ADDRESS:PORT; empty: none
+	host   string
+	join   string
+	state  string
+	bpffs  string
+	flows  string
 }
 
 // pins is where everything of the agent is kept in the kernel.
@@ -27,11 +30,16 @@ func newRoot(out, errs io.Writer) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "gabion-agent",
 		Short: "Enforce segmentation policies on this host",
-		Long: `gabion-agent reads Workload and SegmentationPolicy resources and enforces them on
-the interfaces that the workloads name. It follows changes of the files. When it
-ends, whatever the way, what is in force stays in force: the next run takes over,
-and 'gabion-agent detach' removes everything.`,
-		Example: `  gabion-agent -f /etc/gabion/segmentation --state /var/lib/gabion
+		Long: `gabion-agent enforces Workload, SegmentationPolicy and NetworkPolicy resources on
+the interfaces that the workloads name. It takes them from a control plane, which
+it joins once with a token, or from files, or from both, and follows changes. The
+last good set is kept and is in force before the control plane answers.
+
+When it ends, whatever the way, what is in force stays in force: the next run takes
+over, and 'gabion-agent detach' removes everything.`,
+		Example: `  GABION_JOIN=TOKEN gabion-agent --server plane.example.com:9443 --host node-1
+  gabion-agent --server plane.example.com:9443    # from then on
+  gabion-agent -f /etc/gabion/segmentation --state /var/lib/gabion
   gabion-agent -f policies.yaml -f workloads.yaml --state /tmp/agent --flows -
   gabion-agent detach`,
 		Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
@@ -40,6 +48,9 @@ and 'gabion-agent detach' removes everything.`,
 	c.SetOut(out)
 	c.SetErr(errs)
 	c.Flags().StringArrayVarP(&o.files, "file", "f", nil, "file or directory with resources; may be repeated")
+	c.Flags().StringVar(&o.server, "server", "", "ADDRESS:PORT of a control plane's listener for agents")
+	c.Flags().StringVar(&o.host, "host", "", "this host's name, as workloads have it in spec.node (default: what the system says)")
+	c.Flags().StringVar(&o.join, "join", "", "token of 'gabion token join', for the first contact ($GABION_JOIN keeps it out of the list of processes)")
 	c.Flags().StringVar(&o.state, "state", "/var/lib/gabion-agent", "directory for what must outlive the agent")
 	c.Flags().StringVar(&o.flows, "flows", "", "write flows as JSON lines to this file, - is the standard output")
 	c.PersistentFlags().StringVar(&o.bpffs, "bpffs", "/sys/fs/bpf", "where the BPF file system is, or is to be mounted")

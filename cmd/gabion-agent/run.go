@@ -9,24 +9,22 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
-	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
-	"github.com/gabion-io/gabion/controlplane/segment"
 	"github.com/gabion-io/gabion/controlplane/source/file"
 	"github.com/gabion-io/gabion/internal/tcx"
-	"github.com/gabion-io/gabion/segmentation"
 	"github.com/gabion-io/gabion/segmentation/agent"
-	"github.com/gabion-io/gabion/workload"
 )
 
-// run is the composition root, in the order in which data flows: files, resources,
-// policies, the datapath, flows.
+// run is the composition root, in the order in which data flows: identity, files and
+// the control plane, resources, policies, the datapath, flows.
 func run(ctx context.Context, o *options, out, errs io.Writer) error {
 	log := slog.New(slog.NewTextHandler(errs, nil))
-	if len(o.files) == 0 {
-		return errors.New("say with -f where the resources are")
+	if err := o.complete(); err != nil {
+		return err
 	}
 	if err := tcx.Probe(tcx.Features()); err != nil {
 		return fmt.Errorf("cannot enforce here: %w", err)
@@ -45,58 +43,57 @@ func run(ctx context.Context, o *options, out, errs io.Writer) error {
 	}
 	defer report.Close()
 
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	source, err := file.Open(ctx, log, o.files...)
+	// Identity: who this host is to the control plane.
+	holder, err := o.identity(ctx, log)
 	if err != nil {
 		return err
 	}
-	defer source.Close()
+
+	// Resources: files, and what the control plane says.
+	files, err := file.Open(ctx, log, o.files...)
+	if err != nil {
+		return err
+	}
+	defer files.Close()
+	wish := newWish(files, o.host, log)
+
+	// The kernel, and what it counts.
 	a, err := agent.Open(agent.Options{Pins: o.pins(), State: o.state, Report: report.write, Log: log})
 	if err != nil {
 		return err
 	}
 	debug.FreeOSMemory() // what loading the programs took is not needed again
 
-	desired := make(chan agent.Desired, 1)
-	desired <- want(source, log)
-	go func() {
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-source.Changed():
-				select {
-				case desired <- want(source, log):
-				case <-ctx.Done():
-				}
-			}
-		}
-	}()
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return a.Run(ctx, wish.desired) })
+	g.Go(func() error { return wish.followFiles(ctx, len(o.files) > 0) })
+	if holder == nil {
+		wish.begin()
+	} else {
+		g.Go(func() error { return holder.Keep(ctx, o.server) })
+		g.Go(func() error { return followPlane(ctx, o, holder, wish, log) })
+	}
 	log.Info("enforcing; what is in force stays when this process ends", "pins", o.pins())
-	return errors.Join(a.Run(ctx, desired), a.Close())
+	return errors.Join(g.Wait(), a.Close())
 }
 
-// want turns the resources of the moment into what the agent is to do. Mistakes
-// are said, the rest is enforced.
-func want(s *file.Source, log *slog.Logger) agent.Desired {
-	set := s.Snapshot()
-	var objects []v1alpha1.Object
-	for _, item := range set.Items() {
-		objects = append(objects, item.Object)
+// complete checks what was said and fills in the rest.
+func (o *options) complete() error {
+	if len(o.files) == 0 && o.server == "" {
+		return errors.New("say with --server where the control plane is, or with -f where the resources are")
 	}
-	result := segment.Compile(objects, segment.Options{})
-	for _, c := range append(set.Conditions(), result.Conditions...) {
-		log.Warn("condition", "resource", c.Key(), "path", c.Path, "message", c.Message)
+	if o.join == "" {
+		o.join = os.Getenv("GABION_JOIN")
 	}
-	d := agent.Desired{Policies: result.Policies, World: segmentation.World{Workloads: result.Workloads}}
-	for _, o := range objects {
-		if w, ok := o.(*v1alpha1.Workload); ok && w.Spec.Interface != "" {
-			key := v1alpha1.KeyOf(w)
-			d.Interfaces = append(d.Interfaces, agent.Interface{Name: w.Spec.Interface, Workload: workload.ID{Namespace: key.Namespace, Name: key.Name}})
-		}
+	if o.host != "" {
+		return nil
 	}
-	return d
+	name, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("find this host's name: %w; say it with --host", err)
+	}
+	o.host = strings.ToLower(name)
+	return nil
 }
 
 // lock holds that one agent runs on a state directory.

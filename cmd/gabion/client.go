@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -46,6 +48,11 @@ func (a *app) dial() (*client, error) {
 		fmt.Fprintf(a.err, "gabion: warning: the token travels unencrypted to %s; use https\n", base.Host)
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
+	if base.Scheme == "https" {
+		if transport.TLSClientConfig, err = a.trust(); err != nil {
+			return nil, err
+		}
+	}
 	transport.ResponseHeaderTimeout = 30 * time.Minute // some operations take their time; Ctrl-C ends the wait
 	return &client{base: base, token: token, tokenFrom: from, http: &http.Client{
 		Transport: transport,
@@ -103,6 +110,30 @@ func (a *app) token() (token, from string, err error) {
 		return "", from, withHint(fmt.Errorf("%s does not hold a token", from), "it should hold the token that 'gabion token create' printed, on one line")
 	}
 	return token, from, nil
+}
+
+// trust is whose word counts for who the control plane is.
+func (a *app) trust() (*tls.Config, error) {
+	from, must := a.caFile, true
+	if from == "" {
+		from = a.env("GABION_CA_FILE")
+	}
+	if from == "" {
+		from, must = layout{stateDir(a.state, a.env)}.authority(), false
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool()
+	}
+	text, err := os.ReadFile(from)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !must:
+	case err != nil:
+		return nil, fmt.Errorf("read the authorities: %w", err)
+	case !roots.AppendCertsFromPEM(text):
+		return nil, withHint(fmt.Errorf("%s holds no certificate", from), "it should be PEM, as in the control plane's state directory in keys/ca.pem")
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}, nil
 }
 
 func isLoopback(host string) bool {
@@ -186,7 +217,13 @@ func (c *client) unreachable(err error) error {
 	}
 	err = fmt.Errorf("reach the control plane at %s: %w", c.base, err)
 	var dns *net.DNSError
+	var unknown x509.UnknownAuthorityError
+	var named x509.HostnameError
 	switch {
+	case errors.As(err, &unknown):
+		return withHint(err, "name its authority with --ca-file FILE or $GABION_CA_FILE: the control plane has it in its state directory, in keys/ca.pem")
+	case errors.As(err, &named):
+		return withHint(err, "'gabion serve' certifies the names given with --admin-host; or use one of those it has")
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return withHint(err, "is 'gabion up' running? Another address is given with --server URL or $GABION_SERVER.")
 	case errors.As(err, &dns):

@@ -21,6 +21,7 @@ func (l layout) file(parts ...string) string {
 func (l layout) adminToken() string     { return l.file("admin.token") }
 func (l layout) serverURL() string      { return l.file("server.url") }
 func (l layout) keys() string           { return l.file("keys") }
+func (l layout) authority() string      { return l.file("keys", "ca.pem") }
 func (l layout) eventSpool() string     { return l.file("spool", "events") }
 func (l layout) recordSpool() string    { return l.file("spool", "recordings") }
 func (l layout) recordings() string     { return l.file("recordings") }

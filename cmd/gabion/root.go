@@ -32,6 +32,7 @@ type app struct {
 
 	server    string // --server
 	tokenFile string // --token-file
+	caFile    string // --ca-file
 	state     string // --state
 	output    string // -o
 }
@@ -148,7 +149,8 @@ func (a *app) remote(c *cobra.Command) *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&a.server, "server", "", "URL of the control plane (default $GABION_SERVER, then <state>/server.url)")
 	f.StringVar(&a.tokenFile, "token-file", "", "file holding the bearer token (default $GABION_TOKEN_FILE, then <state>/admin.token)")
-	f.StringVar(&a.state, "state", "", "state directory of 'gabion up' (default $GABION_STATE, then ~/.local/state/gabion)")
+	f.StringVar(&a.caFile, "ca-file", "", "PEM certificates of authorities that may certify the control plane, beside the system's (default $GABION_CA_FILE, then <state>/keys/ca.pem)")
+	f.StringVar(&a.state, "state", "", "state directory of 'gabion up' or 'gabion serve' (default $GABION_STATE, then ~/.local/state/gabion)")
 	return c
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/url"
 	"path/filepath"
 	"time"
@@ -19,6 +18,8 @@ import (
 
 	"github.com/gabion-io/gabion/controlplane/ads"
 	"github.com/gabion-io/gabion/controlplane/compile"
+	"github.com/gabion-io/gabion/controlplane/hosts"
+	"github.com/gabion-io/gabion/controlplane/identity"
 	"github.com/gabion-io/gabion/controlplane/ingest"
 	"github.com/gabion-io/gabion/controlplane/proposal"
 	"github.com/gabion-io/gabion/controlplane/reconcile"
@@ -36,31 +37,67 @@ import (
 )
 
 type serveOptions struct {
-	admin, transport, resources string
-	database                    string
-	files, hosts                []string
+	admin, agents        string
+	tlsCert, tlsKey      string
+	trustDomain          string
+	database             string
+	files, hosts         []string
+	transport, resources string // of `gabion up`
+	plain                bool   // of `gabion up`: REST without TLS
 }
 
-// newServe is the control plane alone. `gabion up` runs it as a child; it gets
-// a listener for remote proxies, and with it a place in the help, later.
+// newServe is the control plane alone. `gabion up` runs it as a child, with flags
+// that are not for people.
 func newServe(a *app) *cobra.Command {
 	var o serveOptions
 	c := &cobra.Command{
-		Use:    "serve",
-		Short:  "Run the control plane of `gabion up`",
-		Hidden: true,
-		Args:   args(cobra.NoArgs),
-		RunE:   func(c *cobra.Command, _ []string) error { return runServe(c.Context(), a, o) },
+		Use:   "serve",
+		Short: "Run the control plane alone, for agents on other machines",
+		Long: `serve runs the control plane without a proxy: the REST API over TLS, and a
+listener for agents, which know it and are known by certificates. It is its own
+certificate authority: agents join with 'gabion token join', and the command line
+finds the authority's certificate in the state directory.
+
+Ctrl-C stops it. Agents keep what they enforce and come back by themselves.`,
+		Example: `  gabion serve                                    # on this machine only
+  gabion serve --admin 0.0.0.0:9090 --agents 0.0.0.0:9443 --admin-host plane.example.com
+  gabion serve -f policies/ --tls-cert cert.pem --tls-key key.pem
+  gabion token join --host node-1                 # and then, on node-1, what it prints`,
+		Args: args(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error { return runServe(c.Context(), a, o) },
 	}
 	f := c.Flags()
 	f.StringVar(&o.admin, "admin", "127.0.0.1:9090", "address of the REST API")
-	f.StringArrayVar(&o.hosts, "admin-host", nil, "name under which the REST API is reached, beside loopback; may be repeated")
-	f.StringVar(&a.state, "state", "", "state directory")
+	f.StringArrayVar(&o.hosts, "admin-host", nil, "name or address under which the REST API is reached, beside loopback; may be repeated")
+	f.StringVar(&o.agents, "agents", "127.0.0.1:9443", "address for agents; empty: none")
+	f.StringVar(&o.tlsCert, "tls-cert", "", "PEM certificate of the REST API (default: made by the control plane's own authority)")
+	f.StringVar(&o.tlsKey, "tls-key", "", "PEM key of --tls-cert")
+	f.StringVar(&o.trustDomain, "trust-domain", "", "SPIFFE trust domain of a new certificate authority (default "+identity.DefaultTrustDomain+")")
+	f.StringVar(&a.state, "state", "", "state directory (default $GABION_STATE, then ~/.local/state/gabion)")
 	databaseFlag(c, a, &o.database)
+	f.StringArrayVarP(&o.files, "file", "f", nil, "file or directory of resources, watched; may be repeated")
 	f.StringVar(&o.transport, "transport", string(xds.Module), "how the filter is reached: module or extproc")
 	f.StringVar(&o.resources, "resources", "", "file of resources that stand for flags; anything else overrides them")
-	f.StringArrayVarP(&o.files, "file", "f", nil, "file or directory of resources, watched; may be repeated")
+	f.BoolVar(&o.plain, "plain", false, "serve the REST API without TLS")
+	for _, name := range []string{"transport", "resources", "plain"} {
+		_ = f.MarkHidden(name)
+	}
 	return c
+}
+
+func (o serveOptions) check() error {
+	for name, addr := range map[string]string{"--admin": o.admin, "--agents": o.agents} {
+		if _, _, err := net.SplitHostPort(addr); err != nil && addr != "" {
+			return usageError{fmt.Errorf("%s %q: want ADDRESS:PORT, for example 127.0.0.1:9090", name, addr)}
+		}
+	}
+	if o.admin == "" {
+		return usageError{errors.New("--admin: an address is needed")}
+	}
+	if (o.tlsCert == "") != (o.tlsKey == "") {
+		return usageError{errors.New("--tls-cert and --tls-key go together")}
+	}
+	return checkDatabase(o.database)
 }
 
 // databaseFlag takes the address of a PostgreSQL database. The environment keeps
@@ -84,9 +121,10 @@ func checkDatabase(address string) error {
 }
 
 // runServe is the composition root of the control plane, in the order of the
-// flow of data: state, resources, proxies, telemetry, proposals, REST.
+// flow of data: state, identity, resources, proxies, telemetry, proposals, REST,
+// agents.
 func runServe(ctx context.Context, a *app, o serveOptions) error {
-	if err := checkDatabase(o.database); err != nil {
+	if err := o.check(); err != nil {
 		return err
 	}
 	log := newLog(a.err, logLevel(a.env, slog.LevelInfo))
@@ -111,6 +149,13 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 	if err := ensureAdminToken(ctx, st, l); err != nil {
 		return err
 	}
+
+	// Identity: who agents are, and who this is to them.
+	authority, err := identity.Open(identity.Options{Dir: l.keys(), TrustDomain: o.trustDomain})
+	if err != nil {
+		return err
+	}
+
 	recordKey, err := recording.LoadOrCreateKey(filepath.Join(l.keys(), "recording.key"))
 	if err != nil {
 		return err
@@ -127,6 +172,9 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 	// Proxies: what they are served, and what they refuse.
 	var loop *reconcile.Loop
 	discovery := ads.NewServer(ads.Options{Log: log, Metrics: registry, OnNack: func(ads.Nack) { loop.Nudge() }, OnMend: func() { loop.Nudge() }})
+
+	// Agents: what each host is to enforce.
+	agentPolicy := hosts.New(hosts.Options{Identify: authority.HostOf, OnChange: func() { loop.Nudge() }, Log: log, Metrics: registry})
 	loop = reconcile.New(reconcile.Options{
 		Sources: sources,
 		Compile: compile.Options{
@@ -137,6 +185,7 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 		},
 		XDS:       xds.Options{Transport: xds.Transport(o.transport), FilterSocket: l.filterSocket(), ALS: xds.ALSCluster},
 		Publisher: discovery,
+		Hosts:     agentPolicy,
 		Observe:   observe(recordRevisions(st, log), writeProxyLimits(l, log), limitRecordings(archive)),
 		Log:       log,
 		Now:       time.Now,
@@ -166,16 +215,33 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 
 	// REST: everything above for people and their tools.
 	handler := server.New(ctx, server.Options{
-		Store: st, Live: loop, Proxies: discovery, Proposals: desk, Efforts: door,
-		Registry: registry, Log: log, Version: version(), Hosts: o.hosts,
+		Store: st, Live: loop, Proxies: discovery, Agents: agentPolicy, Proposals: desk, Efforts: door,
+		Authority: authority, Registry: registry, Log: log, Version: version(), Hosts: o.hosts,
 	})
+	rest, err := o.listenREST(authority, l)
+	if err != nil {
+		return err
+	}
+
+	// The agents' door: they join, renew their certificates, and are told.
+	agents, err := o.listenAgents()
+	if err != nil {
+		return errors.Join(err, rest.Close())
+	}
+	enrolment := &identity.Enrolment{Authority: authority, Tokens: st, Log: log}
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return st.Run(ctx) })
 	g.Go(func() error { return loop.Run(ctx) })
 	g.Go(func() error { return door.Run(ctx) })
 	g.Go(func() error { return serveGRPC(ctx, l.adsSocket(), discovery, door) })
-	g.Go(func() error { return serveREST(ctx, o.admin, l, handler, log) })
+	g.Go(func() error { return serveREST(ctx, rest, handler, log) })
+	if agents != nil {
+		g.Go(func() error { return serveAgents(ctx, agents, authority, enrolment, agentPolicy) })
+	}
+	if !o.plain {
+		o.banner(a, l, rest.Addr(), agents)
+	}
 	err = g.Wait()
 	if errors.Is(err, context.Canceled) {
 		return nil
@@ -238,31 +304,5 @@ func serveGRPC(ctx context.Context, socket string, discovery *ads.Server, door *
 	if err := g.Serve(ln); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("serve proxies on %s: %w", socket, err)
 	}
-	return nil
-}
-
-func serveREST(ctx context.Context, addr string, l layout, h http.Handler, log *slog.Logger) error {
-	ln, err := net.Listen("tcp", addr)
-	if err != nil {
-		return withHint(fmt.Errorf("listen on %s: %w", addr, err), "choose another address with --admin ADDRESS:PORT")
-	}
-	if err := atomicfile.Write(l.serverURL(), []byte("http://"+ln.Addr().String()+"\n"), 0o600); err != nil {
-		return err
-	}
-	srv := server.NewHTTPServer(h, log)
-	srv.BaseContext = func(net.Listener) context.Context { return ctx }
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		<-ctx.Done()
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
-		defer cancel()
-		srv.Shutdown(grace)
-	}()
-	log.Info("the control plane listens", "address", ln.Addr().String())
-	if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve the REST API: %w", err)
-	}
-	<-done
 	return nil
 }

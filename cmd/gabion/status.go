@@ -7,6 +7,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -48,6 +49,9 @@ func (a *app) showStatus(s server.Status) error {
 	}
 	fmt.Fprintf(a.out, "gabion %s, %d resources, snapshot %s\n\n", s.Version, s.Resources, snapshot)
 	if err := a.showProxies(s); err != nil {
+		return err
+	}
+	if err := a.showAgents(s); err != nil {
 		return err
 	}
 	for _, r := range s.Refusals {
@@ -98,6 +102,37 @@ func (a *app) showProxies(s server.Status) error {
 		}
 	}
 	return t.flush()
+}
+
+func (a *app) showAgents(s server.Status) error {
+	if len(s.Agents) == 0 {
+		return nil
+	}
+	fmt.Fprintln(a.out)
+	t := newTable(a.out, "AGENT OF", "STATE", "SINCE", "ADDRESS", "RESOURCES", "VERSION", "ACK", "CERTIFICATE")
+	for _, h := range s.Agents {
+		state := "connected"
+		if !h.Connected {
+			state = "gone"
+		}
+		ack := "waiting"
+		switch {
+		case h.Nacked != "":
+			ack = "NACK"
+		case h.Want == h.Acked && h.Want != "":
+			ack = "ACK"
+		}
+		t.row(h.Host, state, ago(s.Now, h.Since), h.Address, strconv.Itoa(h.Resources), cut(cmp.Or(h.Acked, h.Want), 12), ack, "for "+short(max(h.Certificate.Sub(s.Now), 0).Truncate(time.Second)))
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	for _, h := range s.Agents {
+		if h.Nacked != "" {
+			fmt.Fprintf(a.out, "  %s host %s refused %s: %s\n", a.paint(red, "refused:"), h.Host, h.Nacked, printable(h.Error))
+		}
+	}
+	return nil
 }
 
 func typeName(url string) string { return url[strings.LastIndexByte(url, '.')+1:] }

@@ -16,8 +16,9 @@ import (
 func newToken(a *app) *cobra.Command {
 	return group("token", "Make, list and revoke access tokens",
 		`A token has a name, which the audit log shows, and a role: a viewer reads, an
-editor also changes resources and decides proposals, an admin also handles tokens.`,
-		newTokenCreate(a), newTokenList(a), newTokenRevoke(a))
+editor also changes resources and decides proposals, an admin also handles tokens.
+A join token is another thing: a host's agent shows it once, to get a certificate.`,
+		newTokenCreate(a), newTokenList(a), newTokenRevoke(a), newTokenJoin(a))
 }
 
 func newTokenCreate(a *app) *cobra.Command {

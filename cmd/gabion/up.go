@@ -153,7 +153,7 @@ func startStages(ctx context.Context, g *supervise.Group, o upOptions, l layout,
 	if err != nil {
 		return fmt.Errorf("find the gabion executable: %w", err)
 	}
-	serve := []string{"serve", "--state", l.dir, "--admin", o.admin, "--transport", o.transport, "--resources", l.flagResources()}
+	serve := []string{"serve", "--plain", "--agents", "", "--state", l.dir, "--admin", o.admin, "--transport", o.transport, "--resources", l.flagResources()}
 	for _, f := range o.files {
 		// Absolute, because other commands print and edit it from where they are.
 		abs, err := filepath.Abs(f)

@@ -19,6 +19,7 @@ import (
 	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
 	"github.com/gabion-io/gabion/controlplane/compile"
 	"github.com/gabion-io/gabion/controlplane/ir"
+	"github.com/gabion-io/gabion/controlplane/segment"
 	"github.com/gabion-io/gabion/controlplane/source"
 	"github.com/gabion-io/gabion/controlplane/xds"
 )
@@ -37,12 +38,19 @@ type Publisher interface {
 	Nacks() []ads.Nack
 }
 
+// Hosts serves hosts what they are to enforce; *hosts.Server is one.
+type Hosts interface {
+	Publish(objects []v1alpha1.Object, compiled segment.Result)
+	Conditions() []v1alpha1.Condition
+}
+
 // Options wire a Loop.
 type Options struct {
 	Sources   []Source
 	Compile   compile.Options // Now and Good are the loop's
 	XDS       xds.Options
 	Publisher Publisher
+	Hosts     Hosts // nil: segmentation is compiled and served to nobody
 	// Observe is told every new state before State gives it out; nil: none.
 	Observe func(context.Context, *State)
 	Log     *slog.Logger
@@ -53,6 +61,7 @@ type Options struct {
 type State struct {
 	Set        source.Set
 	Compiled   compile.Result
+	Segments   segment.Result // what the same resources say about the network
 	Snapshot   *xds.Snapshot
 	Conditions []v1alpha1.Condition // of sources, compilation, translation and proxies; sorted
 	At         time.Time
@@ -197,6 +206,10 @@ func (l *Loop) round(ctx context.Context) error {
 		return err
 	}
 	now.Conditions = sortConditions(now.Conditions, nackConditions(l.o.Publisher.Nacks()))
+	if l.o.Hosts != nil {
+		l.o.Hosts.Publish(objectsOf(set), now.Segments)
+		now.Conditions = sortConditions(now.Conditions, l.o.Hosts.Conditions())
+	}
 	if l.o.Observe != nil {
 		l.o.Observe(ctx, now)
 	}
@@ -228,8 +241,17 @@ func (l *Loop) derive(set source.Set, before *State) (*State, error) {
 	if err != nil {
 		return nil, fmt.Errorf("translate to Envoy: %w", err)
 	}
-	conditions := sortConditions(set.Conditions(), compiled.Conditions, problemConditions(snapshot.Problems))
-	return &State{Set: set, Compiled: compiled, Snapshot: snapshot, Conditions: conditions, At: o.Now}, nil
+	segments := segment.Compile(objectsOf(set), segment.Options{})
+	conditions := sortConditions(set.Conditions(), compiled.Conditions, problemConditions(snapshot.Problems), segments.Conditions)
+	return &State{Set: set, Compiled: compiled, Segments: segments, Snapshot: snapshot, Conditions: conditions, At: o.Now}, nil
+}
+
+func objectsOf(set source.Set) []v1alpha1.Object {
+	out := make([]v1alpha1.Object, len(set.Items()))
+	for i, item := range set.Items() {
+		out[i] = item.Object
+	}
+	return out
 }
 
 // publish takes the endpoints' fast path when nothing else changed.

@@ -44,6 +44,9 @@ func TestRoles(t *testing.T) {
 		{"GET", "/api/v1/tokens", "", store.RoleAdmin},
 		{"POST", "/api/v1/tokens", `{"name":"x","role":"viewer"}`, store.RoleAdmin},
 		{"DELETE", "/api/v1/tokens/nobody", "", store.RoleAdmin},
+		{"GET", "/api/v1/join-tokens", "", store.RoleAdmin},
+		{"POST", "/api/v1/join-tokens", `{"host":"node-1","ttlSeconds":60}`, store.RoleAdmin},
+		{"DELETE", "/api/v1/join-tokens/nobody", "", store.RoleAdmin},
 	}
 	order := []store.Role{store.RoleViewer, store.RoleEditor, store.RoleAdmin}
 	rank := map[store.Role]int{store.RoleViewer: 0, store.RoleEditor: 1, store.RoleAdmin: 2}

@@ -26,6 +26,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gabion-io/gabion/controlplane/ads"
+	"github.com/gabion-io/gabion/controlplane/hosts"
 	"github.com/gabion-io/gabion/controlplane/ingest"
 	"github.com/gabion-io/gabion/controlplane/store"
 )
@@ -36,8 +37,10 @@ type Options struct {
 	Store     *store.Store
 	Live      Live
 	Proxies   Proxies              // *ads.Server
+	Agents    Agents               // *hosts.Server; nil: none
 	Proposals Proposals            // *proposal.Desk
 	Efforts   Efforts              // *ingest.Ingest; nil: none are known
+	Authority Authority            // *identity.Authority
 	Registry  *prometheus.Registry // /metrics; nil: a new one
 	Log       *slog.Logger
 
@@ -62,6 +65,9 @@ type Proxies interface {
 	Status() []ads.ProxyStatus
 	Nacks() []ads.Nack
 }
+
+// Agents reports what hosts' agents were told and said.
+type Agents interface{ Status() []hosts.Status }
 
 // api is the handlers' receiver.
 type api struct {
@@ -109,6 +115,7 @@ func (a *api) operations() {
 	a.rehearsalOperations()
 	a.ruleOperations()
 	a.tokenOperations()
+	a.joinOperations()
 	a.auditOperations()
 }
 

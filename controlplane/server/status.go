@@ -8,6 +8,7 @@ import (
 
 	"github.com/gabion-io/gabion/controlplane/ads"
 	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
+	"github.com/gabion-io/gabion/controlplane/hosts"
 	"github.com/gabion-io/gabion/controlplane/store"
 )
 
@@ -19,6 +20,7 @@ type Status struct {
 	Reconciled time.Time            `json:"reconciled,omitzero" doc:"when the resources were last read"`
 	Resources  int                  `json:"resources"`
 	Proxies    []ads.ProxyStatus    `json:"proxies"`
+	Agents     []hosts.Status       `json:"agents" doc:"hosts that are told what to enforce"`
 	Refusals   []Refusal            `json:"refusals,omitempty" doc:"versions that a proxy refused and that still stand"`
 	Conditions []v1alpha1.Condition `json:"conditions,omitempty" doc:"what somebody should look at"`
 	Coverage   []store.Coverage     `json:"coverage" doc:"how complete the telemetry is, by source"`
@@ -42,7 +44,7 @@ func (a *api) statusOperations() {
 }
 
 func (a *api) status(ctx context.Context, _ *struct{}) (*bodyOf[Status], error) {
-	out := Status{Version: a.Version, Now: a.Now(), Proxies: []ads.ProxyStatus{}}
+	out := Status{Version: a.Version, Now: a.Now(), Proxies: []ads.ProxyStatus{}, Agents: []hosts.Status{}}
 	if s := a.Live.State(); s != nil {
 		out.Snapshot, out.Reconciled, out.Resources = snapshotVersion(s.Snapshot), s.At, len(s.Set.Items())
 		for _, c := range s.Conditions {
@@ -56,6 +58,9 @@ func (a *api) status(ctx context.Context, _ *struct{}) (*bodyOf[Status], error) 
 		for _, n := range a.Proxies.Nacks() {
 			out.Refusals = append(out.Refusals, refusal(n))
 		}
+	}
+	if a.Agents != nil {
+		out.Agents = orEmpty(a.Agents.Status())
 	}
 	var err error
 	if out.Coverage, err = a.Store.Coverage(ctx); err != nil {

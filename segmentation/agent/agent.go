@@ -30,6 +30,9 @@ type Desired struct {
 	Policies   []segmentation.Policy
 	World      segmentation.World
 	Interfaces []Interface
+	// Applied, if not nil, is told whether the kernel took it. If it did not, what was
+	// wanted before is wanted again, and Run goes on.
+	Applied func(error)
 }
 
 // Interface is the host's end of a workload's link. It need not exist yet.
@@ -127,11 +130,12 @@ func (a *Agent) Run(ctx context.Context, desired <-chan Desired) error {
 		select {
 		case <-ctx.Done():
 			return a.Drain()
-		case a.want = <-desired:
-			began = true
-			if err := a.Reconcile(); err != nil {
+		case d := <-desired:
+			took, err := a.take(d, began)
+			if err != nil {
 				return err
 			}
+			began = began || took
 		case <-links:
 			if !began {
 				continue
@@ -159,6 +163,28 @@ func nextDrain(rows int, in, window time.Duration) time.Duration {
 		return window
 	}
 	return max(time.Second, min(window, in*half/time.Duration(rows)))
+}
+
+// take makes the kernel what is wanted now, or leaves it what was wanted before, if
+// anything was. It says whether it is what is wanted now.
+func (a *Agent) take(d Desired, again bool) (bool, error) {
+	before := a.want
+	a.want = d
+	err := a.Reconcile()
+	if d.Applied == nil {
+		return err == nil, err
+	}
+	if err != nil {
+		a.want = before
+		if again {
+			if back := a.Reconcile(); back != nil {
+				d.Applied(err)
+				return false, fmt.Errorf("go back to what was in force: %w", back)
+			}
+		}
+	}
+	d.Applied(err)
+	return err == nil, nil
 }
 
 // Want sets what Reconcile works towards.

@@ -21,10 +21,11 @@ type home struct {
 // homes: each heavy dependency has one, so that it can be replaced, and so that
 // what does not need it does not link it. Tests below test/ may use them all.
 var homes = []home{
-	{[]string{"github.com/envoyproxy/go-control-plane"}, []string{"controlplane/xds", "controlplane/ads", "controlplane/ingest", "filters/extproc"}},
+	{[]string{"github.com/envoyproxy/go-control-plane"}, []string{"controlplane/xds", "controlplane/ads", "controlplane/ingest", "controlplane/hosts", "filters/extproc", "segmentation/policysync"}},
 	{[]string{"github.com/corazawaf"}, []string{"filters/waf", "waf-rules"}},
 	{[]string{"C", "runtime/cgo"}, []string{"filters/module"}},
 	{[]string{"github.com/cilium/ebpf"}, []string{"segmentation/bpf", "segmentation/datapath", "segmentation/policymap", "segmentation/flowlog", "api-discovery/capture", "workload/runtime", "internal/tcx"}},
+	{[]string{"github.com/spiffe/go-spiffe"}, []string{"controlplane/identity"}},
 	{[]string{"k8s.io/client-go"}, []string{"controlplane/source/kube"}},
 	{[]string{"github.com/uptrace/bun", "github.com/pressly/goose", "github.com/jackc/pgx", "modernc.org/sqlite"}, []string{"controlplane/store"}},
 	{[]string{"github.com/danielgtaylor/huma"}, []string{"controlplane/server"}},

@@ -18,6 +18,7 @@ import (
 
 	"github.com/gabion-io/gabion/controlplane/ads"
 	"github.com/gabion-io/gabion/controlplane/compile"
+	"github.com/gabion-io/gabion/controlplane/identity"
 	"github.com/gabion-io/gabion/controlplane/proposal"
 	"github.com/gabion-io/gabion/controlplane/reconcile"
 	"github.com/gabion-io/gabion/controlplane/server"
@@ -92,7 +93,9 @@ func StartWith(t TB, dir string, ch Changes, files ...string) *Plane {
 	go func() { defer close(done); _ = loop.Run(ctx) }()
 
 	desk := proposal.NewDesk(proposal.Options{Store: st, World: noWorld{}, Log: log})
-	o := server.Options{Store: st, Live: loop, Proxies: discovery, Proposals: desk, Log: log, Version: "test"}
+	authority, err := identity.Open(identity.Options{Dir: dir})
+	must(t, err)
+	o := server.Options{Store: st, Live: loop, Proxies: discovery, Proposals: desk, Authority: authority, Log: log, Version: "test"}
 	if ch.Options != nil {
 		ch.Options(&o)
 	}

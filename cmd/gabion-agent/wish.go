@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
+	"github.com/gabion-io/gabion/controlplane/segment"
+	"github.com/gabion-io/gabion/controlplane/source/file"
+	"github.com/gabion-io/gabion/segmentation"
+	"github.com/gabion-io/gabion/segmentation/agent"
+	"github.com/gabion-io/gabion/segmentation/policysync"
+	"github.com/gabion-io/gabion/workload"
+)
+
+// wish is what files and the control plane want of this host, together.
+type wish struct {
+	files   *file.Source
+	host    string
+	desired chan agent.Desired
+	ready   chan struct{} // closed when files may be acted upon
+	log     *slog.Logger
+
+	once  sync.Once
+	lock  sync.Mutex
+	plane []v1alpha1.Object // of the control plane, in force
+}
+
+func newWish(files *file.Source, host string, log *slog.Logger) *wish {
+	return &wish{files: files, host: host, desired: make(chan agent.Desired), ready: make(chan struct{}), log: log}
+}
+
+// begin lets files be acted upon.
+func (w *wish) begin() { w.once.Do(func() { close(w.ready) }) }
+
+// followFiles passes on what the files say, once what the control plane wanted in an
+// earlier run is known: files alone must not take it away. With no files at all it
+// waits for the end.
+func (w *wish) followFiles(ctx context.Context, any bool) error {
+	select {
+	case <-w.ready:
+	case <-ctx.Done():
+		return nil
+	}
+	for any {
+		w.lock.Lock()
+		err := w.send(ctx, w.plane)
+		w.lock.Unlock()
+		if err != nil && ctx.Err() == nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-w.files.Changed():
+		}
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// apply puts what the control plane says in force (policysync.Options.Apply).
+func (w *wish) apply(ctx context.Context, resources []policysync.Resource) error {
+	objects, err := w.read(resources)
+	if err != nil {
+		return err
+	}
+	w.lock.Lock()
+	defer w.lock.Unlock()
+	if err := w.send(ctx, objects); err != nil {
+		return err
+	}
+	w.plane = objects
+	w.begin()
+	return nil
+}
+
+// read decodes resources as strictly as files.
+func (w *wish) read(resources []policysync.Resource) ([]v1alpha1.Object, error) {
+	var objects []v1alpha1.Object
+	for _, r := range resources {
+		list, problems := v1alpha1.Decode(r.Name, []byte(r.Manifest))
+		if len(problems) > 0 {
+			return nil, fmt.Errorf("read resource %s: %w", r.Name, problems[0])
+		}
+		if len(list) != 1 || nameOf(v1alpha1.KeyOf(list[0])) != r.Name {
+			return nil, fmt.Errorf("read resource %s: it is not the one resource of that name", r.Name)
+		}
+		if wl, ok := list[0].(*v1alpha1.Workload); ok && wl.Spec.Interface != "" && wl.Spec.Node != w.host {
+			return nil, fmt.Errorf("read resource %s: it is on host %q, and this is %q", r.Name, wl.Spec.Node, w.host)
+		}
+		objects = append(objects, list[0])
+	}
+	return objects, nil
+}
+
+func nameOf(k v1alpha1.Key) string {
+	if k.Namespace == "" {
+		return k.Kind + "/" + k.Name
+	}
+	return k.Kind + "/" + k.Namespace + "/" + k.Name
+}
+
+// send hands over what the files and the control plane want together, and waits
+// until it is in force. Where both say something, the control plane counts.
+func (w *wish) send(ctx context.Context, plane []v1alpha1.Object) error {
+	set := w.files.Snapshot()
+	objects := append([]v1alpha1.Object(nil), plane...)
+	known := map[v1alpha1.Key]bool{}
+	for _, o := range plane {
+		known[v1alpha1.KeyOf(o)] = true
+	}
+	for _, item := range set.Items() {
+		if known[item.Key()] {
+			w.log.Warn("a file and the control plane have it: the control plane counts", "resource", item.Key(), "file", item.File)
+			continue
+		}
+		objects = append(objects, item.Object)
+	}
+	d, conditions := want(objects)
+	for _, c := range append(set.Conditions(), conditions...) {
+		if !known[c.Key()] { // the control plane tells the authors of its own
+			w.log.Warn("condition", "resource", c.Key(), "path", c.Path, "message", c.Message)
+		}
+	}
+	applied := make(chan error, 1)
+	d.Applied = func(err error) { applied <- err }
+	select {
+	case w.desired <- d:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-applied:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// want turns resources into what the agent is to do. Mistakes are told, the rest is
+// enforced.
+func want(objects []v1alpha1.Object) (agent.Desired, []v1alpha1.Condition) {
+	result := segment.Compile(objects, segment.Options{})
+	d := agent.Desired{Policies: result.Policies, World: segmentation.World{Workloads: result.Workloads}}
+	for _, o := range objects {
+		if w, ok := o.(*v1alpha1.Workload); ok && w.Spec.Interface != "" {
+			key := v1alpha1.KeyOf(w)
+			d.Interfaces = append(d.Interfaces, agent.Interface{Name: w.Spec.Interface, Workload: workload.ID{Namespace: key.Namespace, Name: key.Name}})
+		}
+	}
+	return d, result.Conditions
+}

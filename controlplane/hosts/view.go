@@ -1,0 +1,97 @@
+package hosts
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+
+	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
+	"github.com/gabion-io/gabion/segmentation"
+)
+
+// view is all that one host is to have. It is immutable.
+type view struct {
+	version   string
+	resources map[string]*discovery.Resource // by name
+	keys      map[string]v1alpha1.Key
+}
+
+// newView renders resources. Versions are hashes of content.
+func newView(objects []v1alpha1.Object, log *slog.Logger) *view {
+	v := &view{resources: map[string]*discovery.Resource{}, keys: map[string]v1alpha1.Key{}}
+	for _, o := range objects {
+		key := v1alpha1.KeyOf(o)
+		r, err := newResource(key, o)
+		if err != nil { // it was read from text, and so can be written
+			log.Error("a resource cannot be sent to hosts", "resource", key.String(), "error", err)
+			continue
+		}
+		v.resources[r.Name], v.keys[r.Name] = r, key
+	}
+	v.version = versionOf(v.versions())
+	return v
+}
+
+func newResource(key v1alpha1.Key, o v1alpha1.Object) (*discovery.Resource, error) {
+	text, err := v1alpha1.Encode(o)
+	if err != nil {
+		return nil, err
+	}
+	// PolicyResource has one field, of the type and number that BytesValue's has.
+	message, err := proto.Marshal(wrapperspb.Bytes(text))
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(text)
+	return &discovery.Resource{
+		Name: nameOf(key), Version: hex.EncodeToString(sum[:8]),
+		Resource: &anypb.Any{TypeUrl: segmentation.PolicyResource, Value: message},
+	}, nil
+}
+
+func nameOf(k v1alpha1.Key) string {
+	if k.Namespace == "" {
+		return k.Kind + "/" + k.Name
+	}
+	return k.Kind + "/" + k.Namespace + "/" + k.Name
+}
+
+func (v *view) versions() map[string]string {
+	out := make(map[string]string, len(v.resources))
+	for name, r := range v.resources {
+		out[name] = r.Version
+	}
+	return out
+}
+
+// versionOf is one version for a set of resources with theirs.
+func versionOf(versions map[string]string) string {
+	h := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(versions)) {
+		fmt.Fprintf(h, "%d:%s%d:%s", len(name), name, len(versions[name]), versions[name])
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
+
+// since lists what changed from the versions that a host has, by name.
+func (v *view) since(have map[string]string) (changed []*discovery.Resource, removed []string) {
+	for _, name := range slices.Sorted(maps.Keys(v.resources)) {
+		if have[name] != v.resources[name].Version {
+			changed = append(changed, v.resources[name])
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(have)) {
+		if v.resources[name] == nil {
+			removed = append(removed, name)
+		}
+	}
+	return changed, removed
+}

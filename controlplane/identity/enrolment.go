@@ -1,0 +1,130 @@
+package identity
+
+import (
+	"context"
+	"crypto/x509"
+	"log/slog"
+	"strings"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+)
+
+// The enrolment service. Both methods take a certificate request (PKCS #10, DER)
+// and answer PEM: the host's certificate, then the authority's. They are
+//
+//	service Enrolment {
+//	  rpc Join(google.protobuf.BytesValue) returns (google.protobuf.BytesValue);
+//	  rpc Renew(google.protobuf.BytesValue) returns (google.protobuf.BytesValue);
+//	}
+//
+// Join is told the one-time secret in the metadata ("authorization: Bearer …"),
+// and the request's common name is the host it is for. Renew needs the host's
+// certificate, and nothing in the request but its key counts.
+const (
+	enrolmentService = "gabion.identity.v1alpha1.Enrolment"
+	JoinMethod       = "/" + enrolmentService + "/Join"
+	RenewMethod      = "/" + enrolmentService + "/Renew"
+)
+
+// Redeemer takes one-time secrets; *store.Store is one. The error is told to the
+// host that showed the secret.
+type Redeemer interface {
+	RedeemJoinToken(ctx context.Context, secret, host string) error
+}
+
+// Enrolment is the service.
+type Enrolment struct {
+	Authority *Authority
+	Tokens    Redeemer
+	Log       *slog.Logger
+}
+
+// Register adds the service to a gRPC server.
+func (e *Enrolment) Register(g *grpc.Server) {
+	g.RegisterService(&grpc.ServiceDesc{
+		ServiceName: enrolmentService,
+		HandlerType: (*any)(nil),
+		Methods: []grpc.MethodDesc{
+			{MethodName: "Join", Handler: unary(JoinMethod, e.join)},
+			{MethodName: "Renew", Handler: unary(RenewMethod, e.renew)},
+		},
+	}, e)
+}
+
+// unary is what generated code would be.
+func unary(method string, do func(context.Context, []byte) ([]byte, error)) grpc.MethodHandler {
+	return func(_ any, ctx context.Context, decode func(any) error, intercept grpc.UnaryServerInterceptor) (any, error) {
+		in := &wrapperspb.BytesValue{}
+		if err := decode(in); err != nil {
+			return nil, err
+		}
+		call := func(ctx context.Context, in any) (any, error) {
+			out, err := do(ctx, in.(*wrapperspb.BytesValue).GetValue())
+			if err != nil {
+				return nil, err
+			}
+			return wrapperspb.Bytes(out), nil
+		}
+		if intercept == nil {
+			return call(ctx, in)
+		}
+		return intercept(ctx, in, &grpc.UnaryServerInfo{FullMethod: method}, call)
+	}
+}
+
+func (e *Enrolment) join(ctx context.Context, der []byte) ([]byte, error) {
+	secret, ok := bearer(ctx)
+	if !ok {
+		return nil, status.Error(codes.Unauthenticated, "a join token is needed")
+	}
+	request, host, err := ReadRequest(der)
+	if err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	if err := CheckHost(host); err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	// Taken before it is signed: a token that signs twice is worse than one that is
+	// lost in between.
+	if err := e.Tokens.RedeemJoinToken(ctx, secret, host); err != nil {
+		e.Log.Warn("a host may not join", "host", host, "error", err)
+		return nil, status.Error(codes.PermissionDenied, err.Error())
+	}
+	e.Log.Info("host joined", "host", host)
+	return e.sign(request, host)
+}
+
+func (e *Enrolment) renew(ctx context.Context, der []byte) ([]byte, error) {
+	host, err := e.Authority.HostOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	request, _, err := ReadRequest(der)
+	if err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	return e.sign(request, host.Name)
+}
+
+func (e *Enrolment) sign(request *x509.CertificateRequest, host string) ([]byte, error) {
+	out, err := e.Authority.SignHost(request, host)
+	if err != nil {
+		e.Log.Error("a host's certificate could not be signed", "host", host, "error", err)
+		return nil, status.Error(codes.Internal, "the certificate could not be signed; the control plane's log has the details")
+	}
+	return out, nil
+}
+
+func bearer(ctx context.Context) (string, bool) {
+	md, _ := metadata.FromIncomingContext(ctx)
+	values := md.Get("authorization")
+	if len(values) != 1 {
+		return "", false
+	}
+	secret, ok := strings.CutPrefix(values[0], "Bearer ")
+	return secret, ok && secret != "" && len(secret) <= maxToken
+}

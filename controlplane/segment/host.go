@@ -1,0 +1,208 @@
+package segment
+
+import (
+	"net/netip"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
+	"github.com/gabion-io/gabion/segmentation"
+)
+
+// Hosts knows which resources each host needs: the workloads on it (spec.node), the
+// policies in audit or enforce that select any of them, and of other workloads
+// those that these policies can tell apart from anybody. Judged by them, flows of
+// the host's workloads get the verdicts that they get by all.
+//
+// It is for one goroutine at a time: answers are remembered.
+type Hosts struct {
+	result  Result
+	objects map[v1alpha1.Key]v1alpha1.Object
+	on      map[string][]int // workloads, by host
+	at      map[netip.Addr]int
+	serving map[string][]int // workloads, by the names of their ports
+	picked  map[string][]int // workloads, by selection
+}
+
+// NewHosts takes compiled resources apart by host.
+func NewHosts(objects []v1alpha1.Object, result Result) *Hosts {
+	h := &Hosts{
+		result: result, objects: map[v1alpha1.Key]v1alpha1.Object{}, on: map[string][]int{},
+		at: map[netip.Addr]int{}, serving: map[string][]int{}, picked: map[string][]int{},
+	}
+	for _, o := range objects {
+		h.objects[v1alpha1.KeyOf(o)] = o
+	}
+	for i, w := range result.Workloads {
+		if w.Node != "" {
+			h.on[w.Node] = append(h.on[w.Node], i)
+		}
+		for _, a := range w.Addresses {
+			h.at[a] = i
+		}
+		for _, p := range w.Ports {
+			if list := h.serving[p.Name]; len(list) == 0 || list[len(list)-1] != i {
+				h.serving[p.Name] = append(list, i)
+			}
+		}
+	}
+	return h
+}
+
+// Names lists the hosts that workloads name, sorted.
+func (h *Hosts) Names() []string {
+	out := make([]string, 0, len(h.on))
+	for name := range h.on {
+		out = append(out, name)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// On lists the workloads of a host that an agent can put programs on.
+func (h *Hosts) On(host string) (out []v1alpha1.Key) {
+	for _, i := range h.on[host] {
+		key := workloadKey(h.result, i)
+		if w, ok := h.objects[key].(*v1alpha1.Workload); ok && w.Spec.Interface != "" {
+			out = append(out, key)
+		}
+	}
+	return out
+}
+
+// Need gives the resources of one host, by key, each cut down to what counts there.
+func (h *Hosts) Need(host string) []v1alpha1.Object {
+	own := h.on[host]
+	workloads := map[int]bool{}
+	for _, i := range own {
+		workloads[i] = true
+	}
+	var out []v1alpha1.Object
+	for i := range h.result.Policies {
+		p := &h.result.Policies[i]
+		if p.Mode == segmentation.Observe || !common(h.picks(&p.Subject), own) {
+			continue
+		}
+		for _, n := range h.seen(p) {
+			workloads[n] = true
+		}
+		if o := cutPolicy(h.objects[keyOf(p.Name)]); o != nil {
+			out = append(out, o)
+		}
+	}
+	spaces := map[string]bool{}
+	for i := range workloads {
+		key := workloadKey(h.result, i)
+		if w, ok := h.objects[key].(*v1alpha1.Workload); ok {
+			out = append(out, cutWorkload(w, host))
+			spaces[key.Namespace] = true
+		}
+	}
+	for name := range spaces {
+		if ns, ok := h.objects[v1alpha1.Key{Kind: v1alpha1.KindNamespace, Name: name}].(*corev1.Namespace); ok && len(ns.Labels) > 0 {
+			out = append(out, &corev1.Namespace{TypeMeta: ns.TypeMeta, ObjectMeta: metav1.ObjectMeta{Name: ns.Name, Labels: ns.Labels}})
+		}
+	}
+	slices.SortFunc(out, func(a, b v1alpha1.Object) int { return v1alpha1.KeyOf(a).Compare(v1alpha1.KeyOf(b)) })
+	return out
+}
+
+// picks lists the workloads that a selection means, in order.
+func (h *Hosts) picks(s *segmentation.Selection) []int {
+	key := s.String()
+	found, known := h.picked[key]
+	if !known {
+		for i, w := range h.result.Workloads {
+			if s.Matches(w.Identity()) {
+				found = append(found, i)
+			}
+		}
+		h.picked[key] = found
+	}
+	return found
+}
+
+// seen lists the workloads that a policy's rules can tell from an address outside:
+// those that a peer selects; those that have an address kept for a name, because
+// names mean nobody inside; and those that call a port as a rule of egress does.
+func (h *Hosts) seen(p *segmentation.Policy) (out []int) {
+	for _, d := range []segmentation.Direction{segmentation.Ingress, segmentation.Egress} {
+		for _, r := range p.In(d).List {
+			for _, peer := range r.Peers {
+				switch {
+				case peer.Workloads != nil:
+					out = append(out, h.picks(peer.Workloads)...)
+				case peer.Name != nil:
+					for _, a := range peer.Name.Addresses {
+						if i, ok := h.at[a]; ok {
+							out = append(out, i)
+						}
+					}
+				}
+			}
+			for _, port := range r.Ports {
+				if port.Name != "" && d == segmentation.Egress {
+					out = append(out, h.serving[port.Name]...)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// common says whether two sorted lists share anything.
+func common(a, b []int) bool {
+	for len(a) > 0 && len(b) > 0 {
+		switch {
+		case a[0] == b[0]:
+			return true
+		case a[0] < b[0]:
+			a = a[1:]
+		default:
+			b = b[1:]
+		}
+	}
+	return false
+}
+
+func workloadKey(r Result, i int) v1alpha1.Key {
+	id := r.Workloads[i].ID
+	return v1alpha1.Key{Kind: v1alpha1.KindWorkload, Namespace: id.Namespace, Name: id.Name}
+}
+
+// cutWorkload leaves what policies see of a workload, and where it is found if it
+// is on the host.
+func cutWorkload(w *v1alpha1.Workload, host string) *v1alpha1.Workload {
+	out := &v1alpha1.Workload{
+		TypeMeta: w.TypeMeta, ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: w.Name, Labels: w.Labels},
+		Spec: v1alpha1.WorkloadSpec{Addresses: w.Spec.Addresses, Ports: w.Spec.Ports},
+	}
+	if w.Spec.Node == host {
+		out.Spec.Interface, out.Spec.Cgroup, out.Spec.Node = w.Spec.Interface, w.Spec.Cgroup, w.Spec.Node
+	}
+	return out
+}
+
+// cutPolicy leaves what is judged by: no annotations, no texts for people.
+func cutPolicy(o v1alpha1.Object) v1alpha1.Object {
+	switch o := o.(type) {
+	case *v1alpha1.SegmentationPolicy:
+		out := &v1alpha1.SegmentationPolicy{TypeMeta: o.TypeMeta, ObjectMeta: metav1.ObjectMeta{Namespace: o.Namespace, Name: o.Name}, Spec: o.Spec}
+		out.Spec.Ingress, out.Spec.Egress = withoutReasons(o.Spec.Ingress), withoutReasons(o.Spec.Egress)
+		return out
+	case *networkingv1.NetworkPolicy:
+		return &networkingv1.NetworkPolicy{TypeMeta: o.TypeMeta, ObjectMeta: metav1.ObjectMeta{Namespace: o.Namespace, Name: o.Name}, Spec: o.Spec}
+	}
+	return nil
+}
+
+func withoutReasons(rules []v1alpha1.SegmentationRule) []v1alpha1.SegmentationRule {
+	out := slices.Clone(rules)
+	for i := range out {
+		out[i].Reason = ""
+	}
+	return out
+}

@@ -1,0 +1,296 @@
+// Package plane holds the way of a policy from the REST API of a real `gabion serve`,
+// over real TLS, into the kernel under a real `gabion-agent`, on a network of
+// namespaces: what arrives, what is dropped, and what stays when either is killed.
+package plane
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gabion-io/gabion/internal/netnstest"
+)
+
+// patience is how long a test waits for something that should come at once.
+const patience = 2 * time.Minute
+
+// bed is a host with two workloads, on which everything runs.
+type bed struct {
+	*testing.T
+	net       *netnstest.Net
+	web, cart *netnstest.Workload
+	bpffs     string
+	state     string // of the control plane
+	agent     string // of the agent
+	log       *lockedBuffer
+}
+
+type lockedBuffer struct {
+	lock sync.Mutex
+	b    bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.lock.Lock()
+	defer l.lock.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.lock.Lock()
+	defer l.lock.Unlock()
+	return l.b.String()
+}
+
+func binary(t testing.TB, name string) string {
+	t.Helper()
+	dir := os.Getenv("GABION_BIN")
+	if dir == "" {
+		dir = filepath.Join("..", "..", "bin")
+	}
+	path, err := filepath.Abs(filepath.Join(dir, name))
+	if err == nil {
+		_, err = os.Stat(path)
+	}
+	if err != nil && os.Getenv("GABION_REQUIRE") == "" {
+		t.Skipf("%s is not built: run `make build`", path)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func newBed(t *testing.T) *bed {
+	netnstest.Need(t)
+	binary(t, "gabion")
+	b := &bed{T: t, net: netnstest.New(t), bpffs: netnstest.Pins(t), state: t.TempDir(), agent: t.TempDir(), log: &lockedBuffer{}}
+	b.web, b.cart = b.net.Workload("web"), b.net.Workload("cart")
+	for _, port := range []uint16{80, 81} {
+		b.cart.ServeUDP(netip.AddrPortFrom(b.cart.Interfaces[0].V4, port))
+	}
+	t.Cleanup(func() {
+		if out, err := b.command("gabion-agent", "detach", "--bpffs", b.bpffs).CombinedOutput(); err != nil {
+			t.Errorf("detach: %v: %s", err, out)
+		}
+		if t.Failed() {
+			t.Logf("they said:\n%s", b.log)
+		}
+	})
+	return b
+}
+
+// command is one of the programs, on the host.
+func (b *bed) command(name string, args ...string) *exec.Cmd {
+	c := b.net.Host.Command(binary(b.T, name), args...)
+	for _, e := range os.Environ() {
+		if !strings.HasPrefix(e, "GABION_") {
+			c.Env = append(c.Env, e)
+		}
+	}
+	c.Env = append(c.Env, "GABION_STATE="+b.state)
+	return c
+}
+
+// start runs a program until it says something new.
+func (b *bed) start(says string, env []string, name string, args ...string) *exec.Cmd {
+	b.Helper()
+	c := b.command(name, args...)
+	c.Env = append(c.Env, env...)
+	c.Stdout, c.Stderr = b.log, b.log
+	before := strings.Count(b.log.String(), says)
+	if err := c.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { b.kill(c) })
+	b.until(name+" says "+says, func() error {
+		if strings.Count(b.log.String(), says) > before {
+			return nil
+		}
+		return errors.New("not yet")
+	})
+	return c
+}
+
+// kill is kill -9.
+func (b *bed) kill(c *exec.Cmd) {
+	if c.ProcessState == nil {
+		c.Process.Kill()
+		c.Wait()
+	}
+}
+
+func (b *bed) serve() *exec.Cmd {
+	b.Helper()
+	return b.start("gabion serve is up", nil, "gabion", "serve")
+}
+
+func (b *bed) enforce(says string, env ...string) *exec.Cmd {
+	b.Helper()
+	return b.start(says, env, "gabion-agent", "--server", "127.0.0.1:9443", "--host", "node-1", "--state", b.agent, "--bpffs", b.bpffs)
+}
+
+// run is a gabion command that must succeed.
+func (b *bed) run(in string, args ...string) string {
+	b.Helper()
+	c := b.command("gabion", args...)
+	c.Stdin = strings.NewReader(in)
+	var out, errs bytes.Buffer
+	c.Stdout, c.Stderr = &out, &errs
+	if err := c.Run(); err != nil {
+		b.Fatalf("gabion %s: %v\n%s%s", strings.Join(args, " "), err, &out, &errs)
+	}
+	return out.String()
+}
+
+func (b *bed) until(what string, try func() error) {
+	b.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		err := try()
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			b.Fatalf("waited in vain until %s: %v", what, err)
+		}
+	}
+}
+
+// try opens a new flow from web to cart.
+func (b *bed) try(port uint16) error {
+	return b.web.Try("udp", netip.Addr{}, netip.AddrPortFrom(b.cart.Interfaces[0].V4, port), 100*time.Millisecond)
+}
+
+// wantOpen waits until new flows to the open port pass and those to the closed one
+// do not, five times each in a row.
+func (b *bed) wantOpen(when string, open, closed uint16) {
+	b.Helper()
+	b.until(when, func() error {
+		for range 5 {
+			if err := b.try(open); err != nil {
+				return fmt.Errorf("port %d is closed: %w", open, err)
+			}
+			if b.try(closed) == nil {
+				return fmt.Errorf("port %d is open", closed)
+			}
+		}
+		return nil
+	})
+}
+
+// mustOpen is wantOpen with no wait: it must be so already.
+func (b *bed) mustOpen(when string, open, closed uint16) {
+	b.Helper()
+	for range 5 {
+		if b.web.Try("udp", netip.Addr{}, netip.AddrPortFrom(b.cart.Interfaces[0].V4, open), netnstest.Patience) != nil {
+			b.Errorf("%s: port %d is closed", when, open)
+		}
+		if b.try(closed) == nil {
+			b.Errorf("%s: port %d is open", when, closed)
+		}
+	}
+}
+
+// resident is how many KB of memory a process has. nsenter has become it.
+func resident(t *testing.T, pid int) int {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(text), "VmRSS:")
+	kb, err := strconv.Atoi(strings.Fields(after)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kb
+}
+
+// workloads are both, as resources of this host.
+func (b *bed) workloads() (out string) {
+	for name, w := range map[string]*netnstest.Workload{"web": b.web, "cart": b.cart} {
+		i := w.Interfaces[0]
+		out += fmt.Sprintf(`---
+apiVersion: gabion.io/v1alpha1
+kind: Workload
+metadata: {name: %[1]s, namespace: shop, labels: {app: %[1]s}}
+spec: {node: node-1, addresses: ["%[2]s", "%[3]s"], interface: %[4]s}
+`, name, i.V4, i.V6, i.HostName)
+	}
+	return out
+}
+
+func policy(port uint16) string {
+	return fmt.Sprintf(`---
+apiVersion: gabion.io/v1alpha1
+kind: SegmentationPolicy
+metadata: {name: cart, namespace: shop}
+spec:
+  mode: enforce
+  selector: {matchLabels: {app: cart}}
+  ingress: [{from: [{selector: {matchLabels: {app: web}}}], ports: [{protocol: UDP, port: %d}]}]
+`, port)
+}
+
+func TestPolicyReachesTheKernel(t *testing.T) {
+	b := newBed(t)
+	plane := b.serve()
+	token := strings.TrimSpace(b.run("", "token", "join", "--host", "node-1", "--ttl", "10m"))
+	b.run(b.workloads(), "apply", "-f", "-")
+	if out := b.run("", "status"); !strings.Contains(out, "no agent of host node-1 is connected") {
+		t.Errorf("without an agent status says:\n%s", out)
+	}
+	agent := b.enforce("policy in force", "GABION_JOIN="+token)
+	if err := errors.Join(b.try(80), b.try(81)); err != nil {
+		t.Errorf("without a policy: %v", err)
+	}
+	b.run(policy(80), "apply", "-f", "-")
+	b.wantOpen("the policy is in the kernel", 80, 81)
+	b.until("status shows it", func() error {
+		out := b.run("", "status")
+		if strings.Contains(out, "node-1") && strings.Contains(out, " ACK") && !strings.Contains(out, "no agent") {
+			return nil
+		}
+		return errors.New(out)
+	})
+	b.run(policy(81), "apply", "-f", "-")
+	b.wantOpen("its change is in the kernel", 81, 80)
+
+	if kb := resident(t, agent.Process.Pid); kb > 60<<10 {
+		t.Errorf("an agent that follows a control plane has %d MB in memory", kb>>10)
+	} else {
+		t.Logf("an agent that follows a control plane has %d MB in memory", kb>>10)
+	}
+
+	// Killed, neither is needed for what is in force.
+	b.kill(plane)
+	b.mustOpen("the control plane is killed", 81, 80)
+	b.kill(agent)
+	b.mustOpen("the agent is killed too", 81, 80)
+
+	// The agent alone begins with what it had: also on an interface made anew.
+	b.net.Recreate(b.cart, 0)
+	b.enforce("the policy of the last run is in force")
+	b.wantOpen("the last good set is in the kernel", 81, 80)
+
+	// And follows the control plane when that is back, without a token.
+	b.serve()
+	b.run(policy(80), "apply", "-f", "-")
+	b.wantOpen("a later change is in the kernel", 80, 81)
+
+	// What the kernel or the agent cannot take is a condition; the rest stays.
+	if out := b.run("", "status", "-o", "json"); strings.Contains(out, "nacked") {
+		t.Errorf("something was refused:\n%s", out)
+	}
+	b.run("", "delete", "SegmentationPolicy", "cart", "-n", "shop")
+	b.until("without the policy all is open", func() error { return errors.Join(b.try(80), b.try(81)) })
+}

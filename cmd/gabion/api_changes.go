@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gabion-io/gabion/api-discovery"
 	"github.com/gabion-io/gabion/api-discovery/changes"
 )
 
@@ -29,7 +30,7 @@ became optional may only mean that more was seen.`,
 			if err != nil {
 				return err
 			}
-			if strict && len(list) > 0 && list[0].Level == changes.Breaking {
+			if strict && len(list) > 0 && list[0].Level == apidiscovery.Breaking {
 				return errors.New("callers of the old API would fail with the new one")
 			}
 			return nil
@@ -39,7 +40,7 @@ became optional may only mean that more was seen.`,
 	return a.outputs(c, "table", "json")
 }
 
-func (a *app) changes(before, after string) ([]changes.Change, error) {
+func (a *app) changes(before, after string) ([]apidiscovery.Change, error) {
 	old, err := os.ReadFile(before)
 	if err != nil {
 		return nil, fmt.Errorf("read document: %w", err)
@@ -56,7 +57,7 @@ func (a *app) changes(before, after string) ([]changes.Change, error) {
 		enc := json.NewEncoder(a.out)
 		enc.SetEscapeHTML(false)
 		enc.SetIndent("", "  ")
-		return list, enc.Encode(append([]changes.Change{}, list...))
+		return list, enc.Encode(append([]apidiscovery.Change{}, list...))
 	}
 	if len(list) == 0 {
 		fmt.Fprintln(a.out, "nothing changed for callers")

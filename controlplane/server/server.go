@@ -27,6 +27,7 @@ import (
 
 	"github.com/gabion-io/gabion/controlplane/ads"
 	"github.com/gabion-io/gabion/controlplane/ingest"
+	"github.com/gabion-io/gabion/controlplane/inventory"
 	"github.com/gabion-io/gabion/controlplane/store"
 )
 
@@ -38,6 +39,7 @@ type Options struct {
 	Proxies   Proxies              // *ads.Server
 	Proposals Proposals            // *proposal.Desk
 	Efforts   Efforts              // *ingest.Ingest; nil: none are known
+	Inventory *inventory.Inventory // of operations; nil: none are learned
 	Registry  *prometheus.Registry // /metrics; nil: a new one
 	Log       *slog.Logger
 
@@ -104,6 +106,8 @@ func (a *api) operations() {
 	a.previewOperations()
 	a.statusOperations()
 	a.eventOperations()
+	a.inventoryOperations()
+	a.declaredOperations()
 	a.proposalOperations()
 	a.rehearsalOperations()
 	a.ruleOperations()
@@ -152,6 +156,9 @@ func schemaName(t reflect.Type, hint string) string {
 	pkg := path.Base(t.PkgPath())
 	if t.Name() == "" || pkg == "server" || pkg == "v1alpha1" || pkg == "." {
 		return name
+	}
+	if pkg == "api-discovery" {
+		return "API" + name
 	}
 	return strings.ToUpper(pkg[:1]) + pkg[1:] + name
 }

@@ -15,12 +15,14 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
 
+	"github.com/gabion-io/gabion/controlplane/inventory"
 	"github.com/gabion-io/gabion/controlplane/proposal"
 	"github.com/gabion-io/gabion/controlplane/reconcile"
 	"github.com/gabion-io/gabion/controlplane/server"
 	"github.com/gabion-io/gabion/controlplane/server/servertest"
 	"github.com/gabion-io/gabion/filters"
 	"github.com/gabion-io/gabion/filters/chain"
+	"github.com/gabion-io/gabion/internal/exchange"
 	"github.com/gabion-io/gabion/waf-rules/regression"
 )
 
@@ -39,13 +41,17 @@ func TestScripts(t *testing.T) {
 		Dir:   "testdata/script",
 		Setup: startPlane,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"event": addEvent,
+			"event":   addEvent,
+			"traffic": addTraffic,
 		},
 		RequireExplicitExec: true,
 	})
 }
 
-type planeKey struct{}
+type (
+	planeKey     struct{}
+	inventoryKey struct{}
+)
 
 func startPlane(env *testscript.Env) error {
 	state := filepath.Join(env.WorkDir, "state")
@@ -56,15 +62,21 @@ func startPlane(env *testscript.Env) error {
 	if dir := filepath.Join(env.WorkDir, "owned"); exists(dir) {
 		owned = append(owned, dir)
 	}
+	var known *inventory.Inventory
 	p := servertest.StartWith(scriptTB{env}, state, servertest.Changes{
 		Check: chain.Check,
 		Options: func(o *server.Options) {
+			var err error
+			if known, err = inventory.Open(context.Background(), inventory.Options{Store: o.Store, Learning: operationLearning{}, Documents: documents{}}); err != nil {
+				env.T().Fatal(err)
+			}
+			o.Inventory = known
 			w := &world{loop: o.Live.(*reconcile.Loop), store: o.Store}
 			o.Proposals = proposal.NewDesk(proposal.Options{Store: o.Store, World: w, Engine: judgesOf(chain.NewJudging(chain.Options{})), Attacks: regression.Attacks})
 		},
 		Observe: recordRevisions,
 	}, owned...)
-	env.Values[planeKey{}] = p
+	env.Values[planeKey{}], env.Values[inventoryKey{}] = p, known
 	env.Vars = append(env.Vars, "GABION_STATE="+state, "URL="+p.URL)
 	return nil
 }
@@ -102,6 +114,20 @@ func addEvent(ts *testscript.TestScript, neg bool, words []string) {
 		ts.Fatalf("store the event: %v", err)
 	}
 	ts.Setenv(words[0], e.ID)
+}
+
+// addTraffic is the script command `traffic SERVICE FILE`: it tells the inventory
+// of exchanges as if proxies had logged them.
+func addTraffic(ts *testscript.TestScript, neg bool, words []string) {
+	if neg || len(words) != 2 {
+		ts.Fatalf("usage: traffic SERVICE FILE")
+	}
+	known := ts.Value(inventoryKey{}).(*inventory.Inventory)
+	a := &app{err: io.Discard, now: time.Now, env: func(string) string { return "" }}
+	read := newIntake(context.Background(), a, &exchange.Door{Service: words[0]}, known)
+	if err := read.close(a.readTraffic(learning{exchanges: []string{ts.MkAbs(words[1])}}, read.offer)); err != nil {
+		ts.Fatalf("read traffic: %v", err)
+	}
 }
 
 func TestExitCodes(t *testing.T) {

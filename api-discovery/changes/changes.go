@@ -15,33 +15,16 @@ import (
 	"github.com/oasdiff/oasdiff/checker"
 	"github.com/oasdiff/oasdiff/diff"
 	"github.com/oasdiff/oasdiff/load"
+
+	"github.com/gabion-io/gabion/api-discovery"
 )
 
 // maxDocument is the size of a document in bytes up to which one is read.
 const maxDocument = 64 << 20
 
-// Level is what a change means to those who call.
-type Level string
-
-// The levels.
-const (
-	Breaking Level = "breaking" // existing callers fail
-	Warning  Level = "warning"  // some may
-	Info     Level = "info"
-)
-
-// Change is one difference between two documents.
-type Change struct {
-	Level     Level  `json:"level"`
-	ID        string `json:"id"` // the rule's name: "request-parameter-removed"
-	Operation string `json:"operation,omitempty"`
-	Path      string `json:"path,omitempty"`
-	Text      string `json:"text"`
-}
-
 // Between names what changed from one OpenAPI 3 document to another, breaking
 // changes first.
-func Between(before, after []byte) ([]Change, error) {
+func Between(before, after []byte) ([]apidiscovery.Change, error) {
 	old, err := loadForDiff(before, "the old document")
 	if err != nil {
 		return nil, err
@@ -55,19 +38,19 @@ func Between(before, after []byte) ([]Change, error) {
 		return nil, fmt.Errorf("compare documents: %w", err)
 	}
 	localizer := checker.NewDefaultLocalizer()
-	var list []Change
+	var list []apidiscovery.Change
 	for _, c := range checker.CheckBackwardCompatibilityUntilLevel(checker.NewConfig(checker.GetAllChecks()), report, sources, checker.INFO) {
-		level := Info
+		level := apidiscovery.Informs
 		switch c.GetLevel() {
 		case checker.ERR:
-			level = Breaking
+			level = apidiscovery.Breaking
 		case checker.WARN:
-			level = Warning
+			level = apidiscovery.MayBreak
 		}
-		list = append(list, Change{Level: level, ID: c.GetId(), Operation: c.GetOperation(), Path: c.GetPath(), Text: c.GetUncolorizedText(localizer)})
+		list = append(list, apidiscovery.Change{Level: level, ID: c.GetId(), Operation: c.GetOperation(), Path: c.GetPath(), Text: c.GetUncolorizedText(localizer)})
 	}
-	rank := []Level{Breaking, Warning, Info}
-	slices.SortStableFunc(list, func(a, b Change) int {
+	rank := []apidiscovery.ChangeLevel{apidiscovery.Breaking, apidiscovery.MayBreak, apidiscovery.Informs}
+	slices.SortStableFunc(list, func(a, b apidiscovery.Change) int {
 		return cmp.Or(slices.Index(rank, a.Level)-slices.Index(rank, b.Level), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Operation, b.Operation), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Text, b.Text))
 	})
 	return list, nil

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/gabion-io/gabion/api-discovery"
 )
 
 const changesBefore = `openapi: 3.1.0
@@ -25,16 +27,16 @@ func TestChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []struct {
-		level Level
+		level apidiscovery.ChangeLevel
 		id    string
 	}{
-		{Breaking, "api-path-removed-without-deprecation"}, {Breaking, "request-parameter-became-required"}, {Breaking, "response-property-became-optional"}, {Info, "endpoint-added"},
+		{apidiscovery.Breaking, "api-path-removed-without-deprecation"}, {apidiscovery.Breaking, "request-parameter-became-required"}, {apidiscovery.Breaking, "response-property-became-optional"}, {apidiscovery.Informs, "endpoint-added"},
 	} {
-		if !slices.ContainsFunc(changes, func(c Change) bool { return c.Level == want.level && c.ID == want.id && c.Text != "" }) {
+		if !slices.ContainsFunc(changes, func(c apidiscovery.Change) bool { return c.Level == want.level && c.ID == want.id && c.Text != "" }) {
 			t.Errorf("no %s %s in %+v", want.level, want.id, changes)
 		}
 	}
-	if changes[0].Level != Breaking || changes[len(changes)-1].Level != Info {
+	if changes[0].Level != apidiscovery.Breaking || changes[len(changes)-1].Level != apidiscovery.Informs {
 		t.Errorf("not in order: %+v", changes)
 	}
 	if same, err := Between([]byte(changesBefore), []byte(changesBefore)); err != nil || len(same) > 0 {

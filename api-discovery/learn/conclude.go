@@ -25,6 +25,17 @@ func (l *Learner) Conclude(overrides []apidiscovery.Override) []apidiscovery.Spe
 	return specs
 }
 
+// ConcludeService is Conclude for one service; false when nothing is known of it.
+func (l *Learner) ConcludeService(name string, overrides []apidiscovery.Override) (apidiscovery.Spec, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.services[name]
+	if s == nil {
+		return apidiscovery.Spec{}, false
+	}
+	return l.conclude(s, overrides), true
+}
+
 // Evicted is how many exchanges a bound left out.
 func (l *Learner) Evicted() uint64 {
 	l.mu.Lock()
@@ -66,9 +77,7 @@ type concluder struct {
 // operation; the rest goes aside.
 func (c *concluder) match(n *node, p *place, path string) {
 	for _, e := range n.ends {
-		if p != nil && slices.ContainsFunc(p.ends, func(x *end) bool {
-			return x.ok > 0 && (x.key == e.key || e.count == 0 && x.key.method == e.key.method)
-		}) {
+		if p.claims(e) {
 			c.strays[p] = append(c.strays[p], e)
 			continue
 		}
@@ -84,6 +93,13 @@ func (c *concluder) match(n *node, p *place, path string) {
 		head, suffix := around(h.form)
 		c.match(h.node, p.below("", h.form), path+"/"+head+"{value}"+suffix)
 	}
+}
+
+// claims says that what was called in vain at a place belongs to an operation there.
+func (p *place) claims(e *end) bool {
+	return p != nil && slices.ContainsFunc(p.ends, func(x *end) bool {
+		return x.ok > 0 && (x.key == e.key || e.count == 0 && x.key.method == e.key.method)
+	})
 }
 
 // below finds the branch that a segment belongs to: the word, or the hole.
@@ -106,6 +122,9 @@ func (p *place) below(text, form string) *place {
 }
 
 func maskedKid(k *kid) string {
+	if k.text == "" {
+		return exchange.MaskValue
+	}
 	return maskedValue(&exchange.Value{Kind: k.kind, Text: k.text})
 }
 

@@ -157,6 +157,9 @@ func joinKids(nodes []*node) (list []*candidate) {
 		for i := range n.kids {
 			k := &n.kids[i]
 			c := at[k.id]
+			if c != nil && c.kid.text == "" {
+				c.kid = k
+			}
 			if c == nil {
 				c = &candidate{kid: k}
 				at[k.id] = c
@@ -253,6 +256,11 @@ func (d *decider) judge(group []*candidate, g *gap, p *place, w where) (shared [
 				c.score = -20
 			}
 			c.reasons = []reason{{"decided by a person", c.score}}
+			continue
+		}
+		if c.kid.text == "" {
+			c.value, c.fixed, c.score = true, true, 3
+			c.reasons = []reason{{"a word that was not kept on disk, and has not come again", 3}}
 			continue
 		}
 		switch c.kid.kind {

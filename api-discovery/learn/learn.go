@@ -122,7 +122,7 @@ func (l *Learner) service(name string) *service {
 // 405 say the opposite; an error may come from something in between.
 func proves(o *exchange.Observation) bool {
 	s := o.Status
-	if o.Failed {
+	if o.Failed || o.Suspect {
 		return false
 	}
 	return s == 101 || s >= 200 && s < 300 || s == 302 || s == 303 || s == 304 || s == 307

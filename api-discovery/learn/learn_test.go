@@ -197,10 +197,20 @@ func TestMergeIsTheFold(t *testing.T) {
 	}
 	whole := learned(list, parts[0])
 	whole.Merge(learned(list, parts[1]))
-	whole.Merge(learned(list, parts[2]))
+	whole.Merge(stored(t, learned(list, parts[2])))
 	if diff := cmp.Diff(want, whole.Conclude(nil), equalTemplates); diff != "" {
 		t.Fatal(diff)
 	}
+}
+
+// stored is a learner of one service that went to disk and came back.
+func stored(t *testing.T, l *Learner) *Learner {
+	t.Helper()
+	back, err := Decode(l.Encode("api.example", false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return back
 }
 
 // More names than a place keeps: which ones stay does not depend on the order.

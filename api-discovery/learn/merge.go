@@ -27,6 +27,9 @@ func (l *Learner) Merge(o *Learner) {
 		s.aside.merge(from.aside, l.limits.Aside)
 	}
 	o.services = map[string]*service{}
+	if l.size.stray > l.limits.Strays {
+		l.settleStrays()
+	}
 	if l.size.proven > l.limits.Nodes {
 		l.compact()
 	}

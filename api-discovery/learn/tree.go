@@ -95,8 +95,12 @@ func (l *Learner) step(n *node, g *exchange.Segment, size *int) *node {
 	late := isLate(g)
 	i, found := n.find(late, id)
 	if found {
-		n.kids[i].count++
-		return n.kids[i].node
+		k := &n.kids[i]
+		if k.text == "" { // it was left out when the place was stored
+			k.text = string([]byte(g.Text))
+		}
+		k.count++
+		return k.node
 	}
 	bit := uint32(1) << g.Kind
 	_, after := kept(g.Kind)
@@ -217,6 +221,7 @@ func (n *node) merge(o *node, size *int) {
 		at, found := n.find(k.late, k.id)
 		if found {
 			n.kids[at].count += k.count
+			n.kids[at].text = cmp.Or(n.kids[at].text, k.text)
 			n.kids[at].node.merge(k.node, size)
 			*size--
 		} else {

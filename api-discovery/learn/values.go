@@ -101,6 +101,9 @@ func (v *values) addSample(hash uint64, n uint32, text string) {
 	i, found := slices.BinarySearchFunc(v.sample, hash, func(s sampled, h uint64) int { return cmp.Compare(s.hash, h) })
 	if found {
 		v.sample[i].count += n
+		if v.sample[i].text == "" && text != "" { // it was left out when the values were stored
+			v.sample[i].text = string([]byte(text))
+		}
 		return
 	}
 	if len(v.sample) == maxSample {

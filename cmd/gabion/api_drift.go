@@ -3,8 +3,11 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +18,7 @@ import (
 	"github.com/gabion-io/gabion/api-discovery/learn"
 	"github.com/gabion-io/gabion/api-discovery/openapi"
 	"github.com/gabion-io/gabion/api-discovery/risk"
+	"github.com/gabion-io/gabion/controlplane/inventory"
 	"github.com/gabion-io/gabion/internal/exchange"
 )
 
@@ -27,9 +31,11 @@ type drifting struct {
 func newAPIDrift(a *app) *cobra.Command {
 	var d drifting
 	c := &cobra.Command{
-		Use:   "drift --declared FILE (--exchanges FILE | --har FILE) [-o table|json]",
-		Short: "Compare a declared API with recorded traffic",
-		Long: `Compare a declared API with recorded traffic, without a control plane.
+		Use:   "drift SERVICE | drift --declared FILE (--exchanges FILE | --har FILE)",
+		Short: "Compare a declared API with what is observed",
+		Long: `Compare the API that a service is declared to have ('gabion api import') with the one
+that the control plane observes; or, with --declared, a declared API with recorded
+traffic, without a control plane.
 
 FILE is OpenAPI 3.0 or 3.1, Swagger 2, a protobuf descriptor set or a GraphQL schema.
 
@@ -41,10 +47,20 @@ FILE is OpenAPI 3.0 or 3.1, Swagger 2, a protobuf descriptor set or a GraphQL sc
 Below them stand weaknesses that the traffic shows, by the OWASP API Security Top 10.
 "suspicion" means that there may be a good reason. All hosts of a recording are taken
 for the service, unless --host picks some: a browser asks others too.`,
-		Example: `  gabion api drift --declared openapi.yaml --exchanges traffic.jsonl
+		Example: `  gabion api drift shop
+  gabion api drift --declared openapi.yaml --exchanges traffic.jsonl
   gabion api drift --declared openapi.yaml --har shop.har -o json | jq '.drift[] | select(.kind=="shadow")'`,
-		Args: args(cobra.NoArgs),
-		RunE: func(c *cobra.Command, _ []string) error {
+		Args: args(cobra.MaximumNArgs(1)),
+		RunE: func(c *cobra.Command, words []string) error {
+			if len(words) == 1 {
+				if d.declared != "" || d.recorded(c) == nil {
+					return usageOf(c, errors.New("name a service, or a declared API and a recording"))
+				}
+				return a.driftOf(c.Context(), words[0])
+			}
+			if d.declared == "" {
+				return usageOf(c, errors.New("name a service, or a declared API with --declared"))
+			}
 			if err := d.recorded(c); err != nil {
 				return err
 			}
@@ -56,8 +72,7 @@ for the service, unless --host picks some: a browser asks others too.`,
 	f.StringVar(&d.declared, "declared", "", "file with the declared API")
 	f.StringArrayVar(&d.hosts, "host", nil, "look at this host only; may be given several times")
 	f.StringVar(&d.service, "service", "", "name of the service in the answer")
-	_ = c.MarkFlagRequired("declared")
-	return a.outputs(c, "table", "json")
+	return a.outputs(a.remote(c), "table", "json")
 }
 
 // driftReport is what -o json prints.
@@ -99,6 +114,28 @@ func encodeReport(w io.Writer, r driftReport) error {
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	return enc.Encode(r)
+}
+
+// driftOf asks the control plane about a service.
+func (a *app) driftOf(ctx context.Context, service string) error {
+	cl, err := a.dial()
+	if err != nil {
+		return err
+	}
+	var r inventory.Report
+	if err := cl.call(ctx, request{method: http.MethodGet, path: "/api/v1/apis/drift", query: url.Values{"service": {service}}}, &r); err != nil {
+		return err
+	}
+	if a.output == "json" {
+		return writeJSON(a.out, r)
+	}
+	if r.Declared == "" {
+		fmt.Fprintf(a.err, "nothing is declared of %s: 'gabion api import FILE --service %s' does\n", printable(r.Service), printable(shortService(r.Service)))
+	}
+	for _, p := range r.Problems {
+		fmt.Fprintf(a.err, "left out of %s: %s\n", printable(r.Declared), printable(p))
+	}
+	return a.tableDrift(driftReport{Service: r.Service, Declared: r.Declared, Exchanges: r.Traffic, Drift: r.Drift, Findings: r.Findings})
 }
 
 func readDeclared(name, service string) (apidiscovery.Spec, []openapi.Problem, error) {
@@ -145,9 +182,9 @@ func (a *app) tableDrift(r driftReport) error {
 	for _, p := range r.Problems {
 		fmt.Fprintf(a.err, "left out of %s: %s\n", printable(r.Declared), printable(p.String()))
 	}
-	if len(r.Drift) == 0 {
+	if len(r.Drift) == 0 && r.Declared != "" {
 		fmt.Fprintf(a.out, "no drift in %s: %s is as declared\n", plural(r.Exchanges, "exchange", "exchanges"), printable(r.Service))
-	} else {
+	} else if len(r.Drift) > 0 {
 		t := newTable(a.out, "DRIFT", "METHOD", "TEMPLATE", "WHERE", "WHAT", "EXCHANGES", "LAST")
 		for _, d := range r.Drift {
 			what := d.What

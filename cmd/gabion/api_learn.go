@@ -207,13 +207,17 @@ func (a *app) explainOperations(specs []apidiscovery.Spec) {
 		for _, o := range s.Operations {
 			fmt.Fprintf(a.out, "%s %s%s %s\n", o.Method, printable(s.Service), printable(o.Template.String()), printable(o.Name))
 			for _, g := range o.Evidence.Segments {
-				fmt.Fprintf(a.out, "  %s  %s in %s (%s), %d%% sure\n", printable(g.Text), plural(g.Values, "value", "values"),
-					plural(g.Count, "exchange", "exchanges"), strings.Join(g.Kinds, ", "), int(100*g.Confidence))
-				for _, r := range g.Reasons {
-					fmt.Fprintf(a.out, "      %s\n", printable(r))
-				}
+				a.explainSegment(g)
 			}
 		}
+	}
+}
+
+func (a *app) explainSegment(g apidiscovery.Segment) {
+	fmt.Fprintf(a.out, "  %s  %s in %s (%s), %d%% sure\n", printable(g.Text), plural(g.Values, "value", "values"),
+		plural(g.Count, "exchange", "exchanges"), strings.Join(g.Kinds, ", "), int(100*g.Confidence))
+	for _, r := range g.Reasons {
+		fmt.Fprintf(a.out, "      %s\n", printable(r))
 	}
 }
 
@@ -226,12 +230,16 @@ func (a *app) printAside(specs []apidiscovery.Spec, evicted, exchanges uint64) {
 	}
 	fmt.Fprintf(a.err, "%s from %s\n", plural(uint64(operations), "operation", "operations"), plural(exchanges, "exchange", "exchanges"))
 	for _, s := range specs {
-		for _, x := range s.Aside {
-			fmt.Fprintf(a.err, "aside: %s %s, such as %s\n", plural(x.Count, "exchange", "exchanges"), asideText(x.Reason), printable(strings.Join(x.Examples[:min(3, len(x.Examples))], ", ")))
-		}
+		a.printAsides(s.Aside)
 	}
 	if evicted > 0 {
 		fmt.Fprintf(a.err, "left out: %s beyond the bounds\n", plural(evicted, "exchange", "exchanges"))
+	}
+}
+
+func (a *app) printAsides(list []apidiscovery.Aside) {
+	for _, x := range list {
+		fmt.Fprintf(a.err, "aside: %s %s, such as %s\n", plural(x.Count, "exchange", "exchanges"), asideText(x.Reason), printable(strings.Join(x.Examples[:min(3, len(x.Examples))], ", ")))
 	}
 }
 

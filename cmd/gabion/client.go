@@ -142,7 +142,7 @@ func isLoopback(host string) bool {
 }
 
 // request is one call of the API. Body is sent as it is (YAML) when it is
-// []byte, as JSON otherwise.
+// []byte or octets, as JSON otherwise.
 type request struct {
 	method string
 	path   string // "/api/v1/status"
@@ -200,6 +200,8 @@ func encodeBody(body any) (io.Reader, string, error) {
 		return nil, "", nil
 	case []byte:
 		return bytes.NewReader(b), "application/yaml", nil
+	case octets:
+		return bytes.NewReader(b), "application/octet-stream", nil
 	default:
 		raw, err := json.Marshal(b)
 		return bytes.NewReader(raw), "application/json", err

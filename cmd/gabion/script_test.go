@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gabion-io/gabion/controlplane/ingest"
+	"github.com/gabion-io/gabion/controlplane/inventory"
 	"github.com/gabion-io/gabion/controlplane/proposal"
 	"github.com/gabion-io/gabion/controlplane/reconcile"
 	"github.com/gabion-io/gabion/controlplane/server"
@@ -24,6 +25,7 @@ import (
 	"github.com/gabion-io/gabion/controlplane/store"
 	"github.com/gabion-io/gabion/filters"
 	"github.com/gabion-io/gabion/filters/chain"
+	"github.com/gabion-io/gabion/internal/exchange"
 	"github.com/gabion-io/gabion/segmentation"
 	"github.com/gabion-io/gabion/waf-rules/regression"
 	"github.com/gabion-io/gabion/workload"
@@ -46,14 +48,18 @@ func TestScripts(t *testing.T) {
 		Dir:   "testdata/script",
 		Setup: startPlane,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"event": addEvent,
-			"flow":  addFlow,
+			"event":   addEvent,
+			"flow":    addFlow,
+			"traffic": addTraffic,
 		},
 		RequireExplicitExec: true,
 	})
 }
 
-type planeKey struct{}
+type (
+	planeKey     struct{}
+	inventoryKey struct{}
+)
 
 func startPlane(env *testscript.Env) error {
 	state := filepath.Join(env.WorkDir, "state")
@@ -64,15 +70,21 @@ func startPlane(env *testscript.Env) error {
 	if dir := filepath.Join(env.WorkDir, "owned"); exists(dir) {
 		owned = append(owned, dir)
 	}
+	var known *inventory.Inventory
 	p := servertest.StartWith(scriptTB{env}, state, servertest.Changes{
 		Check: chain.Check,
 		Options: func(o *server.Options) {
+			var err error
+			if known, err = inventory.Open(context.Background(), inventory.Options{Store: o.Store, Learning: operationLearning{}, Documents: documents{}}); err != nil {
+				env.T().Fatal(err)
+			}
+			o.Inventory = known
 			w := &world{loop: o.Live.(*reconcile.Loop), store: o.Store}
 			o.Proposals = proposal.NewDesk(proposal.Options{Store: o.Store, World: w, Engine: judgesOf(chain.NewJudging(chain.Options{})), Attacks: regression.Attacks})
 		},
 		Observe: recordRevisions,
 	}, owned...)
-	env.Values[planeKey{}] = p
+	env.Values[planeKey{}], env.Values[inventoryKey{}] = p, known
 	env.Vars = append(env.Vars, "GABION_STATE="+state, "URL="+p.URL)
 	return nil
 }
@@ -145,6 +157,20 @@ func flowEnd(name string) store.FlowEnd {
 	}
 	app, _, _ := strings.Cut(id.Name, "-")
 	return store.FlowEnd{Workload: name, Labels: workload.Labels{"app": app}}
+}
+
+// addTraffic is the script command `traffic SERVICE FILE`: it tells the inventory
+// of exchanges as if proxies had logged them.
+func addTraffic(ts *testscript.TestScript, neg bool, words []string) {
+	if neg || len(words) != 2 {
+		ts.Fatalf("usage: traffic SERVICE FILE")
+	}
+	known := ts.Value(inventoryKey{}).(*inventory.Inventory)
+	a := &app{err: io.Discard, now: time.Now, env: func(string) string { return "" }}
+	read := newIntake(context.Background(), a, &exchange.Door{Service: words[0]}, known)
+	if err := read.close(a.readTraffic(learning{exchanges: []string{ts.MkAbs(words[1])}}, read.offer)); err != nil {
+		ts.Fatalf("read traffic: %v", err)
+	}
 }
 
 func TestExitCodes(t *testing.T) {

@@ -21,6 +21,7 @@ import (
 	"github.com/gabion-io/gabion/controlplane/hosts"
 	"github.com/gabion-io/gabion/controlplane/identity"
 	"github.com/gabion-io/gabion/controlplane/ingest"
+	"github.com/gabion-io/gabion/controlplane/inventory"
 	"github.com/gabion-io/gabion/controlplane/proposal"
 	"github.com/gabion-io/gabion/controlplane/reconcile"
 	"github.com/gabion-io/gabion/controlplane/server"
@@ -31,6 +32,7 @@ import (
 	"github.com/gabion-io/gabion/filters"
 	"github.com/gabion-io/gabion/filters/chain"
 	"github.com/gabion-io/gabion/internal/atomicfile"
+	"github.com/gabion-io/gabion/internal/exchange"
 	"github.com/gabion-io/gabion/internal/recording"
 	"github.com/gabion-io/gabion/internal/unixsocket"
 	"github.com/gabion-io/gabion/waf-rules/regression"
@@ -191,13 +193,22 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 		Now:       time.Now,
 	})
 
-	// Telemetry: access logs and the filter's spools.
+	// Telemetry: access logs and the filter's spools, and what operations are learned
+	// from them.
 	clientKey, err := st.InstallationKey(ctx, "client")
 	if err != nil {
 		return err
 	}
+	operationKey, err := st.InstallationKey(ctx, "operations")
+	if err != nil {
+		return err
+	}
+	operations, err := inventory.Open(ctx, inventory.Options{Store: st, Learning: operationLearning{}, Documents: documents{}, Log: log})
+	if err != nil {
+		return err
+	}
 	door, err := ingest.New(ingest.Options{
-		Sink: st, ClientKey: clientKey, Archive: archive,
+		Sink: st, ClientKey: clientKey, Archive: archive, Operations: operations, OperationKey: exchange.Key(operationKey[:16]),
 		EventSpools: []string{l.eventSpool()}, RecordingSpools: []string{l.recordSpool()},
 		Log: log, Registry: registry,
 	})
@@ -215,7 +226,7 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 
 	// REST: everything above for people and their tools.
 	handler := server.New(ctx, server.Options{
-		Store: st, Live: loop, Proxies: discovery, Agents: agentPolicy, Proposals: desk, Efforts: door,
+		Store: st, Live: loop, Proxies: discovery, Agents: agentPolicy, Proposals: desk, Efforts: door, Inventory: operations,
 		Authority: authority, Registry: registry, Log: log, Version: version(), Hosts: o.hosts,
 	})
 	rest, err := o.listenREST(authority, l)
@@ -234,6 +245,7 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 	g.Go(func() error { return st.Run(ctx) })
 	g.Go(func() error { return loop.Run(ctx) })
 	g.Go(func() error { return door.Run(ctx) })
+	g.Go(func() error { return operations.Run(ctx) })
 	g.Go(func() error { return serveGRPC(ctx, l.adsSocket(), discovery, door) })
 	g.Go(func() error { return serveREST(ctx, rest, handler, log) })
 	if agents != nil {
@@ -243,6 +255,9 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 		o.banner(a, l, rest.Addr(), agents)
 	}
 	err = g.Wait()
+	if lost := operations.Flush(ctx); lost != nil { // what the door wrote last
+		log.Error("the last operations learned were not stored", "error", lost)
+	}
 	if errors.Is(err, context.Canceled) {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	data "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
 	accesslog "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
 	"google.golang.org/grpc"
 
@@ -42,13 +43,13 @@ func (s service) StreamAccessLogs(stream grpc.ClientStreamingServer[accesslog.St
 			it, report := in.door.entry(proxy, listener, e)
 			it.source = source
 			in.efforts.add(proxy, e.GetCommonProperties().GetMetadata(), in.o.Now())
-			in.receive(it, report)
+			in.receive(it, report, e)
 		}
 	}
 }
 
 // receive queues what came through the door.
-func (in *Ingest) receive(it item, report entryReport) {
+func (in *Ingest) receive(it item, report entryReport, e *data.HTTPAccessLogEntry) {
 	in.metrics.received.WithLabelValues("accesslog").Inc()
 	if report.badEvent {
 		in.garbage(it.source, "event", 1)
@@ -60,6 +61,9 @@ func (in *Ingest) receive(it item, report entryReport) {
 	}
 	if report.final { // earlier reports of the same stream are no exchanges of their own
 		in.coverage.add(store.CoverageDelta{Source: it.source, Received: 1})
+		if in.o.Operations != nil {
+			it.observation = in.door.observe(&it, e)
+		}
 	}
 	select {
 	case in.queue <- it:

@@ -19,8 +19,9 @@ import (
 // door turns what proxies say into what is kept. Everything it returns is safe
 // to store: this is the one place to review for that.
 type door struct {
-	key []byte // of the client hash
-	now func() time.Time
+	key        []byte // of the client hash
+	now        func() time.Time
+	operations exchange.Door // what an exchange tells of operations
 }
 
 // entryReport says what else there is to know of an entry.

@@ -5,7 +5,8 @@
 // event also keeps the network, /24 or /48, so that a person can tell an office
 // from a data centre); user agents and header values are not kept.
 //
-// It judges nothing and learns nothing. The composition root imports it.
+// It judges nothing and learns nothing: observations, past the same door, go to
+// who learns operations of them, and are stored nowhere here. The composition root imports it.
 package ingest
 
 import (
@@ -30,6 +31,10 @@ type Sink interface {
 	AddCoverage(ctx context.Context, ds []store.CoverageDelta) error
 }
 
+// Operations takes what of an exchange tells which operations there are;
+// *inventory.Inventory is one.
+type Operations interface{ Add(*exchange.Observation) }
+
 // Archive takes sealed batches; a *recording.Archive is one.
 type Archive interface {
 	Append(batch []byte) error
@@ -39,8 +44,10 @@ type Archive interface {
 // Options wire an Ingest.
 type Options struct {
 	Sink            Sink
-	ClientKey       []byte   // store.InstallationKey(ctx, "client")
-	EventSpools     []string // directories filters append events to; watched
+	ClientKey       []byte       // store.InstallationKey(ctx, "client")
+	Operations      Operations   // nil: nothing is learned of them
+	OperationKey    exchange.Key // of the hashes in observations
+	EventSpools     []string     // directories filters append events to; watched
 	RecordingSpools []string
 	Archive         Archive // nil: recording spools are left alone
 	Log             *slog.Logger
@@ -71,9 +78,10 @@ type Ingest struct {
 
 // item is one access log entry past the door.
 type item struct {
-	source   string
-	exchange exchange.Exchange
-	event    *filters.Event
+	source      string
+	exchange    exchange.Exchange
+	event       *filters.Event
+	observation *exchange.Observation // of a stream that has ended, when operations are learned
 }
 
 // flushing asks the writer to write what was queued before and then say so.
@@ -93,7 +101,7 @@ func New(o Options) (*Ingest, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	in := &Ingest{
-		o: o, door: door{key: o.ClientKey, now: o.Now}, queue: make(chan item, o.Queue), flush: make(chan flushing),
+		o: o, door: door{key: o.ClientKey, now: o.Now, operations: exchange.Door{Key: o.OperationKey}}, queue: make(chan item, o.Queue), flush: make(chan flushing),
 		coverage: newTally(), seen: newRecentSet(65_536), warned: map[string]time.Time{},
 		efforts: &efforts{last: map[string]Effort{}},
 	}

@@ -82,6 +82,9 @@ func (in *Ingest) writeBatch(ctx context.Context, batch []item) {
 			events = append(events, *it.event)
 		}
 		xs = append(xs, it.exchange)
+		if it.observation != nil {
+			in.o.Operations.Add(it.observation)
+		}
 	}
 	if _, err := in.o.Sink.AddEvents(ctx, events); err != nil {
 		in.warn("write events", err)

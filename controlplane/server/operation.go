@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"github.com/gabion-io/gabion/controlplane/inventory"
 	"github.com/gabion-io/gabion/controlplane/store"
 )
 
@@ -148,6 +149,8 @@ func (a *api) problem(ctx context.Context, op operation, err error) error {
 		return huma.Error409Conflict(err.Error())
 	case errors.Is(err, ErrInvalid):
 		return huma.Error422UnprocessableEntity(strings.TrimSuffix(err.Error(), ": "+ErrInvalid.Error()))
+	case errors.Is(err, inventory.ErrInvalid):
+		return huma.Error422UnprocessableEntity(strings.TrimPrefix(err.Error(), inventory.ErrInvalid.Error()+": "))
 	case errors.Is(err, ErrDisabled):
 		return huma.Error501NotImplemented(err.Error())
 	case errors.Is(err, store.ErrDiskFull):

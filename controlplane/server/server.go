@@ -28,6 +28,7 @@ import (
 	"github.com/gabion-io/gabion/controlplane/ads"
 	"github.com/gabion-io/gabion/controlplane/hosts"
 	"github.com/gabion-io/gabion/controlplane/ingest"
+	"github.com/gabion-io/gabion/controlplane/inventory"
 	"github.com/gabion-io/gabion/controlplane/store"
 )
 
@@ -41,6 +42,7 @@ type Options struct {
 	Proposals Proposals            // *proposal.Desk
 	Efforts   Efforts              // *ingest.Ingest; nil: none are known
 	Authority Authority            // *identity.Authority
+	Inventory *inventory.Inventory // of operations; nil: none are learned
 	Registry  *prometheus.Registry // /metrics; nil: a new one
 	Log       *slog.Logger
 
@@ -111,6 +113,8 @@ func (a *api) operations() {
 	a.statusOperations()
 	a.eventOperations()
 	a.flowOperations()
+	a.inventoryOperations()
+	a.declaredOperations()
 	a.proposalOperations()
 	a.rehearsalOperations()
 	a.ruleOperations()
@@ -160,6 +164,9 @@ func schemaName(t reflect.Type, hint string) string {
 	pkg := path.Base(t.PkgPath())
 	if t.Name() == "" || pkg == "server" || pkg == "v1alpha1" || pkg == "." {
 		return name
+	}
+	if pkg == "api-discovery" {
+		return "API" + name
 	}
 	return strings.ToUpper(pkg[:1]) + pkg[1:] + name
 }

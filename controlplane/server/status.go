@@ -9,6 +9,7 @@ import (
 	"github.com/gabion-io/gabion/controlplane/ads"
 	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
 	"github.com/gabion-io/gabion/controlplane/hosts"
+	"github.com/gabion-io/gabion/controlplane/inventory"
 	"github.com/gabion-io/gabion/controlplane/store"
 )
 
@@ -25,6 +26,7 @@ type Status struct {
 	Conditions []v1alpha1.Condition `json:"conditions,omitempty" doc:"what somebody should look at"`
 	Coverage   []store.Coverage     `json:"coverage" doc:"how complete the telemetry is, by source"`
 	Store      store.Status         `json:"store"`
+	Inventory  *inventory.State     `json:"inventory,omitempty" doc:"of operations; absent: none are learned"`
 }
 
 // Refusal is a proxy's no to a version.
@@ -67,6 +69,10 @@ func (a *api) status(ctx context.Context, _ *struct{}) (*bodyOf[Status], error) 
 		return nil, err
 	}
 	out.Coverage = orEmpty(out.Coverage)
+	if a.Inventory != nil {
+		state := a.Inventory.State()
+		out.Inventory = &state
+	}
 	out.Store, err = a.Store.Status(ctx)
 	return &bodyOf[Status]{out}, err
 }

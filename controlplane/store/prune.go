@@ -29,18 +29,24 @@ type Limits struct {
 	Edges     Limit // default 30 days, 512 MiB
 	Flows     Limit // default 2 days, 256 MiB
 	Coverage  Limit // sources not heard of; default 90 days, 8 MiB
+	// Operations that were not called; default 400 days, 256 MiB. Who learns them
+	// keeps to it: a part cannot be left out without the others.
+	Operations Limit
+	Observed   Limit // APIs as they were observed; default 400 days, 256 MiB; the latest two of each service are always kept
 }
 
 func (l Limits) withDefaults() Limits {
 	return Limits{
-		Revisions: l.Revisions.or(400, 256),
-		Audit:     l.Audit.or(400, 256),
-		Proposals: l.Proposals.or(90, 64),
-		Events:    l.Events.or(30, 512),
-		Exchanges: l.Exchanges.or(7, 512),
-		Edges:     l.Edges.or(30, 512),
-		Flows:     l.Flows.or(2, 256),
-		Coverage:  l.Coverage.or(90, 8),
+		Revisions:  l.Revisions.or(400, 256),
+		Audit:      l.Audit.or(400, 256),
+		Proposals:  l.Proposals.or(90, 64),
+		Events:     l.Events.or(30, 512),
+		Exchanges:  l.Exchanges.or(7, 512),
+		Edges:      l.Edges.or(30, 512),
+		Flows:      l.Flows.or(2, 256),
+		Coverage:   l.Coverage.or(90, 8),
+		Operations: l.Operations.or(400, 256),
+		Observed:   l.Observed.or(400, 256),
 	}
 }
 
@@ -58,7 +64,7 @@ type class struct {
 	before          func(ctx context.Context, tx bun.Tx, keys string) error
 }
 
-const classCount = 9
+const classCount = 11
 
 // classes are in the order in which they give way.
 func (s *Store) classes() [classCount]class {
@@ -73,6 +79,10 @@ func (s *Store) classes() [classCount]class {
 			before: removeEventRules},
 		{name: "coverage", table: "coverage", key: "source", time: "last", size: "200", limit: s.o.Limits.Coverage, db: &s.telemetry,
 			removed: s.removeOldWriters},
+		{name: "operations", table: "operation_parts", key: "id", time: "time", size: "size", limit: s.o.Limits.Operations, db: &s.telemetry,
+			prunable: "1 = 0"},
+		{name: "observed", table: "observed_apis", key: "id", time: "time", size: "size", limit: s.o.Limits.Observed, db: &s.state,
+			prunable: "revision < (SELECT max(r.revision) - 1 FROM observed_apis AS r WHERE r.service = observed_apis.service)"},
 		{name: "proposals", table: "proposals", key: "id", time: "updated", size: "size", limit: s.o.Limits.Proposals, db: &s.state,
 			prunable: "status <> 'open'"},
 		{name: "revisions", table: "revisions", key: "id", time: "time", size: "size", limit: s.o.Limits.Revisions, db: &s.state,

@@ -12,7 +12,8 @@ import (
 // (method, path, authority, user agent, referer, forwarded-for, request id).
 // Their values stop in the control plane's ingest.
 func loggedRequestHeaders() []string {
-	return []string{"host", "user-agent", "content-type", "content-length", "accept", "origin", "x-forwarded-for", "x-forwarded-proto"}
+	return []string{"host", "user-agent", "content-type", "content-length", "accept", "origin", "x-forwarded-for", "x-forwarded-proto",
+		"access-control-request-method", "upgrade", "soapaction"}
 }
 
 func loggedResponseHeaders() []string {

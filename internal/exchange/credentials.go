@@ -261,7 +261,7 @@ func (d *Door) identify(r *Raw, o *Observation, _ facts) {
 		kept = append(kept, p)
 	}
 	o.Params = kept
-	if len(o.Auth) == 0 {
+	if len(o.Auth) == 0 && !r.Some {
 		o.Auth = append(o.Auth, AuthSeen{Kind: "none"})
 	}
 }

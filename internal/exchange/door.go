@@ -25,7 +25,7 @@ const (
 func (d *Door) Observe(r *Raw, o *Observation) {
 	segments, params, auth := o.Segments[:0], o.Params[:0], o.Auth[:0]
 	*o = Observation{Time: r.Time, Service: d.Service, Method: method(r.Method), Segments: segments, Params: params, Auth: auth,
-		Status: r.Status, Duration: r.Duration, Blocked: r.Blocked, Failed: r.Failed, Static: r.Static,
+		Status: r.Status, Duration: r.Duration, Blocked: r.Blocked, Failed: r.Failed, Static: r.Static, Suspect: r.Suspect,
 		BytesIn: size(&r.Request), BytesOut: size(&r.Response)}
 	if o.Service == "" {
 		o.Service = MaskHost(r.Host)

@@ -20,6 +20,12 @@ type Raw struct {
 	Blocked  bool // answered by gabion, not by the service
 	Failed   bool // answered by the proxy: no service answered
 	Static   bool // known to be a file of a web page
+	// Some says that only some of the request's headers are known: that there are no
+	// credentials among them says nothing.
+	Some bool
+	// Suspect says that it looked like an attack and passed: it counts for an
+	// operation, and proves none.
+	Suspect bool
 }
 
 // RawMessage is a request or response.
@@ -142,4 +148,5 @@ type Observation struct {
 	Blocked   bool
 	Failed    bool
 	Static    bool
+	Suspect   bool
 }

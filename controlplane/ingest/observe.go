@@ -1,0 +1,91 @@
+package ingest
+
+import (
+	"cmp"
+	"strings"
+
+	data "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
+
+	"github.com/gabion-io/gabion/filters"
+	"github.com/gabion-io/gabion/internal/exchange"
+)
+
+// observe makes of an entry what operations are learned from. The raw exchange
+// lives in here only.
+func (d door) observe(it *item, e *data.HTTPAccessLogEntry) *exchange.Observation {
+	common, request, response := e.GetCommonProperties(), e.GetRequest(), e.GetResponse()
+	x := &it.exchange
+	raw := exchange.Raw{
+		Time:     x.Time,
+		Client:   clientText(e),
+		Workload: workloadOf(common.GetTlsProperties()),
+		Method:   x.Method,
+		Scheme:   request.GetScheme(),
+		Host:     request.GetAuthority(),
+		Path:     cmp.Or(request.GetOriginalPath(), request.GetPath()),
+		Request:  exchange.RawMessage{Headers: headers(request.GetRequestHeaders()), Size: int64(request.GetRequestBodyBytes())},
+		Status:   x.Status,
+		Response: exchange.RawMessage{Headers: headers(response.GetResponseHeaders()), Size: int64(response.GetResponseBodyBytes())},
+		Duration: x.Duration,
+		Blocked:  it.event != nil && it.event.Decision == filters.Denied,
+		Suspect:  it.event != nil && it.event.Decision == filters.Detect,
+		Failed:   answeredByProxy(x),
+		Some:     true,
+	}
+	o := new(exchange.Observation)
+	d.operations.Observe(&raw, o)
+	o.Service = serviceOf(x)
+	return o
+}
+
+func clientText(e *data.HTTPAccessLogEntry) string {
+	if a := address(e.GetCommonProperties().GetDownstreamRemoteAddress()); a.IsValid() {
+		return a.String()
+	}
+	return ""
+}
+
+// workloadOf is who the client proved to be: the first URI of its certificate.
+func workloadOf(tls *data.TLSProperties) string {
+	for _, name := range tls.GetPeerCertificateProperties().GetSubjectAltName() {
+		if uri := name.GetUri(); strings.HasPrefix(uri, "spiffe://") {
+			return bounded(uri, 256)
+		}
+	}
+	return ""
+}
+
+func headers(m map[string]string) (list []exchange.Header) {
+	for name, value := range m {
+		list = append(list, exchange.Header{Name: name, Value: value})
+	}
+	return list
+}
+
+// serviceOf is the service an exchange belongs to: that which it was sent to,
+// "default/shop" of cluster "default/shop:80"; else the route that answered it.
+// What no route took belongs to nobody: a host is the client's own text.
+func serviceOf(x *exchange.Exchange) string {
+	if name, _, ok := strings.Cut(x.Cluster, ":"); ok && strings.Contains(name, "/") {
+		return name
+	}
+	return cmp.Or(x.Cluster, x.Route, noService)
+}
+
+// noService stands for the service of what no route took.
+const noService = "unrouted"
+
+// answeredByProxy says that no service answered: Envoy did, for the reasons in
+// its response flags, or because it sent the request nowhere.
+func answeredByProxy(x *exchange.Exchange) bool {
+	if x.Cluster == "" {
+		return true
+	}
+	for flag := range strings.SplitSeq(x.Flags, ",") {
+		switch flag {
+		case "LH", "UH", "UT", "LR", "UF", "UO", "NR", "FI", "RL", "UAEX", "RLSE", "URX", "IH", "DPE", "UMSDR", "NFCF", "DT", "UPE", "NC", "OM", "DF":
+			return true
+		}
+	}
+	return false
+}

@@ -56,6 +56,14 @@ func TestScripts(t *testing.T) {
 	})
 }
 
+// TestOfflineScripts runs the commands that need no control plane.
+func TestOfflineScripts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a process each, in which nothing meets: the race detector only makes them long")
+	}
+	testscript.Run(t, testscript.Params{Dir: "testdata/offline", RequireExplicitExec: true})
+}
+
 type (
 	planeKey     struct{}
 	inventoryKey struct{}

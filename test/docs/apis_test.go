@@ -16,7 +16,7 @@ import (
 func TestAPITour(t *testing.T) {
 	page := read(t, root+"/docs/api-discovery.md")
 	dir := t.TempDir()
-	shop, err := txtar.ParseFile(root + "/cmd/gabion/testdata/script/api_learn.txtar")
+	shop, err := txtar.ParseFile(root + "/cmd/gabion/testdata/offline/api_learn.txtar")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,9 +48,10 @@ func TestScripts(t *testing.T) {
 		Dir:   "testdata/script",
 		Setup: startPlane,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"event":   addEvent,
-			"flow":    addFlow,
-			"traffic": addTraffic,
+			"event":    addEvent,
+			"flow":     addFlow,
+			"traffic":  addTraffic,
+			"proposal": setProposal,
 		},
 		RequireExplicitExec: true,
 	})
@@ -88,7 +89,7 @@ func startPlane(env *testscript.Env) error {
 			}
 			o.Inventory = known
 			w := &world{loop: o.Live.(*reconcile.Loop), store: o.Store}
-			o.Proposals = proposal.NewDesk(proposal.Options{Store: o.Store, World: w, Engine: judgesOf(chain.NewJudging(chain.Options{})), Attacks: regression.Attacks})
+			o.Proposals = proposal.NewDesk(proposal.Options{Store: o.Store, World: w, Engine: judgesOf(chain.NewJudging(chain.Options{})), Attacks: regression.Attacks, Network: &network{loop: w.loop, store: o.Store}})
 		},
 		Observe: recordRevisions,
 	}, owned...)
@@ -156,6 +157,24 @@ func addFlow(ts *testscript.TestScript, neg bool, words []string) {
 	_, err = plane.Store.AddFlows(context.Background(), store.FlowReport{Host: "node-1", Queue: ulid.Make().String(), Seq: 1, Flows: []store.Flow{f}})
 	ts.Check(err)
 	ts.Check(plane.Store.AddCoverage(context.Background(), []store.CoverageDelta{{Source: ingest.FlowSource("node-1"), Received: 1, Writer: "q", WriterLost: 3}}))
+}
+
+// setProposal is the script command `proposal NAME NAMESPACE/NAME`: it sets $NAME to
+// the id of the open proposal of that policy.
+func setProposal(ts *testscript.TestScript, neg bool, words []string) {
+	if neg || len(words) != 2 {
+		ts.Fatalf("usage: proposal NAME NAMESPACE/NAME")
+	}
+	plane := ts.Value(planeKey{}).(*servertest.Plane)
+	all, err := plane.Store.Proposals(context.Background(), store.ProposalOpen)
+	ts.Check(err)
+	for _, p := range all {
+		if p.Target.Namespace+"/"+p.Target.Name == words[1] {
+			ts.Setenv(words[0], p.ID)
+			return
+		}
+	}
+	ts.Fatalf("there is no proposal of %s", words[1])
 }
 
 func flowEnd(name string) store.FlowEnd {

@@ -18,7 +18,7 @@ func newSeg(a *app) *cobra.Command {
 		`Policies for the network between workloads: learned from edges, judged flow by
 flow, rehearsed on what was recorded. learn, evaluate, rehearse, export and import
 work on files, without a control plane; the others ask one what its agents saw.`,
-		newSegStatus(a), newSegEdges(a), newSegFlows(a), newSegGraph(a),
+		newSegStatus(a), newSegEdges(a), newSegFlows(a), newSegGraph(a), newSegPropose(a), newSegReview(a), newSegMode(a),
 		newSegLearn(a), newSegEvaluate(a), newSegRehearse(a), newSegExport(a), newSegImport(a))
 }
 

@@ -220,8 +220,8 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 	world := &world{loop: loop, store: st}
 	desk := proposal.NewDesk(proposal.Options{
 		Store: st, World: world, Engine: judgesOf(chain.NewJudging(chain.Options{})), Attacks: regression.Attacks,
-		Recordings: recording.NewOpener(l.recordings(), recordKey),
-		Lost:       lostRecordings(st), Log: log,
+		Recordings: recording.NewOpener(l.recordings(), recordKey), Network: &network{loop: loop, store: st},
+		Lost: lostRecordings(st), Log: log,
 	})
 
 	// REST: everything above for people and their tools.

@@ -123,6 +123,10 @@ func (a *app) progress(what string) *progressbar.ProgressBar {
 
 // showRehearsal prints what would change, how, and what the answer rests on.
 func (a *app) showRehearsal(r proposal.Rehearsal) {
+	if r.Network != nil {
+		a.showNetworkRehearsal(r)
+		return
+	}
 	fmt.Fprintln(a.out, a.paint(bold, "\nRehearsal")+" of "+plural(r.Judged, "recorded exchange", "recorded exchanges"))
 	fmt.Fprintf(a.out, "  newly blocked  %d\n  newly passed   %d\n  unchanged      %d\n", r.NewlyBlocked, r.NewlyPassed, r.Unchanged)
 	fmt.Fprintf(a.out, "  for clients    %d more denied, %d fewer (by the modes in force)\n", r.Enforced.NewlyDenied, r.Enforced.NewlyPassed)

@@ -1,10 +1,12 @@
 package proposal
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 
+	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
 	"github.com/gabion-io/gabion/controlplane/store"
 )
 
@@ -52,10 +54,30 @@ func (d *Desk) Accept(ctx context.Context, id, author string) (Acceptance, error
 	return d.decide(ctx, p, resource, store.PutOptions{Author: author, Action: "accept", ExpectRevision: &base.Revision})
 }
 
-// contains: the resource excludes already what the proposal adds.
+// contains: the resource excludes already what the proposal adds, or is the policy
+// it proposes.
 func contains(text []byte, p Proposal) bool {
+	if p.Kind == KindSegmentation {
+		return sameResource(text, []byte(p.Candidate))
+	}
 	policy, err := decodePolicy(text)
 	return err == nil && len(p.Exclusions) > 0 && len(missing(policy, p.Exclusions)) == 0
+}
+
+// sameResource says whether two manifests say the same.
+func sameResource(a, b []byte) bool {
+	var canonical [2][]byte
+	for i, text := range [][]byte{a, b} {
+		objects, problems := v1alpha1.Decode("manifest", text)
+		if len(objects) != 1 || len(problems) > 0 {
+			return false
+		}
+		var err error
+		if canonical[i], err = v1alpha1.Encode(objects[0]); err != nil {
+			return false
+		}
+	}
+	return bytes.Equal(canonical[0], canonical[1])
 }
 
 func (d *Desk) decide(ctx context.Context, p Proposal, r *store.Resource, o store.PutOptions) (Acceptance, error) {

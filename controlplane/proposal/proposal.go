@@ -34,7 +34,7 @@ const Learned = "learned"
 // and served; fields are only ever added.
 type Proposal struct {
 	ID        string    `json:"id"`
-	Kind      string    `json:"kind"` // "exclusion"
+	Kind      string    `json:"kind"` // "exclusion", "segmentation"
 	State     State     `json:"state"`
 	Title     string    `json:"title"` // one line: "exclude 942100 from ARGS:q on GET /search"
 	Created   time.Time `json:"created"`
@@ -50,6 +50,8 @@ type Proposal struct {
 
 	Evidence  Evidence   `json:"evidence"`
 	Rehearsal *Rehearsal `json:"rehearsal,omitempty"` // nil: not rehearsed yet
+
+	Network *NetworkEvidence `json:"network,omitempty"` // of kind "segmentation"
 }
 
 // Base is the resource a proposal was made on.

@@ -27,6 +27,9 @@ func (d *Desk) Rehearse(ctx context.Context, id string, o RehearseOptions) (Prop
 	if p.State != Proposed {
 		return Proposal{}, fmt.Errorf("%w: %s was %s by %s", ErrDecided, id, p.State, p.DecidedBy)
 	}
+	if p.Kind == KindSegmentation {
+		return d.rehearsePolicy(ctx, p, o)
+	}
 	if p, err = d.rebase(ctx, p); err != nil {
 		return Proposal{}, err
 	}
@@ -64,6 +67,11 @@ func (d *Desk) rebase(ctx context.Context, p Proposal) (Proposal, error) {
 
 // RehearseCandidate runs any manifest over the recordings and stores nothing.
 func (d *Desk) RehearseCandidate(ctx context.Context, candidate []byte, o RehearseOptions) (Rehearsal, error) {
+	if d.o.Network != nil && isPolicy(candidate) {
+		r, err := d.rehearseNetwork(ctx, candidate, o)
+		r.Base = d.baseOfCandidate(ctx, candidate)
+		return r, err
+	}
 	before, err := d.o.World.Effective(ctx, nil)
 	if err != nil {
 		return Rehearsal{}, fmt.Errorf("compile the policies in force: %w", err)

@@ -30,6 +30,10 @@ type Rehearsal struct {
 	Unjudged Unjudged `json:"unjudged"`
 	Drift    Drift    `json:"drift"`
 	Coverage Coverage `json:"coverage"`
+
+	// Network is set when the candidate is a policy for the network: then what was
+	// judged are edges, and blocked means denied.
+	Network *NetworkOutcome `json:"network,omitempty"`
 }
 
 // MaxExamples bounds each list of examples.

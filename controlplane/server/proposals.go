@@ -23,6 +23,7 @@ type Proposals interface {
 	Reject(ctx context.Context, id, author, reason string) (proposal.Proposal, error)
 	Get(ctx context.Context, id string) (proposal.Proposal, error)
 	List(ctx context.Context, state proposal.State) ([]proposal.Proposal, error)
+	LearnPolicies(ctx context.Context, author string, o proposal.LearnOptions) ([]proposal.Proposal, proposal.NetworkLooked, error)
 }
 
 // ProposalList lists proposals, newest first.
@@ -51,6 +52,8 @@ func (a *api) proposalOperations() {
 		summary: "Propose the narrowest exclusion that lets these events pass"}, a.propose)
 	route(a, operation{id: "suggest", method: http.MethodPost, path: "/proposals/suggest", tag: "proposals", role: store.RoleEditor, long: true,
 		summary: "Let gabion learn exclusions from the stored events, rehearsed and with their price"}, a.suggest)
+	route(a, operation{id: "learn-policies", method: http.MethodPost, path: "/segmentation/propose", tag: "proposals", role: store.RoleEditor, long: true,
+		summary: "Learn segmentation policies from the edges that are kept, as proposals"}, a.learnPolicies)
 	route(a, operation{id: "accept-proposal", method: http.MethodPost, path: "/proposals/{id}/accept", tag: "proposals", role: store.RoleEditor, long: true,
 		summary: "Write the proposal's resource"}, a.acceptProposal)
 	route(a, operation{id: "reject-proposal", method: http.MethodPost, path: "/proposals/{id}/reject", tag: "proposals", role: store.RoleEditor,
@@ -72,6 +75,8 @@ func deskError(err error) error {
 		return nil
 	case errors.Is(err, proposal.ErrDecided), errors.Is(err, proposal.ErrBaseChanged):
 		return huma.Error409Conflict(err.Error())
+	case errors.Is(err, proposal.ErrNoNetwork):
+		return fmt.Errorf("%w: %w", err, ErrDisabled)
 	case errors.Is(err, proposal.ErrNotExcludable), errors.Is(err, proposal.ErrInvalid):
 		return huma.Error422UnprocessableEntity(err.Error())
 	}
@@ -162,6 +167,34 @@ func (a *api) suggest(ctx context.Context, in *bodyOf[SuggestRequest]) (*bodyOf[
 	}
 	a.note(ctx, "suggest", "", fmt.Sprintf("%d proposals", len(found.Proposals)))
 	return &bodyOf[SuggestionList]{SuggestionList{orEmpty(found.Proposals), found.Looked}}, nil
+}
+
+// LearnRequest asks gabion to learn policies; what is absent has the default.
+type LearnRequest struct {
+	Since     time.Time `json:"since,omitzero" required:"false" doc:"edges seen since; absent: all that are kept"`
+	Namespace string    `json:"namespace,omitempty" maxLength:"253" doc:"policies of this namespace only"`
+}
+
+// PolicyProposals are what one run of learning proposed, what it looked at, and how
+// much of the network that was.
+type PolicyProposals struct {
+	Items    []proposal.Proposal    `json:"items"`
+	Looked   proposal.NetworkLooked `json:"looked"`
+	Coverage FlowCoverage           `json:"coverage"`
+}
+
+func (a *api) learnPolicies(ctx context.Context, in *bodyOf[LearnRequest]) (*bodyOf[PolicyProposals], error) {
+	desk, err := a.desk()
+	if err != nil {
+		return nil, err
+	}
+	ps, looked, err := desk.LearnPolicies(ctx, caller(ctx).Name, proposal.LearnOptions{Since: in.Body.Since, Namespace: in.Body.Namespace})
+	if err != nil {
+		return nil, deskError(err)
+	}
+	a.note(ctx, "learn policies", "", fmt.Sprintf("%d proposals", len(ps)))
+	coverage, err := a.flowCoverage(ctx)
+	return &bodyOf[PolicyProposals]{PolicyProposals{orEmpty(ps), looked, coverage}}, err
 }
 
 func (a *api) acceptProposal(ctx context.Context, in *ProposalPath) (*bodyOf[proposal.Acceptance], error) {

@@ -28,6 +28,8 @@ type line struct {
 	Bytes    uint64                `json:"bytes"`
 	First    time.Time             `json:"first"`
 	Last     time.Time             `json:"last"`
+	PID      uint32                `json:"pid,omitempty"` // of who opened one of the flows, where known
+	Process  string                `json:"process,omitempty"`
 }
 
 // report writes flows, to nowhere if nobody asked.
@@ -72,6 +74,9 @@ func (r *report) write(w agent.Window) {
 		}
 		if s.Verdict == segmentation.Denied {
 			l.Reason = s.Reason.String()
+		}
+		if s.Opener != nil {
+			l.PID, l.Process = s.Opener.PID, s.Opener.Executable
 		}
 		if err := enc.Encode(l); err != nil {
 			return // the reader went away: enforcing goes on

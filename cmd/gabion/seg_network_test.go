@@ -340,6 +340,7 @@ func TestFlowsFromKernelToCommandLine(t *testing.T) {
 	}
 	round(20)
 	b.until("the edges are there", all)
+	b.attributed()
 
 	b.kill(plane)
 	round(40)
@@ -360,6 +361,29 @@ func TestFlowsFromKernelToCommandLine(t *testing.T) {
 		t.Errorf("%d flows of %d are counted, %d denied of %d", flows, good, denied, bad)
 	}
 	_ = plane
+}
+
+// attributed holds that what was denied is told with the process that tried: us.
+func (b *segBed) attributed() {
+	b.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		b.Fatal(err)
+	}
+	var out, errs bytes.Buffer
+	if code := execute(b.Context(), []string{"seg", "flows", "--verdict", "denied", "-o", "json"}, strings.NewReader(""), &out, &errs); code != exitOK {
+		b.Fatalf("gabion seg flows: exit code %d: %s", code, &errs)
+	}
+	var list server.FlowList
+	if err := json.Unmarshal(out.Bytes(), &list); err != nil {
+		b.Fatal(err)
+	}
+	for _, f := range list.Items {
+		if f.Port == 81 && f.PID == uint32(os.Getpid()) && f.Process == self {
+			return
+		}
+	}
+	b.Errorf("no denied flow is attributed to process %d, %s:\n%s", os.Getpid(), self, &out)
 }
 
 func (b *segBed) sawPort(port uint16) bool {

@@ -250,5 +250,22 @@ func sound(s string) bool {
 	return len(s) <= MaxText && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\uFFFD' })
 }
 
+// Text is a text as it can be sent: cut, and without what cannot be shown.
+func Text(s string) string {
+	if sound(s) {
+		return s
+	}
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == '\uFFFD' {
+			return '?'
+		}
+		return r
+	}, s)
+	for len(s) > MaxText {
+		s = strings.ToValidUTF8(s[:MaxText], "")
+	}
+	return s
+}
+
 // Time is a row's moment.
 func Time(ns int64) time.Time { return time.Unix(0, ns).UTC() }

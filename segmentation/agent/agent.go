@@ -46,6 +46,7 @@ type Options struct {
 	Pins   string // directory on a BPF file system
 	State  string // directory for what must outlive the agent
 	Limits datapath.Limits
+	Cgroup string // whose processes are told as openers of flows; empty: the whole v2 hierarchy
 	// Window is how much time a row of flows is folded over; zero is a second. When
 	// there are so many that the kernel's tables would not hold them, it is less.
 	Window time.Duration
@@ -104,13 +105,37 @@ func Open(o Options) (*Agent, error) {
 	if a.log, err = flowlog.NewReader(a.dp.Logs()); err != nil {
 		return nil, errors.Join(err, a.writer.Close())
 	}
+	if err := a.watchProcesses(); err != nil {
+		o.Log.Warn("flows are not attributed to processes", "error", err)
+	}
 	a.lost = loadLost(a.lostFile())
 	return a, nil
+}
+
+// watchProcesses remembers who opens flows. It is a help to people, and nothing
+// that enforcing needs.
+func (a *Agent) watchProcesses() error {
+	root := a.options.Cgroup
+	if root == "" {
+		var err error
+		if root, err = datapath.CgroupRoot(); err != nil {
+			return err
+		}
+	}
+	if err := a.dp.WatchSockets(root); err != nil {
+		return err
+	}
+	openers, err := flowlog.NewOpeners(a.dp.Logs())
+	a.names.Openers = openers
+	return err
 }
 
 // Close lets go. What is in force stays in force.
 func (a *Agent) Close() error {
 	err := errors.Join(a.log.Close(), a.writer.Close())
+	if a.names.Openers != nil {
+		err = errors.Join(err, a.names.Openers.Close())
+	}
 	a.dp.Close()
 	return err
 }
@@ -298,6 +323,10 @@ func (a *Agent) drain() (rows int, err error) {
 			return 0, fmt.Errorf("read what an earlier agent left: %w", err)
 		}
 		a.fresh = false
+	}
+	if a.names.Openers != nil {
+		a.names.Openers.Settle()
+		defer a.names.Openers.Turn()
 	}
 	if rows, err = a.report(a.log.Drain()); err != nil {
 		return rows, fmt.Errorf("drain flows: %w", err)

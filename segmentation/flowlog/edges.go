@@ -20,6 +20,7 @@ type Names struct {
 	Addresses map[netip.Addr]*workload.Workload // of every host
 	Rules     map[uint32]segmentation.RuleRef
 	Boot      time.Time // when the clock of the tables began
+	Openers   *Openers  // nil: nobody knows who opens flows
 }
 
 // BootTime is when the clock of the tables began.
@@ -40,6 +41,7 @@ type Sighting struct {
 	Rule      segmentation.RuleRef
 	Reason    bpf.Reason // of drops
 	Packets   uint64
+	Opener    *Opener // nil: not known
 }
 
 // Sightings names the rows. What is between two workloads of this host appears
@@ -47,6 +49,10 @@ type Sighting struct {
 // not known any more is left out.
 func (n *Names) Sightings(rows []Row) []Sighting {
 	out := make([]Sighting, 0, len(rows))
+	numbers := make(map[workload.ID]uint32, len(n.Workloads))
+	for number, w := range n.Workloads {
+		numbers[w.ID] = number
+	}
 	for i := range rows {
 		r := &rows[i]
 		own, ok := n.Workloads[r.Workload]
@@ -63,6 +69,7 @@ func (n *Names) Sightings(rows []Row) []Sighting {
 		}
 		s.Protocol, s.Port = segmentation.Protocol(r.Protocol), r.Port
 		s.Flows, s.Answered, s.Bytes = r.Flows, &answered, r.Bytes
+		s.Opener = n.opener(r, own, numbers)
 		s.First, s.Last = n.Boot.Add(time.Duration(r.First)), n.Boot.Add(time.Duration(r.Last))
 		out = append(out, s)
 	}
@@ -71,6 +78,31 @@ func (n *Names) Sightings(rows []Row) []Sighting {
 			cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Verdict, b.Verdict))
 	})
 	return out
+}
+
+// opener is who opened one of a row's flows. The source knows: where flows come in
+// from another workload of this host, that one is asked.
+func (n *Names) opener(r *Row, own *workload.Workload, numbers map[workload.ID]uint32) *Opener {
+	if n.Openers == nil {
+		return nil
+	}
+	p := segmentation.Protocol(r.Protocol)
+	if r.Direction() == segmentation.Egress {
+		if who, ok := n.Openers.Of(r.Workload, r.Peer.Addr(), p, r.Port); ok {
+			return &who
+		}
+		return nil
+	}
+	src := n.Addresses[r.Peer.Addr()]
+	if src == nil || numbers[src.ID] == 0 {
+		return nil
+	}
+	for _, a := range own.Addresses {
+		if who, ok := n.Openers.Of(numbers[src.ID], a.Unmap(), p, r.Port); ok {
+			return &who
+		}
+	}
+	return nil
 }
 
 // ownEnd is a workload's end of a flow: a row does not keep which of its addresses

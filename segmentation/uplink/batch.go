@@ -48,6 +48,9 @@ func (b *batcher) add(s *flowlog.Sighting) {
 	if s.Verdict == segmentation.Denied {
 		r.Reason = s.Reason.String()
 	}
+	if o := s.Opener; o != nil {
+		r.Process = &flowreport.Process{PID: o.PID, Executable: flowreport.Text(o.Executable), Cgroup: flowreport.Text(o.Cgroup)}
+	}
 	b.out.Rows = append(b.out.Rows, r)
 }
 

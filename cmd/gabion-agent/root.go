@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -19,11 +21,24 @@ type options struct {
 	join   string
 	state  string
 	bpffs  string
+	name   string
 	flows  string
 }
 
+// defaultName is the directory of pins of an agent that was given no other.
+const defaultName = "gabion"
+
 // pins is where everything of the agent is kept in the kernel.
-func (o *options) pins() string { return filepath.Join(o.bpffs, "gabion") }
+func (o *options) pins() string { return filepath.Join(o.bpffs, cmp.Or(o.name, defaultName)) }
+
+// everything is the pins of the agent that was named, else of all there are.
+func (o *options) everything() ([]string, error) {
+	if o.name != "" {
+		return []string{o.pins()}, nil
+	}
+	others, err := filepath.Glob(filepath.Join(o.bpffs, defaultName+"-*"))
+	return append(others, o.pins()), err
+}
 
 func newRoot(out, errs io.Writer) *cobra.Command {
 	o := &options{}
@@ -54,6 +69,7 @@ over, and 'gabion-agent detach' removes everything.`,
 	c.Flags().StringVar(&o.state, "state", "/var/lib/gabion-agent", "directory for what must outlive the agent")
 	c.Flags().StringVar(&o.flows, "flows", "", "write flows as JSON lines to this file, - is the standard output")
 	c.PersistentFlags().StringVar(&o.bpffs, "bpffs", "/sys/fs/bpf", "where the BPF file system is, or is to be mounted")
+	c.PersistentFlags().StringVar(&o.name, "pins", "", "name of the directory in it, "+defaultName+"-NAME for a second agent on one machine (default "+defaultName+"; detach: all there are)")
 	c.AddCommand(newDetach(o), newProbe(out))
 	return c
 }
@@ -66,7 +82,11 @@ func newDetach(o *options) *cobra.Command {
 			if err := tcx.Probe(nil); err != nil {
 				return err
 			}
-			return datapath.Remove(o.pins())
+			all, err := o.everything()
+			for _, dir := range all {
+				err = errors.Join(err, datapath.Remove(dir))
+			}
+			return err
 		},
 	}
 }

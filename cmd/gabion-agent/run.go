@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -22,7 +23,7 @@ import (
 // run is the composition root, in the order in which data flows: identity, files and
 // the control plane, resources, policies, the datapath, flows.
 func run(ctx context.Context, o *options, out, errs io.Writer) error {
-	log := slog.New(slog.NewTextHandler(errs, nil))
+	log := slog.New(slog.NewTextHandler(errs, &slog.HandlerOptions{Level: logLevel()}))
 	if err := o.complete(); err != nil {
 		return err
 	}
@@ -57,15 +58,11 @@ func run(ctx context.Context, o *options, out, errs io.Writer) error {
 	defer files.Close()
 	wish := newWish(files, o.host, log)
 
-	// The kernel, and what it counts.
-	a, err := agent.Open(agent.Options{Pins: o.pins(), State: o.state, Report: report.write, Log: log})
-	if err != nil {
-		return err
-	}
-	debug.FreeOSMemory() // what loading the programs took is not needed again
-
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return a.Run(ctx, wish.desired) })
+	// The kernel, and what it counts.
+	g.Go(func() error {
+		return enforce(ctx, agent.Options{Pins: o.pins(), State: o.state, Report: report.write, Log: log}, wish.desired)
+	})
 	g.Go(func() error { return wish.followFiles(ctx, len(o.files) > 0) })
 	if holder == nil {
 		wish.begin()
@@ -73,8 +70,67 @@ func run(ctx context.Context, o *options, out, errs io.Writer) error {
 		g.Go(func() error { return holder.Keep(ctx, o.server) })
 		g.Go(func() error { return followPlane(ctx, o, holder, wish, log) })
 	}
-	log.Info("enforcing; what is in force stays when this process ends", "pins", o.pins())
-	return errors.Join(g.Wait(), a.Close())
+	return g.Wait()
+}
+
+// enforce makes the kernel what is wanted. Nothing is loaded before there is
+// something to enforce, or something that an earlier run left in force.
+func enforce(ctx context.Context, o agent.Options, desired <-chan agent.Desired) error {
+	wanted := make(chan agent.Desired, 1)
+	if _, err := os.Stat(o.Pins); errors.Is(err, fs.ErrNotExist) {
+		first, ok := firstOf(ctx, desired)
+		if !ok {
+			return nil
+		}
+		wanted <- first
+	}
+	a, err := agent.Open(o)
+	if err != nil {
+		return err
+	}
+	debug.FreeOSMemory() // what loading the programs took is not needed again
+	go func() {
+		for {
+			select {
+			case d := <-desired:
+				select {
+				case wanted <- d:
+				case <-ctx.Done():
+					return
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	o.Log.Info("enforcing; what is in force stays when this process ends", "pins", o.Pins)
+	return errors.Join(a.Run(ctx, wanted), a.Close())
+}
+
+// firstOf waits for a wish that names an interface; others are fulfilled by nothing.
+func firstOf(ctx context.Context, desired <-chan agent.Desired) (agent.Desired, bool) {
+	for {
+		select {
+		case <-ctx.Done():
+			return agent.Desired{}, false
+		case d := <-desired:
+			if len(d.Interfaces) > 0 {
+				return d, true
+			}
+			if d.Applied != nil {
+				d.Applied(nil)
+			}
+		}
+	}
+}
+
+// logLevel is what $GABION_LOG says: debug, info, warn, error.
+func logLevel() slog.Level {
+	level := slog.LevelInfo
+	if text := os.Getenv("GABION_LOG"); text != "" {
+		_ = level.UnmarshalText([]byte(text)) // else it stays
+	}
+	return level
 }
 
 // complete checks what was said and fills in the rest.

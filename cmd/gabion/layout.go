@@ -25,6 +25,7 @@ func (l layout) authority() string      { return l.file("keys", "ca.pem") }
 func (l layout) eventSpool() string     { return l.file("spool", "events") }
 func (l layout) recordSpool() string    { return l.file("spool", "recordings") }
 func (l layout) recordings() string     { return l.file("recordings") }
+func (l layout) agentState() string     { return l.file("agent") }
 func (l layout) filterState() string    { return l.file("filter") }
 func (l layout) bootstrap() string      { return l.file("run", "envoy.json") }
 func (l layout) proxyLimits() string    { return l.file("run", "proxy.json") }
@@ -45,6 +46,7 @@ func (l layout) sockets() string {
 
 func (l layout) adsSocket() string    { return filepath.Join(l.sockets(), "ads.sock") }
 func (l layout) envoySocket() string  { return filepath.Join(l.sockets(), "envoy.sock") }
+func (l layout) agentSocket() string  { return filepath.Join(l.sockets(), "agents.sock") }
 func (l layout) filterSocket() string { return filepath.Join(l.sockets(), "filter.sock") }
 
 // openLayout makes the directory and its parts, readable by the owner only.
@@ -54,7 +56,7 @@ func openLayout(dir string) (layout, error) {
 		return layout{}, err
 	}
 	l := layout{abs}
-	for _, d := range []string{l.dir, l.keys(), l.file("run"), l.sockets(), l.eventSpool(), l.recordSpool(), l.recordings(), l.filterState()} {
+	for _, d := range []string{l.dir, l.keys(), l.file("run"), l.sockets(), l.eventSpool(), l.recordSpool(), l.recordings(), l.filterState(), l.agentState()} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return layout{}, withHint(fmt.Errorf("make the state directory: %w", err), "name another with --state DIR")
 		}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/url"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -45,6 +46,7 @@ type serveOptions struct {
 	database             string
 	files, hosts         []string
 	transport, resources string // of `gabion up`
+	thisHost             string // of `gabion up`
 	plain                bool   // of `gabion up`: REST without TLS
 }
 
@@ -71,7 +73,7 @@ Ctrl-C stops it. Agents keep what they enforce and come back by themselves.`,
 	f := c.Flags()
 	f.StringVar(&o.admin, "admin", "127.0.0.1:9090", "address of the REST API")
 	f.StringArrayVar(&o.hosts, "admin-host", nil, "name or address under which the REST API is reached, beside loopback; may be repeated")
-	f.StringVar(&o.agents, "agents", "127.0.0.1:9443", "address for agents; empty: none")
+	f.StringVar(&o.agents, "agents", "127.0.0.1:9443", "address for agents, or unix:PATH; empty: none")
 	f.StringVar(&o.tlsCert, "tls-cert", "", "PEM certificate of the REST API (default: made by the control plane's own authority)")
 	f.StringVar(&o.tlsKey, "tls-key", "", "PEM key of --tls-cert")
 	f.StringVar(&o.trustDomain, "trust-domain", "", "SPIFFE trust domain of a new certificate authority (default "+identity.DefaultTrustDomain+")")
@@ -81,7 +83,8 @@ Ctrl-C stops it. Agents keep what they enforce and come back by themselves.`,
 	f.StringVar(&o.transport, "transport", string(xds.Module), "how the filter is reached: module or extproc")
 	f.StringVar(&o.resources, "resources", "", "file of resources that stand for flags; anything else overrides them")
 	f.BoolVar(&o.plain, "plain", false, "serve the REST API without TLS")
-	for _, name := range []string{"transport", "resources", "plain"} {
+	f.StringVar(&o.thisHost, "this-host", "", "host of workloads that name an interface and no host")
+	for _, name := range []string{"transport", "resources", "plain", "this-host"} {
 		_ = f.MarkHidden(name)
 	}
 	return c
@@ -89,11 +92,11 @@ Ctrl-C stops it. Agents keep what they enforce and come back by themselves.`,
 
 func (o serveOptions) check() error {
 	for name, addr := range map[string]string{"--admin": o.admin, "--agents": o.agents} {
-		if _, _, err := net.SplitHostPort(addr); err != nil && addr != "" {
+		if _, _, err := net.SplitHostPort(addr); err != nil && addr != "" && !strings.HasPrefix(addr, "unix:") {
 			return usageError{fmt.Errorf("%s %q: want ADDRESS:PORT, for example 127.0.0.1:9090", name, addr)}
 		}
 	}
-	if o.admin == "" {
+	if o.admin == "" || strings.HasPrefix(o.admin, "unix:") {
 		return usageError{errors.New("--admin: an address is needed")}
 	}
 	if (o.tlsCert == "") != (o.tlsKey == "") {
@@ -176,7 +179,7 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 	discovery := ads.NewServer(ads.Options{Log: log, Metrics: registry, OnNack: func(ads.Nack) { loop.Nudge() }, OnMend: func() { loop.Nudge() }})
 
 	// Agents: what each host is to enforce.
-	agentPolicy := hosts.New(hosts.Options{Identify: authority.HostOf, OnChange: func() { loop.Nudge() }, Log: log, Metrics: registry})
+	agentPolicy := hosts.New(hosts.Options{Identify: authority.HostOf, This: o.thisHost, OnChange: func() { loop.Nudge() }, Log: log, Metrics: registry})
 	loop = reconcile.New(reconcile.Options{
 		Sources: sources,
 		Compile: compile.Options{

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"github.com/gabion-io/gabion/controlplane/identity"
 	"github.com/gabion-io/gabion/controlplane/server"
 	"github.com/gabion-io/gabion/internal/atomicfile"
+	"github.com/gabion-io/gabion/internal/unixsocket"
 )
 
 // listenREST opens the REST API's listener and writes down where it is.
@@ -137,6 +139,9 @@ func serveREST(ctx context.Context, ln net.Listener, h http.Handler, log *slog.L
 func (o serveOptions) listenAgents() (net.Listener, error) {
 	if o.agents == "" {
 		return nil, nil
+	}
+	if path, ok := strings.CutPrefix(o.agents, "unix:"); ok {
+		return unixsocket.Listen(path)
 	}
 	ln, err := net.Listen("tcp", o.agents)
 	if err != nil {

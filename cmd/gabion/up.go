@@ -31,7 +31,7 @@ type upOptions struct {
 	tlsCert, tlsKey                           string
 	files, hosts                              []string
 	concurrency                               int
-	print, verbose                            bool
+	print, verbose, agent                     bool
 }
 
 func newUp(a *app) *cobra.Command {
@@ -66,6 +66,7 @@ Envoy and ends every process.`,
 	f.StringVar(&o.tlsCert, "tls-cert", "", "PEM certificate: listen with TLS")
 	f.StringVar(&o.tlsKey, "tls-key", "", "PEM key of --tls-cert")
 	f.StringVar(&o.envoy, "envoy", "", "Envoy binary, 1.40.x (default: found)")
+	f.BoolVar(&o.agent, "agent", true, "as root: also run the agent, which enforces on the interfaces that Workload resources name")
 	f.BoolVar(&o.verbose, "verbose", false, "log every change of state, not only what somebody should look at ($GABION_LOG: debug, info, warn, error)")
 	f.BoolVar(&o.print, "print", false, "print the resources these flags stand for, and exit")
 	return c
@@ -123,8 +124,10 @@ func runUp(ctx context.Context, a *app, o upOptions) error {
 	}
 
 	group := supervise.NewGroup(supervise.Options{Log: log, Output: a.err})
+	agent := o.findAgent(ctx, l)
+	defer agent.detach(log) // when it has ended
 	defer stopGroup(group, a.err)
-	if err := startStages(ctx, group, o, l, envoy.Path, moduleDir, level); err != nil {
+	if err := startStages(ctx, group, o, l, envoy.Path, moduleDir, level, agent); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -136,7 +139,12 @@ func runUp(ctx context.Context, a *app, o upOptions) error {
 	if l.dir != stateDir("", a.env) { // the other commands would look elsewhere
 		events += " --state " + l.dir
 	}
-	o.banner(a.out, l, envoy.Version, upstream, events, a.now().Sub(began))
+	if agent.path != "" {
+		if err := agent.start(ctx, a, group, o, l, level); err != nil {
+			agent.missing = err.Error()
+		}
+	}
+	o.banner(a.out, l, envoy.Version, upstream, events, agent.line(), a.now().Sub(began))
 	select {
 	case <-ctx.Done():
 		fmt.Fprintln(a.out, "\nstopping: draining Envoy …")
@@ -148,12 +156,12 @@ func runUp(ctx context.Context, a *app, o upOptions) error {
 
 // startStages starts the children in the order of the flow of configuration;
 // they are stopped in reverse.
-func startStages(ctx context.Context, g *supervise.Group, o upOptions, l layout, envoyPath, moduleDir string, level slog.Level) error {
+func startStages(ctx context.Context, g *supervise.Group, o upOptions, l layout, envoyPath, moduleDir string, level slog.Level, agent *upAgent) error {
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find the gabion executable: %w", err)
 	}
-	serve := []string{"serve", "--plain", "--agents", "", "--state", l.dir, "--admin", o.admin, "--transport", o.transport, "--resources", l.flagResources()}
+	serve := []string{"serve", "--plain", "--agents", agent.server, "--this-host", agent.host, "--state", l.dir, "--admin", o.admin, "--transport", o.transport, "--resources", l.flagResources()}
 	for _, f := range o.files {
 		// Absolute, because other commands print and edit it from where they are.
 		abs, err := filepath.Abs(f)
@@ -360,7 +368,7 @@ func (o upOptions) portsFree() error {
 	return nil
 }
 
-func (o upOptions) banner(w io.Writer, l layout, version, upstream, events string, took time.Duration) {
+func (o upOptions) banner(w io.Writer, l layout, version, upstream, events, agent string, took time.Duration) {
 	scheme, insecure := "http", ""
 	if o.tlsCert != "" {
 		scheme, insecure = "https", "-k "
@@ -383,7 +391,7 @@ gabion is up after %.1f s: Envoy %s, filter transport %s
   traffic  %s → %s
   admin    http://%s
   state    %s
-  mode     detect unless a WAFPolicy says otherwise: nothing is blocked
+%[11]s  mode     detect unless a WAFPolicy says otherwise: nothing is blocked
 
 Try, in another terminal:
   curl -i %[8]s'%[9]s?q=tea'
@@ -393,5 +401,5 @@ The first is harmless, the second is an attack, the third only looks like one. S
 they left behind:
   %[10]s
 Ctrl-C stops everything.
-`, took.Seconds(), version, o.transport, base, behind, o.admin+" (token in "+l.adminToken()+")", l.dir, insecure, try, events)
+`, took.Seconds(), version, o.transport, base, behind, o.admin+" (token in "+l.adminToken()+")", l.dir, insecure, try, events, agent)
 }

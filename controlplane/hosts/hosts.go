@@ -30,6 +30,7 @@ type Options struct {
 	// OnChange is called, on no lock, when conditions may have changed: a host
 	// refused, accepted after it refused, came or went. It must not block.
 	OnChange func()
+	This     string // the one machine there is, for workloads that name none; empty: there are several
 	Log      *slog.Logger
 	Now      func() time.Time
 	Metrics  prometheus.Registerer // nil: nowhere
@@ -69,7 +70,7 @@ func (s *Server) Register(g *grpc.Server) {
 // Publish replaces what hosts are served. Those for whom nothing changed are not
 // told.
 func (s *Server) Publish(objects []v1alpha1.Object, compiled segment.Result) {
-	resources := segment.NewHosts(objects, compiled)
+	resources := segment.NewHosts(objects, compiled, s.o.This)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.resource = resources

@@ -12,7 +12,8 @@ import (
 	"github.com/gabion-io/gabion/segmentation"
 )
 
-// Hosts knows which resources each host needs: the workloads on it (spec.node), the
+// Hosts knows which resources each host needs: the workloads on it (spec.node; those
+// that name an interface and no host are on the one that NewHosts is told), the
 // policies in audit or enforce that select any of them, and of other workloads
 // those that these policies can tell apart from anybody. Judged by them, flows of
 // the host's workloads get the verdicts that they get by all.
@@ -27,8 +28,9 @@ type Hosts struct {
 	picked  map[string][]int // workloads, by selection
 }
 
-// NewHosts takes compiled resources apart by host.
-func NewHosts(objects []v1alpha1.Object, result Result) *Hosts {
+// NewHosts takes compiled resources apart by host. Where there is one machine only,
+// this is its name: workloads need not say it. Else it is empty.
+func NewHosts(objects []v1alpha1.Object, result Result, this string) *Hosts {
 	h := &Hosts{
 		result: result, objects: map[v1alpha1.Key]v1alpha1.Object{}, on: map[string][]int{},
 		at: map[netip.Addr]int{}, serving: map[string][]int{}, picked: map[string][]int{},
@@ -37,8 +39,8 @@ func NewHosts(objects []v1alpha1.Object, result Result) *Hosts {
 		h.objects[v1alpha1.KeyOf(o)] = o
 	}
 	for i, w := range result.Workloads {
-		if w.Node != "" {
-			h.on[w.Node] = append(h.on[w.Node], i)
+		if node := h.nodeOf(i, this); node != "" {
+			h.on[node] = append(h.on[node], i)
 		}
 		for _, a := range w.Addresses {
 			h.at[a] = i
@@ -50,6 +52,17 @@ func NewHosts(objects []v1alpha1.Object, result Result) *Hosts {
 		}
 	}
 	return h
+}
+
+// nodeOf is the host that a workload is on; empty if nobody says.
+func (h *Hosts) nodeOf(i int, this string) string {
+	if node := h.result.Workloads[i].Node; node != "" {
+		return node
+	}
+	if w, ok := h.objects[workloadKey(h.result, i)].(*v1alpha1.Workload); ok && w.Spec.Interface != "" {
+		return this
+	}
+	return ""
 }
 
 // Names lists the hosts that workloads name, sorted.
@@ -97,7 +110,7 @@ func (h *Hosts) Need(host string) []v1alpha1.Object {
 	for i := range workloads {
 		key := workloadKey(h.result, i)
 		if w, ok := h.objects[key].(*v1alpha1.Workload); ok {
-			out = append(out, cutWorkload(w, host))
+			out = append(out, cutWorkload(w, host, slices.Contains(own, i)))
 			spaces[key.Namespace] = true
 		}
 	}
@@ -175,13 +188,13 @@ func workloadKey(r Result, i int) v1alpha1.Key {
 
 // cutWorkload leaves what policies see of a workload, and where it is found if it
 // is on the host.
-func cutWorkload(w *v1alpha1.Workload, host string) *v1alpha1.Workload {
+func cutWorkload(w *v1alpha1.Workload, host string, own bool) *v1alpha1.Workload {
 	out := &v1alpha1.Workload{
 		TypeMeta: w.TypeMeta, ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: w.Name, Labels: w.Labels},
 		Spec: v1alpha1.WorkloadSpec{Addresses: w.Spec.Addresses, Ports: w.Spec.Ports},
 	}
-	if w.Spec.Node == host {
-		out.Spec.Interface, out.Spec.Cgroup, out.Spec.Node = w.Spec.Interface, w.Spec.Cgroup, w.Spec.Node
+	if own {
+		out.Spec.Interface, out.Spec.Cgroup, out.Spec.Node = w.Spec.Interface, w.Spec.Cgroup, host
 	}
 	return out
 }

@@ -73,7 +73,7 @@ kind: SegmentationPolicy
 metadata: {name: watched, namespace: shop}
 spec: {mode: observe, selector: {matchLabels: {app: cart}}, ingress: []}
 `)
-	h := NewHosts(objects, Compile(objects, Options{}))
+	h := NewHosts(objects, Compile(objects, Options{}), "")
 	for host, want := range map[string][]string{
 		"a": {"Namespace shop", "SegmentationPolicy shop/cart", "Workload shop/cart", "Workload shop/web"},
 		"b": {"Namespace shop", "SegmentationPolicy shop/db", "Workload shop/db", "Workload shop/web"},
@@ -113,7 +113,7 @@ func TestHostsJudgeAlike(t *testing.T) {
 		objects, workloads := world(d)
 		o := Options{RootNamespace: "x", NoWorkloads: true}
 		all := Compile(objects, o)
-		hosts := NewHosts(objects, all)
+		hosts := NewHosts(objects, all, "")
 		ends := verdicttest.Ends(all.Workloads)
 		full := segmentation.Compile(all.Policies, segmentation.World{Workloads: all.Workloads})
 		for _, host := range hosts.Names() {
@@ -250,11 +250,34 @@ spec: {mode: enforce, selector: {matchLabels: {app: cart}}, %s}
 	} {
 		objects := decode(t, fmt.Sprintf(text, rules))
 		var got []string
-		for _, o := range NewHosts(objects, Compile(objects, Options{})).Need("a") {
+		for _, o := range NewHosts(objects, Compile(objects, Options{}), "").Need("a") {
 			got = append(got, v1alpha1.KeyOf(o).String())
 		}
 		if d := cmp.Diff(want, got); d != "" {
 			t.Errorf("%s (-want +got):\n%s", rules, d)
 		}
+	}
+}
+
+// On one machine a workload that names an interface need not name the host.
+func TestHostsThisOne(t *testing.T) {
+	objects := decode(t, `
+apiVersion: gabion.io/v1alpha1
+kind: Workload
+metadata: {name: cart}
+spec: {addresses: [10.0.0.1], interface: w1}
+---
+apiVersion: gabion.io/v1alpha1
+kind: Workload
+metadata: {name: far}
+spec: {addresses: [10.0.0.2]}
+`)
+	compiled := Compile(objects, Options{})
+	if need := NewHosts(objects, compiled, "").Need(""); need != nil {
+		t.Errorf("without a name: %v", need)
+	}
+	need := NewHosts(objects, compiled, "here").Need("here")
+	if len(need) != 1 || need[0].(*v1alpha1.Workload).Spec.Node != "here" || need[0].(*v1alpha1.Workload).Spec.Interface != "w1" {
+		t.Errorf("this host needs %+v", need)
 	}
 }

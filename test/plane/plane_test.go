@@ -294,3 +294,35 @@ func TestPolicyReachesTheKernel(t *testing.T) {
 	b.run("", "delete", "SegmentationPolicy", "cart", "-n", "shop")
 	b.until("without the policy all is open", func() error { return errors.Join(b.try(80), b.try(81)) })
 }
+
+// On one machine the agent comes with everything else, enforces on the interfaces
+// that it is told of, and leaves nothing behind.
+func TestUpEnforcesAndDetaches(t *testing.T) {
+	b := newBed(t)
+	before, _ := filepath.Glob("/sys/fs/bpf/gabion-*")
+	up := b.start("gabion is up", nil, "gabion", "up", "--transport", "extproc", "--concurrency", "1")
+	if !strings.Contains(b.log.String(), "agent    enforces") {
+		t.Fatal("the banner does not speak of the agent")
+	}
+	b.until("the agent is connected", func() error {
+		if out := b.run("", "status"); !strings.Contains(out, "AGENT OF") {
+			return errors.New(out)
+		}
+		return nil
+	})
+	if now, _ := filepath.Glob("/sys/fs/bpf/gabion-*"); len(now) != len(before) {
+		t.Errorf("with nothing to enforce something is in the kernel: %v", now)
+	}
+	b.run(strings.ReplaceAll(b.workloads(), "node: node-1, ", "")+policy(80), "apply", "-f", "-")
+	b.wantOpen("the policy is in the kernel", 80, 81)
+	if err := up.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := up.Wait(); err != nil {
+		t.Errorf("gabion up ends with %v", err)
+	}
+	b.until("it has gone, and enforces nothing", func() error { return errors.Join(b.try(80), b.try(81)) })
+	if after, _ := filepath.Glob("/sys/fs/bpf/gabion-*"); len(after) != len(before) {
+		t.Errorf("left in the kernel: %v", after)
+	}
+}

@@ -16,6 +16,7 @@ type Table struct {
 	Unknown  FailureMode        `json:"unknown"`            // what a key that is not in Bindings means
 	Spool    *Spool             `json:"spool,omitempty"`    // nil: no local spool of security events
 	Record   *Record            `json:"record,omitempty"`   // nil: nothing is recorded
+	Learn    *Learn             `json:"learn,omitempty"`    // nil: nothing is told for the inventory of operations
 	MemLimit int64              `json:"memLimit,omitempty"` // GOMEMLIMIT in bytes of the process the filter lives in; 0: unchanged
 
 	// Debug gives every inspected exchange an Event, also without a finding, that

@@ -166,6 +166,15 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 		return err
 	}
 
+	operationKey, err := st.InstallationKey(ctx, "operations")
+	if err != nil {
+		return err
+	}
+	operationKey = operationKey[:len(exchange.Key{})]
+	if err := atomicfile.Write(l.operationKey(), operationKey, 0o600); err != nil { // for the filter
+		return err
+	}
+
 	// Resources: flags of `up`, files, the store.
 	sources, err := openSources(ctx, o, st, log)
 	if err != nil {
@@ -185,6 +194,7 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 		Compile: compile.Options{
 			Check:     chain.NewChecker().Check,
 			Spool:     &filters.Spool{Dir: l.eventSpool(), MaxBytes: eventSpoolBytes},
+			Learn:     &filters.Learn{KeyFile: l.operationKey(), First: learnFirst, Percent: learnPercent, BodyLimit: learnBytes},
 			RecordKey: recording.PublicKey(recordKey),
 			RecordDir: l.recordSpool(),
 		},
@@ -202,16 +212,12 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 	if err != nil {
 		return err
 	}
-	operationKey, err := st.InstallationKey(ctx, "operations")
-	if err != nil {
-		return err
-	}
 	operations, err := inventory.Open(ctx, inventory.Options{Store: st, Learning: operationLearning{}, Documents: documents{}, Log: log})
 	if err != nil {
 		return err
 	}
 	door, err := ingest.New(ingest.Options{
-		Sink: st, ClientKey: clientKey, Archive: archive, Operations: operations, OperationKey: exchange.Key(operationKey[:16]),
+		Sink: st, ClientKey: clientKey, Archive: archive, Operations: operations, OperationKey: exchange.Key(operationKey),
 		EventSpools: []string{l.eventSpool()}, RecordingSpools: []string{l.recordSpool()},
 		Log: log, Registry: registry,
 	})
@@ -270,6 +276,14 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 // eventSpoolBytes bounds what the filter keeps on disk while the control plane
 // is away: some 20,000 events.
 const eventSpoolBytes = 16 << 20
+
+// What the filter looks into for the inventory: the bodies of the first exchanges
+// of a kind each hour, which find what is new, and a few of the others.
+const (
+	learnFirst   = 20
+	learnPercent = 1
+	learnBytes   = 64 << 10 // of each body
+)
 
 // ensureAdminToken makes the token file at first use, and again when it is gone:
 // whoever may write the state directory is its administrator.

@@ -33,6 +33,7 @@ type Options struct {
 	Good map[string]filters.Policy
 
 	Spool     *filters.Spool // for every table
+	Learn     *filters.Learn // for every table; nil: nothing is told of operations
 	RecordKey []byte         // HPKE X25519 public key; nil: nothing is recorded
 	RecordDir string         // spool directory of recordings
 }

@@ -33,6 +33,7 @@ func (c *compiler) newTable(name string, s *socket) *tableBuilder {
 			Policies: map[string]filters.Policy{},
 			Unknown:  filters.FailOpen,
 			Spool:    c.o.Spool,
+			Learn:    c.o.Learn,
 			MemLimit: c.memLimit(),
 		},
 		causes: map[ir.Ref]bool{},

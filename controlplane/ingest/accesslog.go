@@ -62,7 +62,10 @@ func (in *Ingest) receive(it item, report entryReport, e *data.HTTPAccessLogEntr
 	if report.final { // earlier reports of the same stream are no exchanges of their own
 		in.coverage.add(store.CoverageDelta{Source: it.source, Received: 1})
 		if in.o.Operations != nil {
-			it.observation = in.door.observe(&it, e)
+			var err error
+			if it.observation, err = in.door.observe(&it, e); err != nil {
+				in.garbage(it.source, "observation", 1)
+			}
 		}
 	}
 	select {

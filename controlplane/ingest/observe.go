@@ -4,15 +4,17 @@ import (
 	"cmp"
 	"strings"
 
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	data "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
 
 	"github.com/gabion-io/gabion/filters"
 	"github.com/gabion-io/gabion/internal/exchange"
 )
 
-// observe makes of an entry what operations are learned from. The raw exchange
-// lives in here only.
-func (d door) observe(it *item, e *data.HTTPAccessLogEntry) *exchange.Observation {
+// observe makes of an entry what operations are learned from, with what the filter
+// told beside it. The raw exchange lives in here only. An error is about what the
+// filter told; then that is left out.
+func (d door) observe(it *item, e *data.HTTPAccessLogEntry) (*exchange.Observation, error) {
 	common, request, response := e.GetCommonProperties(), e.GetRequest(), e.GetResponse()
 	x := &it.exchange
 	raw := exchange.Raw{
@@ -35,7 +37,25 @@ func (d door) observe(it *item, e *data.HTTPAccessLogEntry) *exchange.Observatio
 	o := new(exchange.Observation)
 	d.operations.Observe(&raw, o)
 	o.Service = serviceOf(x)
-	return o
+	facts, err := metadataFacts(common.GetMetadata())
+	if facts != nil {
+		o.Add(facts)
+	}
+	return o, err
+}
+
+// metadataFacts are what the filter told of the exchange; nil when it told
+// nothing.
+func metadataFacts(m *core.Metadata) (*exchange.Facts, error) {
+	field, ok := m.GetFilterMetadata()[filters.MetadataNamespace].GetFields()[filters.ObservationKey]
+	if !ok {
+		return nil, nil
+	}
+	f, err := exchange.DecodeFacts([]byte(field.GetStringValue()))
+	if err != nil {
+		return nil, err
+	}
+	return &f, nil
 }
 
 func clientText(e *data.HTTPAccessLogEntry) string {

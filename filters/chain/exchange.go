@@ -42,6 +42,10 @@ type Exchange struct {
 	record  *filters.Record
 	sampled bool
 
+	learn    *learning // nil: nothing is told of operations
+	watched  bool      // its bodies are looked into
+	observed bool      // it was told
+
 	finding  []byte
 	stale    bool
 	complete bool
@@ -70,10 +74,10 @@ func (x *Exchange) Wants() Bodies {
 	if x.answered != nil || x.complete {
 		return Bodies{}
 	}
-	recording := x.record != nil
+	keeping := x.keeps()
 	return Bodies{
-		Request:      x.req.inspect || x.mayBeMasked() || recording && x.stream == "" && !x.req.finished,
-		Response:     x.resp.inspect || recording && x.stream == "" && !x.resp.finished && (x.response == nil || responseStream(x.response) == ""),
+		Request:      x.req.inspect || x.mayBeMasked() || keeping && x.stream == "" && !x.req.finished,
+		Response:     x.resp.inspect || keeping && x.stream == "" && !x.resp.finished && (x.response == nil || responseStream(x.response) == ""),
 		HoldRequest:  x.req.inspect && x.blocks(),
 		HoldResponse: x.resp.inspect && x.blocks(),
 	}
@@ -85,8 +89,11 @@ func (x *Exchange) Active() bool {
 	if x.complete || x.answered != nil {
 		return false
 	}
-	return x.record != nil || x.tx != nil || x.request == nil && (x.policy != nil || x.unknown)
+	return x.keeps() || x.tx != nil || x.request == nil && (x.policy != nil || x.unknown)
 }
+
+// keeps says that bodies are kept beyond their inspection.
+func (x *Exchange) keeps() bool { return x.record != nil || x.watched }
 
 // ID is the exchange's id, which its Event will bear; "" when nothing governs it.
 func (x *Exchange) ID() string { return x.id }

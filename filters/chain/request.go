@@ -22,6 +22,7 @@ func (x *Exchange) RequestHeaders(h *filters.RequestHead, end bool) filters.Step
 		if x.record != nil {
 			x.req.keep, x.resp.keep = x.record.BodyLimit, x.record.BodyLimit
 		}
+		x.watch()
 		if x.policy == nil || x.policy.engine == nil {
 			return filters.Step{}
 		}
@@ -184,7 +185,7 @@ func (x *Exchange) judgeRequest(body []byte, cut bool) filters.Step {
 	}
 	x.arm()
 	err := x.tx.RequestBody(body, cut)
-	if x.record == nil {
+	if !x.keeps() {
 		x.req.data = nil
 		x.unreserve()
 	}

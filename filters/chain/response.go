@@ -128,7 +128,7 @@ func (x *Exchange) judgeResponse(body []byte) filters.Step {
 	}
 	x.arm()
 	err := x.tx.ResponseBody(body)
-	if x.record == nil {
+	if !x.keeps() {
 		x.resp.data = nil
 		x.unreserve()
 	}

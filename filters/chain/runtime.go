@@ -29,7 +29,8 @@ type Runtime struct {
 	policies map[string]*policy
 	sinks    map[string]*sink
 
-	effort effort
+	effort  effort
+	sampler sampler
 
 	pool     *pool
 	timeless bool         // nothing is broken off: the result must not depend on the clock
@@ -124,6 +125,7 @@ func (r *Runtime) fill(t *Table) error {
 			return err
 		}
 	}
+	t.learn = r.learning(t.config.Learn)
 	if s := t.config.Record; s != nil {
 		open := func() (*sink, error) {
 			e, err := r.o.Spools.Recordings(*s)

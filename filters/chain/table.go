@@ -14,6 +14,7 @@ type Table struct {
 	config          filters.Table
 	policies        map[string]*policy
 	events, records *sink
+	learn           *learning       // nil: nothing is told of operations
 	keys            map[string]bool // bindings recorded; nil: all
 	users           atomic.Int64    // exchanges, and one for the owner
 	released        atomic.Bool
@@ -81,6 +82,9 @@ func (t *Table) Begin(key string) *Exchange {
 		t.runtime.unknown.Add(1)
 	}
 	x.binding = b
+	if ok {
+		x.learn = t.learn
+	}
 	if r := t.config.Record; r != nil && t.records != nil && (t.keys == nil || t.keys[key]) && ok {
 		x.record = r
 		x.sampled = t.runtime.o.Random()*100 < r.Percent

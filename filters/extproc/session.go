@@ -195,8 +195,11 @@ func (x *session) tell(step filters.Step, res *procv3.ProcessingResponse) *procv
 		x.finding = f
 		res.DynamicMetadata = leave(filters.MetadataKey, f)
 	}
-	if e := x.exchange.Effort(); e != nil {
-		fields := leave(filters.EffortKey, e)
+	for key, value := range map[string][]byte{filters.EffortKey: x.exchange.Effort(), filters.ObservationKey: x.exchange.Observation(false)} {
+		if value == nil {
+			continue
+		}
+		fields := leave(key, value)
 		if res.DynamicMetadata == nil {
 			res.DynamicMetadata = fields
 		} else {

@@ -223,6 +223,9 @@ func (s *stream) end() {
 	if effort := s.exchange.Effort(); effort != nil {
 		s.envoy.setMetadata(filters.EffortKey, effort)
 	}
+	if facts := s.exchange.Observation(true); facts != nil && !s.broken {
+		s.envoy.setMetadata(filters.ObservationKey, facts)
+	}
 	if event := s.exchange.Complete(); event != nil && !s.broken {
 		if b, err := json.Marshal(event); err == nil {
 			s.leave(b)

@@ -71,11 +71,11 @@ func equalFold(s, lower string) bool {
 // it from others. Text is there only if a developer may have written it (see
 // Kind.Fixed); whether one did, traffic tells. Until then it must stay in memory.
 type Value struct {
-	Kind   Kind
-	Hash   uint64
-	Text   string
-	Prefix string // of prefixed ids
-	Length int    // in bytes
+	Kind   Kind   `json:"k"`
+	Hash   uint64 `json:"h"`
+	Text   string `json:"t,omitempty"`
+	Prefix string `json:"p,omitempty"` // of prefixed ids
+	Length int    `json:"l,omitempty"` // in bytes
 }
 
 // Segment is one path segment: Head + value + Suffix. Head is the name before a
@@ -89,39 +89,47 @@ type Segment struct {
 
 // ParamSeen is one parameter in one exchange.
 type ParamSeen struct {
-	In, Name string // In: "query", "header", "cookie", "matrix"
+	In   string `json:"in"` // "query", "header", "cookie", "matrix"
+	Name string `json:"n"`
 	Value
-	Repeated bool   // the name came more than once
-	Listed   string // "form", "spaceDelimited" or "pipeDelimited" when one value held several
-	Deep     bool   // the name was followed by a key in brackets
-	Position int    // of the path segment before a matrix parameter
+	Repeated bool   `json:"r,omitempty"`  // the name came more than once
+	Listed   string `json:"li,omitempty"` // "form", "spaceDelimited" or "pipeDelimited" when one value held several
+	Deep     bool   `json:"d,omitempty"`  // the name was followed by a key in brackets
+	Position int    `json:"po,omitempty"` // of the path segment before a matrix parameter
 }
 
 // AuthSeen is one way in which a request said who it is.
 type AuthSeen struct {
-	Kind, Scheme, Format, In, Name, Issuer, Audience, Alg string
+	Kind     string `json:"k"`
+	Scheme   string `json:"s,omitempty"`
+	Format   string `json:"f,omitempty"`
+	In       string `json:"in,omitempty"`
+	Name     string `json:"n,omitempty"`
+	Issuer   string `json:"i,omitempty"`
+	Audience string `json:"a,omitempty"`
+	Alg      string `json:"g,omitempty"`
 }
 
 // CallerSeen is who called: the strongest identity the request carried.
 type CallerSeen struct {
-	Kind string // "workload", "subject", "key", "session", "client"; "" is nobody known
-	Hash uint64
-	Name string // of a workload only
+	Kind string `json:"k,omitempty"` // "workload", "subject", "key", "session", "client"; "" is nobody known
+	Hash uint64 `json:"h,omitempty"`
+	Name string `json:"n,omitempty"` // of a workload only
 }
 
 // Content is what a message carried.
 type Content struct {
-	MediaType string // lower case, without parameters; "" without a body
-	Shape     *Shape // nil when the body was not looked into
-	Present   bool   // there was a body
+	MediaType string `json:"m,omitempty"` // lower case, without parameters; "" without a body
+	Shape     *Shape `json:"s,omitempty"` // nil when the body was not looked into
+	Present   bool   `json:"p,omitempty"` // there was a body
 }
 
 // Call is one thing asked for in the body of a protocol that says there what it
 // wants.
 type Call struct {
-	Protocol string // "graphql", "jsonrpc", "mcp", "soap"
-	Name     string
-	Fields   []string // of GraphQL, dotted
+	Protocol string   `json:"p"` // "graphql", "jsonrpc", "mcp", "soap"
+	Name     string   `json:"n"`
+	Fields   []string `json:"f,omitempty"` // of GraphQL, dotted
 }
 
 // Observation is an exchange after the door, on its way to the learner. It holds

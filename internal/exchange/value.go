@@ -55,6 +55,20 @@ func ParseKind(name string) (Kind, bool) {
 	return Kind(max(i, 0)), i >= 0
 }
 
+// MarshalText and UnmarshalText make a kind its name.
+func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// UnmarshalText takes a name that is not known for KindOther: who wrote it may
+// be newer.
+func (k *Kind) UnmarshalText(b []byte) error {
+	known, ok := ParseKind(string(b))
+	if !ok {
+		known = KindOther
+	}
+	*k = known
+	return nil
+}
+
 // Fixed says that a value of this kind may be part of an API's own vocabulary:
 // a segment that a developer wrote. Of the others nobody would.
 func (k Kind) Fixed() bool {

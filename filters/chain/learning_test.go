@@ -1,0 +1,180 @@
+package chain
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gabion-io/gabion/filters"
+	"github.com/gabion-io/gabion/internal/exchange"
+)
+
+// learningTable is a table that tells of operations.
+func learningTable(t testing.TB, r *Runtime, mode filters.Mode, learn filters.Learn) *Table {
+	t.Helper()
+	learn.KeyFile = filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(learn.KeyFile, []byte("0123456789abcdef"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return table(t, r, testPolicy(t, mode, nil), func(c *filters.Table) { c.Learn = &learn })
+}
+
+// tell runs a whole exchange and answers what was told of it.
+func tell(t testing.TB, tab *Table, request *filters.RequestHead, body string, response *filters.ResponseHead, answer []byte) (f exchange.Facts, told bool) {
+	t.Helper()
+	x := tab.Begin("k")
+	defer x.Complete()
+	x.RequestHeaders(request, body == "")
+	if body != "" {
+		x.RequestBody([]byte(body), true)
+	}
+	early := x.Observation(false)
+	if early != nil && x.Active() {
+		t.Errorf("told before the response: %s", early)
+	}
+	x.ResponseHeaders(response, len(answer) == 0)
+	if len(answer) > 0 {
+		half := len(answer) / 2
+		x.ResponseBody(answer[:half], false)
+		x.ResponseBody(answer[half:], true)
+	}
+	b := x.Observation(false)
+	if early != nil { // nothing more would be shown: it was told with the request
+		b = early
+	}
+	if b == nil {
+		return f, false
+	}
+	if x.Observation(true) != nil {
+		t.Error("told twice")
+	}
+	f, err := exchange.DecodeFacts(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, value := range []string{"ada@example.org", "DE89370400440532013000", "s3cr3t", "4711", "192.0.2.7"} {
+		if bytes.Contains(b, []byte(value)) {
+			t.Errorf("%q is in what was told: %s", value, b)
+		}
+	}
+	return f, true
+}
+
+func TestObservation(t *testing.T) {
+	for _, mode := range []filters.Mode{filters.ModeOff, filters.ModeDetect, filters.ModeBlock} {
+		tab := learningTable(t, NewRuntime(Options{}), mode, filters.Learn{First: 10, BodyLimit: 64 << 10})
+		r := post("x")
+		r.Path, r.Headers = "/people?limit=5", []filters.Header{{Name: "content-type", Value: "application/json"}, {Name: "authorization", Value: "Bearer s3cr3t"}, {Name: "x-tenant", Value: "4711"}}
+		var zipped bytes.Buffer
+		z := gzip.NewWriter(&zipped)
+		fmt.Fprint(z, `{"id":17,"iban":"DE89370400440532013000"}`)
+		z.Close()
+		f, told := tell(t, tab, r, `{"email":"ada@example.org","tags":["a"]}`,
+			&filters.ResponseHead{Status: 201, Headers: []filters.Header{{Name: "content-type", Value: "application/json"}, {Name: "content-encoding", Value: "gzip"}}}, zipped.Bytes())
+		if !told {
+			t.Fatalf("%s: nothing was told", mode)
+		}
+		if len(f.Auth) != 1 || f.Auth[0].Kind != "bearer" || f.Caller.Kind != "key" || len(f.Params) != 1 || f.Params[0].Name != "x-tenant" {
+			t.Errorf("%s: %+v", mode, f)
+		}
+		if got := f.Request.Shape.Names(); !slices.Equal(got, []string{"email", "tags"}) {
+			t.Errorf("%s: request %v", mode, got)
+		}
+		if got := f.Response.Shape.Names(); !slices.Equal(got, []string{"iban", "id"}) || len(f.Response.Shape.Members[0].Shape.Sensitive) == 0 {
+			t.Errorf("%s: response %v", mode, got)
+		}
+	}
+}
+
+// What is denied is no operation's, and nothing is told of it.
+func TestNothingIsToldOfTheDenied(t *testing.T) {
+	tab := learningTable(t, NewRuntime(Options{}), filters.ModeBlock, filters.Learn{First: 10, BodyLimit: 1000})
+	x := tab.Begin("k")
+	defer x.Complete()
+	x.RequestHeaders(get(sqli), true)
+	if x.answered == nil {
+		t.Fatal("the attack passed")
+	}
+	if b := x.Observation(true); b != nil {
+		t.Errorf("%s", b)
+	}
+}
+
+// Of each kind of exchange the first are looked into, and of a body that is too
+// long, or was cut, nothing is said.
+func TestSampling(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	tab := learningTable(t, NewRuntime(Options{Now: func() time.Time { return now }, Random: func() float64 { return 0.5 }}), filters.ModeOff, filters.Learn{First: 3, BodyLimit: 100})
+	looked := func(path, answer string) bool {
+		f, told := tell(t, tab, get(path), "", &filters.ResponseHead{Status: 200, Headers: []filters.Header{{Name: "content-type", Value: "application/json"}}}, []byte(answer))
+		if !told {
+			t.Fatalf("%s: nothing was told", path)
+		}
+		return f.Response.Shape != nil
+	}
+	for i := range 6 {
+		if got := looked(fmt.Sprintf("/orders/%d?x=%d", 1000+i, i), `{"id":1}`); got != (i < 3) {
+			t.Errorf("order %d: looked into: %v", i, got)
+		}
+	}
+	if !looked("/carts/7", `{"id":1}`) {
+		t.Error("another kind was not looked into")
+	}
+	if looked("/long", `{"text":"`+strings.Repeat("x", 200)+`"}`) {
+		t.Error("a body that was cut has a shape")
+	}
+	now = now.Add(time.Hour)
+	if !looked("/orders/9", `{"id":1}`) {
+		t.Error("an hour later nothing was looked into")
+	}
+}
+
+// Without its key nothing is told, and all else works.
+func TestLearningWithoutAKey(t *testing.T) {
+	tab := table(t, NewRuntime(Options{}), testPolicy(t, filters.ModeDetect, nil), func(c *filters.Table) {
+		c.Learn = &filters.Learn{KeyFile: filepath.Join(t.TempDir(), "nowhere"), First: 10, BodyLimit: 1000}
+	})
+	if _, told := tell(t, tab, get("/"), "", &filters.ResponseHead{Status: 200}, nil); told {
+		t.Error("something was told")
+	}
+}
+
+// What it costs to tell of an exchange.
+func BenchmarkObservation(b *testing.B) {
+	body := []byte(`{"items":[`)
+	for len(body) < 1000 {
+		body = append(body, `{"id":"a-17","name":"Blue chair","qty":2,"price":"12.50"},`...)
+	}
+	body = append(body[:len(body)-1], "]}"...)
+	answer := &filters.ResponseHead{Status: 200, Headers: []filters.Header{{Name: "content-type", Value: "application/json"}, {Name: "content-length", Value: fmt.Sprint(len(body))}}}
+	request := get("/v1/orders/4711?expand=lines&limit=20", "authorization", "Bearer abcdefghijklmnop", "x-tenant", "acme")
+	for _, c := range []struct {
+		name  string
+		learn *filters.Learn
+	}{
+		{"none", nil}, {"head", &filters.Learn{BodyLimit: 64 << 10}}, {"body", &filters.Learn{Percent: 100, BodyLimit: 64 << 10}},
+		{"sampled", &filters.Learn{First: 20, Percent: 1, BodyLimit: 64 << 10}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			tab := table(b, NewRuntime(Options{}), testPolicy(b, filters.ModeOff, nil), nil)
+			if c.learn != nil {
+				tab = learningTable(b, NewRuntime(Options{}), filters.ModeOff, *c.learn)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				x := tab.Begin("k")
+				x.RequestHeaders(request, true)
+				x.ResponseHeaders(answer, false)
+				x.ResponseBody(body, true)
+				x.Observation(true)
+				x.Complete()
+			}
+		})
+	}
+}

@@ -31,6 +31,7 @@ func (l layout) filterState() string    { return l.file("filter") }
 func (l layout) bootstrap() string      { return l.file("run", "envoy.json") }
 func (l layout) proxyLimits() string    { return l.file("run", "proxy.json") }
 func (l layout) memoryPressure() string { return l.file("run", "memory.pressure") }
+func (l layout) demoAPI() string        { return l.file("run", "demo-openapi.yaml") }
 func (l layout) flagResources() string  { return l.file("run", "flags.yaml") }
 
 // sockets is the directory of the Unix sockets. A socket's path is limited to

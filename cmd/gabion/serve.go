@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -45,9 +46,10 @@ type serveOptions struct {
 	trustDomain          string
 	database             string
 	files, hosts         []string
-	transport, resources string // of `gabion up`
-	thisHost             string // of `gabion up`
-	plain                bool   // of `gabion up`: REST without TLS
+	transport, resources string   // of `gabion up`
+	thisHost             string   // of `gabion up`
+	plain                bool     // of `gabion up`: REST without TLS
+	declare              []string // SERVICE=FILE, of `gabion up`
 }
 
 // newServe is the control plane alone. `gabion up` runs it as a child, with flags
@@ -82,9 +84,10 @@ Ctrl-C stops it. Agents keep what they enforce and come back by themselves.`,
 	f.StringArrayVarP(&o.files, "file", "f", nil, "file or directory of resources, watched; may be repeated")
 	f.StringVar(&o.transport, "transport", string(xds.Module), "how the filter is reached: module or extproc")
 	f.StringVar(&o.resources, "resources", "", "file of resources that stand for flags; anything else overrides them")
+	f.StringArrayVar(&o.declare, "declare", nil, "SERVICE=FILE: the API of a service, unless another one is imported; may be repeated")
 	f.BoolVar(&o.plain, "plain", false, "serve the REST API without TLS")
 	f.StringVar(&o.thisHost, "this-host", "", "host of workloads that name an interface and no host")
-	for _, name := range []string{"transport", "resources", "plain", "this-host"} {
+	for _, name := range []string{"transport", "resources", "declare", "plain", "this-host"} {
 		_ = f.MarkHidden(name)
 	}
 	return c
@@ -212,7 +215,11 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 	if err != nil {
 		return err
 	}
-	operations, err := inventory.Open(ctx, inventory.Options{Store: st, Learning: operationLearning{}, Documents: documents{}, Log: log})
+	given, err := readGiven(o.declare)
+	if err != nil {
+		return err
+	}
+	operations, err := inventory.Open(ctx, inventory.Options{Store: st, Learning: operationLearning{}, Documents: documents{}, Given: given, Log: log})
 	if err != nil {
 		return err
 	}
@@ -276,6 +283,22 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 // eventSpoolBytes bounds what the filter keeps on disk while the control plane
 // is away: some 20,000 events.
 const eventSpoolBytes = 16 << 20
+
+// readGiven reads what --declare names.
+func readGiven(list []string) (given []store.DeclaredAPI, err error) {
+	for _, text := range list {
+		service, name, ok := strings.Cut(text, "=")
+		if !ok {
+			return nil, usageError{fmt.Errorf("--declare %q: want SERVICE=FILE", text)}
+		}
+		body, err := os.ReadFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("read declared API: %w", err)
+		}
+		given = append(given, store.DeclaredAPI{Service: service, Name: filepath.Base(name), Body: body})
+	}
+	return given, nil
+}
 
 // What the filter looks into for the inventory: the bodies of the first exchanges
 // of a kind each hour, which find what is new, and a few of the others.

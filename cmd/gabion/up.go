@@ -173,6 +173,9 @@ func startStages(ctx context.Context, g *supervise.Group, o upOptions, l layout,
 	for _, h := range o.hosts {
 		serve = append(serve, "--admin-host", h)
 	}
+	if o.upstream == "" {
+		serve = append(serve, "--declare", flags.UpstreamService+"="+l.demoAPI())
+	}
 	err = g.Start(ctx, supervise.Spec{
 		Name: "serve", Command: self, Args: serve, Env: []string{"GABION_LOG=" + level.String(), "GABION_DATABASE=" + o.database},
 		Ready: readyURL("http://" + o.admin + "/readyz"), ReadyWithin: 60 * time.Second,
@@ -270,6 +273,11 @@ func writeUpFiles(l layout, o upOptions, upstream string) error {
 	}
 	if err := atomicfile.Write(l.flagResources(), text, 0o600); err != nil {
 		return err
+	}
+	if o.upstream == "" { // what the demo application says of itself
+		if err := atomicfile.Write(l.demoAPI(), demo.OpenAPI(), 0o600); err != nil {
+			return err
+		}
 	}
 	return atomicfile.Write(l.memoryPressure(), []byte("0"), 0o600)
 }

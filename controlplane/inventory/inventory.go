@@ -62,11 +62,14 @@ type Store interface {
 type Options struct {
 	Store     Store
 	Learning  Learning
-	Documents Documents   // nil: nothing is declared or compared
-	Limit     store.Limit // of what is stored; zero fields: 400 days, 256 MiB
-	Log       *slog.Logger
-	Now       func() time.Time
-	Every     time.Duration // between two writes; default 1 s
+	Documents Documents // nil: nothing is declared or compared
+	// Given are declarations that are not stored: a stored one of the same service
+	// goes before it.
+	Given []store.DeclaredAPI
+	Limit store.Limit // of what is stored; zero fields: 400 days, 256 MiB
+	Log   *slog.Logger
+	Now   func() time.Time
+	Every time.Duration // between two writes; default 1 s
 }
 
 // Inventory is safe for concurrent use. Open it, Run it, and Flush it at the end.

@@ -67,7 +67,7 @@ func (in *Inventory) readWords(ctx context.Context) error {
 		return err
 	}
 	read := map[string]Declared{}
-	for _, d := range declared {
+	for _, d := range append(slices.Clone(in.o.Given), declared...) {
 		read[d.Service] = in.read(d)
 	}
 	in.words.mu.Lock()

@@ -88,6 +88,7 @@ func TestTour(t *testing.T) {
 			if out := u.run("audit", "verify"); !strings.Contains(out, "intact") {
 				t.Errorf("audit verify: %s", out)
 			}
+			u.inventory(t)
 		})
 	}
 }

@@ -15,6 +15,9 @@ import (
 	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
 )
 
+// UpstreamService names the service that stands for the upstream.
+const UpstreamService = v1alpha1.DefaultNamespace + "/upstream"
+
 // Up is what gabion up was told on the command line.
 type Up struct {
 	Listen   string // "127.0.0.1:8080", ":8080", "localhost:8080"

@@ -126,7 +126,7 @@ func (h *host) command(args ...string) *exec.Cmd {
 // start runs an agent until it says that it enforces, and has drained once.
 func (h *host) start() *exec.Cmd {
 	h.Helper()
-	c := h.command("-f", h.files, "--state", h.state, "--flows", h.flows)
+	c := h.command("-f", h.files, "--state", h.state, "--flows", h.flows, "--window", "1s")
 	c.Stderr, c.Stdout = h.log, h.log
 	said := strings.Count(h.log.String(), "enforcing")
 	if err := c.Start(); err != nil {

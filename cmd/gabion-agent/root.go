@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -23,6 +24,7 @@ type options struct {
 	bpffs  string
 	name   string
 	flows  string
+	window time.Duration
 }
 
 // defaultName is the directory of pins of an agent that was given no other.
@@ -68,6 +70,7 @@ over, and 'gabion-agent detach' removes everything.`,
 	c.Flags().StringVar(&o.join, "join", "", "token of 'gabion token join', for the first contact ($GABION_JOIN keeps it out of the list of processes)")
 	c.Flags().StringVar(&o.state, "state", "/var/lib/gabion-agent", "directory for what must outlive the agent")
 	c.Flags().StringVar(&o.flows, "flows", "", "write flows as JSON lines to this file, - is the standard output")
+	c.Flags().DurationVar(&o.window, "window", 5*time.Second, "time that flows are folded over before they are reported, at least 1s")
 	c.PersistentFlags().StringVar(&o.bpffs, "bpffs", "/sys/fs/bpf", "where the BPF file system is, or is to be mounted")
 	c.PersistentFlags().StringVar(&o.name, "pins", "", "name of the directory in it, "+defaultName+"-NAME for a second agent on one machine (default "+defaultName+"; detach: all there are)")
 	c.AddCommand(newDetach(o), newProbe(out))

@@ -58,10 +58,16 @@ func run(ctx context.Context, o *options, out, errs io.Writer) error {
 	defer files.Close()
 	wish := newWish(files, o.host, log)
 
+	// Flows: to a file, and up to the control plane by way of a queue on disk.
+	up, err := o.uplink(holder, log)
+	if err != nil {
+		return err
+	}
+
 	g, ctx := errgroup.WithContext(ctx)
 	// The kernel, and what it counts.
 	g.Go(func() error {
-		return enforce(ctx, agent.Options{Pins: o.pins(), State: o.state, Report: report.write, Log: log}, wish.desired)
+		return enforce(ctx, agent.Options{Pins: o.pins(), State: o.state, Window: o.window, Report: tell(report, up), Log: log}, wish.desired)
 	})
 	g.Go(func() error { return wish.followFiles(ctx, len(o.files) > 0) })
 	if holder == nil {
@@ -69,8 +75,13 @@ func run(ctx context.Context, o *options, out, errs io.Writer) error {
 	} else {
 		g.Go(func() error { return holder.Keep(ctx, o.server) })
 		g.Go(func() error { return followPlane(ctx, o, holder, wish, log) })
+		g.Go(func() error { return up.Run(ctx) })
 	}
-	return g.Wait()
+	err = g.Wait()
+	if up != nil { // what is queued is sent by the next run
+		err = errors.Join(err, up.Close())
+	}
+	return err
 }
 
 // enforce makes the kernel what is wanted. Nothing is loaded before there is

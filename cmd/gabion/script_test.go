@@ -36,8 +36,6 @@ func TestMain(m *testing.M) {
 		"gabion": func() {
 			os.Exit(execute(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 		},
-		planeProcess: runPlane,
-		agentProcess: runAgent,
 	})
 }
 

@@ -209,8 +209,8 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 		Now:       time.Now,
 	})
 
-	// Telemetry: access logs and the filter's spools, and what operations are learned
-	// from them.
+	// Telemetry: access logs and the filter's spools, what operations are learned from
+	// them, and flows.
 	clientKey, err := st.InstallationKey(ctx, "client")
 	if err != nil {
 		return err
@@ -232,6 +232,8 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 		return err
 	}
 
+	flows := newFlowDoor(st, loop, callerOf(authority), log, registry)
+
 	// Proposals: evidence and rehearsals on what was recorded.
 	world := &world{loop: loop, store: st}
 	desk := proposal.NewDesk(proposal.Options{
@@ -250,7 +252,7 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 		return err
 	}
 
-	// The agents' door: they join, renew their certificates, and are told.
+	// The agents' door: they join, renew their certificates, are told, and tell.
 	agents, err := o.listenAgents()
 	if err != nil {
 		return errors.Join(err, rest.Close())
@@ -265,7 +267,7 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 	g.Go(func() error { return serveGRPC(ctx, l.adsSocket(), discovery, door) })
 	g.Go(func() error { return serveREST(ctx, rest, handler, log) })
 	if agents != nil {
-		g.Go(func() error { return serveAgents(ctx, agents, authority, enrolment, agentPolicy) })
+		g.Go(func() error { return serveAgents(ctx, agents, authority, enrolment, agentPolicy, flows) })
 	}
 	if !o.plain {
 		o.banner(a, l, rest.Addr(), agents)

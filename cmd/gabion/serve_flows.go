@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
+	"github.com/gabion-io/gabion/controlplane/identity"
 	"github.com/gabion-io/gabion/controlplane/ingest"
 	"github.com/gabion-io/gabion/controlplane/reconcile"
 	"github.com/gabion-io/gabion/controlplane/segment"
@@ -20,6 +21,14 @@ import (
 func newFlowDoor(st *store.Store, loop *reconcile.Loop, host func(context.Context) (string, error), log *slog.Logger, registry prometheus.Registerer) *ingest.FlowDoor {
 	residents := &residents{loop: loop}
 	return ingest.NewFlowDoor(ingest.FlowOptions{Sink: st, Host: host, Workload: residents.workload, Log: log, Registry: registry})
+}
+
+// callerOf is the host whose certificate a call came with.
+func callerOf(authority *identity.Authority) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		h, err := authority.HostOf(ctx)
+		return h.Name, err
+	}
 }
 
 // residents are the workloads of the resources in force, worked out once for each

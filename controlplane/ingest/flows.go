@@ -89,13 +89,16 @@ func NewFlowDoor(o FlowOptions) *FlowDoor {
 }
 
 // Register adds the call that agents report by.
-func (d *FlowDoor) Register(g grpc.ServiceRegistrar) { flowreport.Register(g, d) }
+func (d *FlowDoor) Register(g *grpc.Server) { flowreport.Register(g, d) }
 
 // Report stores a message and answers when it is stored.
 func (d *FlowDoor) Report(ctx context.Context, m flowreport.Message) (flowreport.Receipt, error) {
 	host, err := d.o.Host(ctx)
+	if _, said := status.FromError(err); err != nil && !said {
+		err = status.Error(codes.PermissionDenied, err.Error())
+	}
 	if err != nil {
-		return flowreport.Receipt{}, status.Error(codes.PermissionDenied, err.Error())
+		return flowreport.Receipt{}, err
 	}
 	select {
 	case d.places <- struct{}{}:

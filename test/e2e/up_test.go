@@ -74,7 +74,8 @@ func launch(t testing.TB, args ...string) *up {
 			u.state = args[i+1]
 		}
 	}
-	all := append([]string{"up", "--listen", u.listen, "--admin", u.admin, "--concurrency", "2"}, args...)
+	// The agent is for test/plane.
+	all := append([]string{"up", "--agent=false", "--listen", u.listen, "--admin", u.admin, "--concurrency", "2"}, args...)
 	if !strings.Contains(strings.Join(args, " "), "--state") {
 		all = append(all, "--state", u.state)
 	}

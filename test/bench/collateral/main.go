@@ -221,7 +221,7 @@ func start(ctx context.Context, name, env string) (*variant, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(filepath.Join("bin", "gabion"), "up", "--state", filepath.Join(dir, "state"), "--transport", "module",
+	cmd := exec.Command(filepath.Join("bin", "gabion"), "up", "--agent=false", "--state", filepath.Join(dir, "state"), "--transport", "module",
 		"--listen", listen, "--admin", admin, "--concurrency", "2", "-f", file)
 	cmd.Env = append(os.Environ(), env)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}

@@ -135,7 +135,7 @@ func startGabion(transport, upstream string) (contender, error) {
 	if err != nil {
 		return contender{}, err
 	}
-	cmd := exec.Command(filepath.Join("bin", "gabion"), "up", "--state", filepath.Join(dir, "state"), "--transport", transport,
+	cmd := exec.Command(filepath.Join("bin", "gabion"), "up", "--agent=false", "--state", filepath.Join(dir, "state"), "--transport", transport,
 		"--listen", "127.0.0.1:"+port, "--admin", "127.0.0.1:"+admin, "--upstream", upstream, "--concurrency", "2", "-f", policy)
 	c, err := spawn("Envoy + "+transport, "http://127.0.0.1:"+port, dir, cmd, func(pid int) (pids []int) {
 		for _, p := range descendants(pid) {

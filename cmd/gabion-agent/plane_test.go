@@ -131,7 +131,7 @@ func follows(t *testing.T, o *options, files ...string) *kernel {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := &kernel{t, newWish(source, o.host, log)}
+	k := &kernel{t, newWish(source, o.host, o.server, log)}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return holder.Keep(ctx, o.server) })
 	g.Go(func() error { return followPlane(ctx, o, holder, k.wish, log) })
@@ -236,7 +236,7 @@ func TestRestart(t *testing.T) {
 // What a control plane sends is read as strictly as files are, and is not believed
 // about other hosts.
 func TestReadsStrictly(t *testing.T) {
-	w := newWish(nil, "node-1", slog.New(slog.DiscardHandler))
+	w := newWish(nil, "node-1", "", slog.New(slog.DiscardHandler))
 	for name, text := range map[string]string{
 		"Workload/default/cart":  "apiVersion: gabion.io/v1alpha1\nkind: Workload\nmetadata: {name: cart}\nspec: {node: node-2, interface: w1}\n",
 		"Workload/default/a":     "apiVersion: gabion.io/v1alpha1\nkind: Workload\nmetadata: {name: b}\nspec: {}\n",
@@ -253,7 +253,7 @@ func TestReadsStrictly(t *testing.T) {
 func FuzzRead(f *testing.F) {
 	f.Add("Workload/default/a", "apiVersion: gabion.io/v1alpha1\nkind: Workload\nmetadata: {name: a}\nspec: {node: node-1, interface: w1}\n")
 	f.Fuzz(func(t *testing.T, name, text string) {
-		w := newWish(nil, "node-1", slog.New(slog.DiscardHandler))
+		w := newWish(nil, "node-1", "", slog.New(slog.DiscardHandler))
 		objects, err := w.read(resources(name, text))
 		if err != nil {
 			return

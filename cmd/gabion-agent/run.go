@@ -56,7 +56,7 @@ func run(ctx context.Context, o *options, out, errs io.Writer) error {
 		return err
 	}
 	defer files.Close()
-	wish := newWish(files, o.host, log)
+	wish := newWish(files, o.host, o.server, log)
 
 	// Flows: to a file, and up to the control plane by way of a queue on disk.
 	up, err := o.uplink(holder, log)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 
 	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
@@ -19,17 +20,19 @@ import (
 type wish struct {
 	files   *file.Source
 	host    string
+	server  string // of the control plane; empty: none
 	desired chan agent.Desired
 	ready   chan struct{} // closed when files may be acted upon
 	log     *slog.Logger
 
 	once  sync.Once
 	lock  sync.Mutex
+	found []netip.AddrPort  // of the control plane
 	plane []v1alpha1.Object // of the control plane, in force
 }
 
-func newWish(files *file.Source, host string, log *slog.Logger) *wish {
-	return &wish{files: files, host: host, desired: make(chan agent.Desired), ready: make(chan struct{}), log: log}
+func newWish(files *file.Source, host, server string, log *slog.Logger) *wish {
+	return &wish{files: files, host: host, server: server, desired: make(chan agent.Desired), ready: make(chan struct{}), log: log}
 }
 
 // begin lets files be acted upon.
@@ -64,6 +67,9 @@ func (w *wish) followFiles(ctx context.Context, any bool) error {
 // apply puts what the control plane says in force (policysync.Options.Apply).
 func (w *wish) apply(ctx context.Context, resources []policysync.Resource) error {
 	objects, err := w.read(resources)
+	if err == nil {
+		err = checkInterfaces(objects)
+	}
 	if err != nil {
 		return err
 	}
@@ -96,6 +102,18 @@ func (w *wish) read(resources []policysync.Resource) ([]v1alpha1.Object, error) 
 	return objects, nil
 }
 
+// checkInterfaces refuses what would cut the host off.
+func checkInterfaces(objects []v1alpha1.Object) error {
+	for _, o := range objects {
+		if w, ok := o.(*v1alpha1.Workload); ok && w.Spec.Interface != "" {
+			if err := agent.CheckInterface(w.Spec.Interface); err != nil {
+				return fmt.Errorf("enforce %s: %w", nameOf(v1alpha1.KeyOf(w)), err)
+			}
+		}
+	}
+	return nil
+}
+
 func nameOf(k v1alpha1.Key) string {
 	if k.Namespace == "" {
 		return k.Kind + "/" + k.Name
@@ -117,6 +135,10 @@ func (w *wish) send(ctx context.Context, plane []v1alpha1.Object) error {
 			w.log.Warn("a file and the control plane have it: the control plane counts", "resource", item.Key(), "file", item.File)
 			continue
 		}
+		if err := checkInterfaces([]v1alpha1.Object{item.Object}); err != nil {
+			w.log.Error("left out", "file", item.File, "error", err)
+			continue
+		}
 		objects = append(objects, item.Object)
 	}
 	d, conditions := want(objects)
@@ -125,6 +147,7 @@ func (w *wish) send(ctx context.Context, plane []v1alpha1.Object) error {
 			w.log.Warn("condition", "resource", c.Key(), "path", c.Path, "message", c.Message)
 		}
 	}
+	d.Policies = append(d.Policies, w.lifelines(ctx, d)...)
 	applied := make(chan error, 1)
 	d.Applied = func(err error) { applied <- err }
 	select {

@@ -27,6 +27,8 @@ const patience = 2 * time.Minute
 type bed struct {
 	*testing.T
 	net       *netnstest.Net
+	home      netnstest.Space // where the control plane runs
+	server    string          // and agents find it
 	web, cart *netnstest.Workload
 	bpffs     string
 	state     string // of the control plane
@@ -74,6 +76,7 @@ func newBed(t *testing.T) *bed {
 	netnstest.Need(t)
 	binary(t, "gabion")
 	b := &bed{T: t, net: netnstest.New(t), bpffs: netnstest.Pins(t), state: t.TempDir(), agent: t.TempDir(), log: &lockedBuffer{}}
+	b.home, b.server = b.net.Host, "127.0.0.1:9443"
 	b.web, b.cart = b.net.Workload("web"), b.net.Workload("cart")
 	for _, port := range []uint16{80, 81} {
 		b.cart.ServeUDP(netip.AddrPortFrom(b.cart.Interfaces[0].V4, port))
@@ -89,9 +92,13 @@ func newBed(t *testing.T) *bed {
 	return b
 }
 
-// command is one of the programs, on the host.
+// command is one of the programs; gabion's where the control plane is.
 func (b *bed) command(name string, args ...string) *exec.Cmd {
-	c := b.net.Host.Command(binary(b.T, name), args...)
+	space := b.net.Host
+	if name == "gabion" {
+		space = b.home
+	}
+	c := space.Command(binary(b.T, name), args...)
 	for _, e := range os.Environ() {
 		if !strings.HasPrefix(e, "GABION_") {
 			c.Env = append(c.Env, e)
@@ -131,12 +138,12 @@ func (b *bed) kill(c *exec.Cmd) {
 
 func (b *bed) serve() *exec.Cmd {
 	b.Helper()
-	return b.start("gabion serve is up", nil, "gabion", "serve")
+	return b.start("gabion serve is up", nil, "gabion", "serve", "--agents", b.server)
 }
 
 func (b *bed) enforce(says string, env ...string) *exec.Cmd {
 	b.Helper()
-	return b.start(says, env, "gabion-agent", "--server", "127.0.0.1:9443", "--host", "node-1", "--state", b.agent, "--bpffs", b.bpffs)
+	return b.start(says, env, "gabion-agent", "--server", b.server, "--host", "node-1", "--state", b.agent, "--bpffs", b.bpffs)
 }
 
 // run is a gabion command that must succeed.
@@ -325,4 +332,65 @@ func TestUpEnforcesAndDetaches(t *testing.T) {
 	if after, _ := filepath.Glob("/sys/fs/bpf/gabion-*"); len(after) != len(before) {
 		t.Errorf("left in the kernel: %v", after)
 	}
+}
+
+// A policy that allows nothing leaves open what the host is looked after by: who is
+// logged in, and the control plane, though both are in workloads that it closes. An
+// interface by which the host itself reaches the world is refused.
+func TestNeverLocksItsOwnerOut(t *testing.T) {
+	b := newBed(t)
+	web, cart := b.web.Interfaces[0], b.cart.Interfaces[0]
+	b.home, b.server = b.cart.Space, netip.AddrPortFrom(cart.V4, 9443).String()
+	for _, port := range []uint16{22, 23} {
+		b.net.Host.ServeTCP(netip.AddrPortFrom(web.HostV4, port))
+	}
+	b.serve()
+	b.run(b.workloads(), "apply", "-f", "-")
+	agent := b.enforce("policy in force", "GABION_JOIN="+strings.TrimSpace(b.run("", "token", "join", "--host", "node-1")))
+	login, err := b.web.Dial("tcp", netip.Addr{}, netip.AddrPortFrom(web.HostV4, 22), netnstest.Patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer login.Close()
+	if err := netnstest.Echo(login, "before", netnstest.Patience); err != nil {
+		t.Fatal(err)
+	}
+	b.run(`
+apiVersion: gabion.io/v1alpha1
+kind: SegmentationPolicy
+metadata: {name: closed, namespace: shop}
+spec: {mode: enforce, selector: {}, ingress: [], egress: []}
+`, "apply", "-f", "-")
+	host := func(port uint16) error {
+		return b.web.Try("tcp", netip.Addr{}, netip.AddrPortFrom(web.HostV4, port), 200*time.Millisecond)
+	}
+	b.until("the policy is in the kernel", func() error {
+		if b.try(80) == nil || host(23) == nil {
+			return errors.New("something is open")
+		}
+		return nil
+	})
+	if err := netnstest.Echo(login, "after", netnstest.Patience); err != nil {
+		t.Errorf("who is logged in was cut off: %v", err)
+	}
+	if err := b.web.Try("tcp", netip.Addr{}, netip.AddrPortFrom(web.HostV4, 22), netnstest.Patience); err != nil {
+		t.Errorf("and cannot come back: %v", err)
+	}
+
+	// A new agent finds its control plane under the policy, and hears of a better one.
+	b.kill(agent)
+	b.enforce("following the control plane")
+	b.run(policy(80), "apply", "-f", "-")
+	b.run("", "delete", "SegmentationPolicy", "closed", "-n", "shop")
+	b.wantOpen("the better policy is in the kernel", 80, 81)
+
+	b.net.Host.IP("route add default via " + web.V4.String())
+	b.run(strings.ReplaceAll(b.workloads(), "labels: {", "labels: {tier: x, "), "apply", "-f", "-")
+	b.until("the interface of the default route is refused", func() error {
+		if out := b.run("", "status"); !strings.Contains(out, "NACK") || !strings.Contains(out, "way out") {
+			return errors.New(out)
+		}
+		return nil
+	})
+	b.mustOpen("refused, what was in force stays", 80, 81)
 }

@@ -44,6 +44,7 @@ type Server struct {
 	mu       sync.Mutex
 	resource *segment.Hosts   // nil: nothing was published yet, and hosts wait
 	views    map[string]*view // by host, of those that are asked for
+	texts    texts
 	hosts    map[string]*record
 	streams  map[*stream]bool
 }
@@ -75,6 +76,7 @@ func (s *Server) Publish(objects []v1alpha1.Object, compiled segment.Result) {
 	defer s.mu.Unlock()
 	s.resource = resources
 	s.views = map[string]*view{}
+	s.texts.turn()
 	for st := range s.streams {
 		st.wake()
 	}
@@ -93,7 +95,7 @@ func (s *Server) viewLocked(host string) *view {
 	}
 	v := s.views[host]
 	if v == nil {
-		v = newView(s.resource.Need(host), s.o.Log)
+		v = s.texts.view(s.resource.Need(host), s.o.Log)
 		s.views[host] = v
 	}
 	return v

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"reflect"
 	"slices"
 
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
@@ -21,20 +22,58 @@ import (
 type view struct {
 	version   string
 	resources map[string]*discovery.Resource // by name
-	keys      map[string]v1alpha1.Key
 }
 
-// newView renders resources. Versions are hashes of content.
-func newView(objects []v1alpha1.Object, log *slog.Logger) *view {
-	v := &view{resources: map[string]*discovery.Resource{}, keys: map[string]v1alpha1.Key{}}
+// texts remembers resources as they are sent: hosts have most of theirs in common,
+// and most are the same as before.
+type texts struct{ now, before map[textKey]text }
+
+// textKey tells a host's own workload from what others are told of it.
+type textKey struct {
+	v1alpha1.Key
+	own bool
+}
+
+type text struct {
+	object v1alpha1.Object
+	sent   *discovery.Resource
+}
+
+// turn forgets what was not asked for since the last turn.
+func (t *texts) turn() { t.now, t.before = map[textKey]text{}, t.now }
+
+// of renders a resource, or finds it rendered.
+func (t *texts) of(key v1alpha1.Key, o v1alpha1.Object) (*discovery.Resource, error) {
+	at := textKey{Key: key}
+	if w, ok := o.(*v1alpha1.Workload); ok {
+		at.own = w.Spec.Node != ""
+	}
+	now, known := t.now[at]
+	if known && (now.object == o || reflect.DeepEqual(now.object, o)) {
+		return now.sent, nil
+	}
+	if before, known := t.before[at]; known && reflect.DeepEqual(before.object, o) {
+		t.now[at] = text{o, before.sent}
+		return before.sent, nil
+	}
+	sent, err := newResource(key, o)
+	if err == nil {
+		t.now[at] = text{o, sent}
+	}
+	return sent, err
+}
+
+// view renders all that one host is to have. Versions are hashes of content.
+func (t *texts) view(objects []v1alpha1.Object, log *slog.Logger) *view {
+	v := &view{resources: make(map[string]*discovery.Resource, len(objects))}
 	for _, o := range objects {
 		key := v1alpha1.KeyOf(o)
-		r, err := newResource(key, o)
+		r, err := t.of(key, o)
 		if err != nil { // it was read from text, and so can be written
 			log.Error("a resource cannot be sent to hosts", "resource", key.String(), "error", err)
 			continue
 		}
-		v.resources[r.Name], v.keys[r.Name] = r, key
+		v.resources[r.Name] = r
 	}
 	v.version = versionOf(v.versions())
 	return v

@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -26,6 +27,8 @@ type Hosts struct {
 	at      map[netip.Addr]int
 	serving map[string][]int // workloads, by the names of their ports
 	picked  map[string][]int // workloads, by selection
+	peers   map[int]*v1alpha1.Workload
+	cut     map[int]v1alpha1.Object // policies
 }
 
 // NewHosts takes compiled resources apart by host. Where there is one machine only,
@@ -34,6 +37,7 @@ func NewHosts(objects []v1alpha1.Object, result Result, this string) *Hosts {
 	h := &Hosts{
 		result: result, objects: map[v1alpha1.Key]v1alpha1.Object{}, on: map[string][]int{},
 		at: map[netip.Addr]int{}, serving: map[string][]int{}, picked: map[string][]int{},
+		peers: map[int]*v1alpha1.Workload{}, cut: map[int]v1alpha1.Object{},
 	}
 	for _, o := range objects {
 		h.objects[v1alpha1.KeyOf(o)] = o
@@ -87,40 +91,69 @@ func (h *Hosts) On(host string) (out []v1alpha1.Key) {
 }
 
 // Need gives the resources of one host, by key, each cut down to what counts there.
+// Hosts share those that are cut alike.
 func (h *Hosts) Need(host string) []v1alpha1.Object {
 	own := h.on[host]
-	workloads := map[int]bool{}
+	known := make([]bool, len(h.result.Workloads))
 	for _, i := range own {
-		workloads[i] = true
+		known[i] = true
 	}
-	var out []v1alpha1.Object
+	var policies, workloads []v1alpha1.Object
 	for i := range h.result.Policies {
 		p := &h.result.Policies[i]
 		if p.Mode == segmentation.Observe || !common(h.picks(&p.Subject), own) {
 			continue
 		}
 		for _, n := range h.seen(p) {
-			workloads[n] = true
+			known[n] = true
 		}
-		if o := cutPolicy(h.objects[keyOf(p.Name)]); o != nil {
-			out = append(out, o)
+		if o := h.policy(i); o != nil {
+			policies = append(policies, o)
 		}
 	}
 	spaces := map[string]bool{}
-	for i := range workloads {
-		key := workloadKey(h.result, i)
-		if w, ok := h.objects[key].(*v1alpha1.Workload); ok {
-			out = append(out, cutWorkload(w, host, slices.Contains(own, i)))
-			spaces[key.Namespace] = true
+	for i := range known {
+		if !known[i] {
+			continue
+		}
+		if w := h.workload(i, host, own); w != nil {
+			workloads = append(workloads, w)
+			spaces[w.Namespace] = true
 		}
 	}
-	for name := range spaces {
+	// By key: kinds, and workloads and policies as they were compiled.
+	return slices.Concat(h.namespaces(spaces), policies, workloads)
+}
+
+// namespaces gives those of some names that have labels.
+func (h *Hosts) namespaces(names map[string]bool) (out []v1alpha1.Object) {
+	for _, name := range slices.Sorted(maps.Keys(names)) {
 		if ns, ok := h.objects[v1alpha1.Key{Kind: v1alpha1.KindNamespace, Name: name}].(*corev1.Namespace); ok && len(ns.Labels) > 0 {
 			out = append(out, &corev1.Namespace{TypeMeta: ns.TypeMeta, ObjectMeta: metav1.ObjectMeta{Name: ns.Name, Labels: ns.Labels}})
 		}
 	}
-	slices.SortFunc(out, func(a, b v1alpha1.Object) int { return v1alpha1.KeyOf(a).Compare(v1alpha1.KeyOf(b)) })
 	return out
+}
+
+func (h *Hosts) policy(i int) v1alpha1.Object {
+	o, known := h.cut[i]
+	if !known {
+		o = cutPolicy(h.objects[keyOf(h.result.Policies[i].Name)])
+		h.cut[i] = o
+	}
+	return o
+}
+
+func (h *Hosts) workload(i int, host string, own []int) *v1alpha1.Workload {
+	if _, here := slices.BinarySearch(own, i); here {
+		return h.cutWorkload(i, host)
+	}
+	w, known := h.peers[i]
+	if !known {
+		w = h.cutWorkload(i, "")
+		h.peers[i] = w
+	}
+	return w
 }
 
 // picks lists the workloads that a selection means, in order.
@@ -187,13 +220,17 @@ func workloadKey(r Result, i int) v1alpha1.Key {
 }
 
 // cutWorkload leaves what policies see of a workload, and where it is found if it
-// is on the host.
-func cutWorkload(w *v1alpha1.Workload, host string, own bool) *v1alpha1.Workload {
+// is on the given host.
+func (h *Hosts) cutWorkload(i int, host string) *v1alpha1.Workload {
+	w, ok := h.objects[workloadKey(h.result, i)].(*v1alpha1.Workload)
+	if !ok {
+		return nil
+	}
 	out := &v1alpha1.Workload{
 		TypeMeta: w.TypeMeta, ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: w.Name, Labels: w.Labels},
 		Spec: v1alpha1.WorkloadSpec{Addresses: w.Spec.Addresses, Ports: w.Spec.Ports},
 	}
-	if own {
+	if host != "" {
 		out.Spec.Interface, out.Spec.Cgroup, out.Spec.Node = w.Spec.Interface, w.Spec.Cgroup, host
 	}
 	return out

@@ -169,18 +169,20 @@ func (a *Agent) Run(ctx context.Context, desired <-chan Desired) error {
 				return err
 			}
 		case <-drain.C:
+			at := time.Now()
 			rows, err := a.drain()
 			if err != nil {
 				return err
 			}
-			drain.Reset(nextDrain(rows, time.Since(drained), a.options.Window))
-			drained = time.Now()
+			// Counted is what came between two drains' begins: reading takes its time.
+			drain.Reset(nextDrain(rows, at.Sub(drained), a.options.Window) - time.Since(at))
+			drained = at
 		}
 	}
 }
 
 // nextDrain is a window, or less: such that half the kernel's table would be full
-// if flows go on as they did.
+// at the next drain if flows go on as they did.
 func nextDrain(rows int, in, window time.Duration) time.Duration {
 	const half = 32768
 	window = max(window, time.Second)

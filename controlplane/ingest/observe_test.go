@@ -46,7 +46,9 @@ func TestObservations(t *testing.T) {
 	passed.CommonProperties.ResponseFlags = nil
 	e := plainEntry(1, nil)
 	w.send(e, e, blocked, passed,
-		plainEntry(4, func(e *data.HTTPAccessLogEntry) { e.CommonProperties.AccessLogType = data.AccessLogType_DownstreamStart }),
+		plainEntry(4, func(e *data.HTTPAccessLogEntry) {
+			e.CommonProperties.AccessLogType = data.AccessLogType_DownstreamStart
+		}),
 		plainEntry(5, func(e *data.HTTPAccessLogEntry) { e.CommonProperties.UpstreamCluster = "" }),
 		plainEntry(6, func(e *data.HTTPAccessLogEntry) {
 			e.CommonProperties.UpstreamCluster, e.CommonProperties.RouteName = "", ""

@@ -5,7 +5,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/txtar"
 )
@@ -46,6 +48,33 @@ func TestAPITour(t *testing.T) {
 			}
 			for _, line := range missingLines(s.shown, string(out)) {
 				t.Errorf("%s\nshows no line like %q any more; it shows\n%s", s.commands, line, out)
+			}
+		}
+	}
+}
+
+// The tour of the inventory, typed as it stands there, beside a real `gabion up`.
+// Telemetry comes after the answer, so a step is typed again while its lines are
+// missing, but for those that change something.
+func TestInventoryTour(t *testing.T) {
+	tour := steps(read(t, root+"/docs/api-discovery.md"), "While traffic flows")
+	if len(tour) < 5 {
+		t.Fatalf("the tour has %d blocks of commands: does the test still read it?", len(tour))
+	}
+	r := startUp(t)
+	for _, s := range tour {
+		again := strings.HasPrefix(s.commands, "gabion api list") || strings.HasPrefix(s.commands, "gabion api show")
+		for deadline := time.Now().Add(patience); ; time.Sleep(200 * time.Millisecond) {
+			out, err := r.shell(t, s.commands)
+			if err != nil && !again {
+				t.Fatalf("%s\n%v\n%s", s.commands, err, out)
+			}
+			lost := missingLines(s.shown, out)
+			if err == nil && (len(lost) == 0 || s.shown == "") {
+				break
+			}
+			if !again || time.Now().After(deadline) {
+				t.Fatalf("%s\nshows no line like %q any more; it shows\n%s", s.commands, lost, out)
 			}
 		}
 	}

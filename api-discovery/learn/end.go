@@ -230,6 +230,9 @@ func (e *end) addParam(s *exchange.ParamSeen, ok bool, names interner) {
 	p.position = max(p.position, int16(s.Position))
 	p.style = max(p.style, names.of(s.Listed))
 	p.vals.add(&s.Value, 1, s.Listed != "", s.Repeated)
+	for i := range s.More {
+		p.vals.add(&s.More[i], 1, s.Listed != "", s.Repeated)
+	}
 }
 
 func addContent(list []content, c *exchange.Content, names interner, lost *uint32) []content {

@@ -123,6 +123,25 @@ func TestEnumerationsHoldNoNames(t *testing.T) {
 	}
 }
 
+// Of a list every value is looked at, however it is written.
+func TestLists(t *testing.T) {
+	var list []exchange.Raw
+	for i := range 60 {
+		list = append(list, exchange.Raw{Method: "GET", Host: "h", Status: 200,
+			Path: fmt.Sprintf("/v1/items/%d,%d,x%dy%dz?ids=%d,%d,k%d9q&state=%s&state=%s&sizes=%d|%d", i, i+1, i, i*7, i, i+1, i, []string{"open", "paid"}[i%2], []string{"sent", "lost"}[i/2%2], i, i+1)})
+	}
+	o := learned(list, inOrder(len(list))).Conclude(nil)[0].Operations[0]
+	var got []string
+	for _, p := range o.Params {
+		got = append(got, fmt.Sprint(p.In, " ", p.Name, " ", p.Schema.Types, p.Style, p.Explode, " ", p.Schema.Items.Types, p.Schema.Items.Enum, p.Count))
+	}
+	want := []string{"path itemId [array]formfalse [string] [] 60", "query ids [array]formfalse [string] [] 60", "query sizes [array]pipeDelimitedfalse [integer] [] 60",
+		"query state [array]formtrue [string] [lost open paid sent] 60"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func learned(list []exchange.Raw, order []int) *Learner {
 	l := New(Limits{})
 	door := &exchange.Door{}

@@ -66,7 +66,6 @@ func worthwhile(p *param, e *end) bool {
 func schemaOf(v *values) (s *apidiscovery.Schema, style string) {
 	s = scalarSchema(v)
 	if v.count > 0 && (v.repeated > 0 || float64(v.listed) >= 0.2*float64(v.count)) {
-		s.Enum = nil // of a list only the first value is looked at
 		return &apidiscovery.Schema{Types: []string{"array"}, Items: s, Count: uint64(v.count)}, "form"
 	}
 	return s, ""

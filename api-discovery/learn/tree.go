@@ -201,6 +201,9 @@ func (n *node) drop(at int, size *int) {
 func (n *node) throughHole(form string, g *exchange.Segment, size *int) *node {
 	h := n.holeOf(form, size)
 	h.vals.add(&g.Value, 1, g.Listed, false)
+	for i := range g.More {
+		h.vals.add(&g.More[i], 1, true, false)
+	}
 	return h.node
 }
 

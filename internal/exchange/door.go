@@ -99,12 +99,14 @@ func (d *Door) matrix(segment string, semi int, o *Observation) string {
 		}
 		p := ParamSeen{In: "matrix", Name: paramName(Unescape(name)), Position: len(o.Segments)}
 		value = Unescape(value)
+		whole := value
 		if i := strings.IndexByte(value, ','); i > 0 {
-			p.Listed, value = "form", value[:i]
+			p.Listed, p.More = "form", d.more(value[i+1:], ",")
+			value = value[:i]
 		}
 		p.Value = d.Value(value)
 		if base == "" && rest == "" {
-			return value
+			return whole
 		}
 		o.Params = append(o.Params, p)
 	}
@@ -125,7 +127,8 @@ func (d *Door) segment(s string) Segment {
 	}
 	g := Segment{Head: head, Suffix: suffix}
 	if i := strings.IndexByte(base, ','); i > 0 && i < len(base)-1 {
-		g.Listed, base = true, base[:i]
+		g.Listed, g.More = true, d.more(base[i+1:], ",")
+		base = base[:i]
 	}
 	g.Value = d.Value(base)
 	return g
@@ -185,6 +188,22 @@ func (d *Door) Value(s string) Value {
 	return v
 }
 
+// maxMore is how many values of a list are looked at beside the first.
+const maxMore = 31
+
+// more are the values of what is left of a list; those of an empty place are none.
+func (d *Door) more(rest, sep string) (list []Value) {
+	for part := range strings.SplitSeq(rest, sep) {
+		if len(list) == maxMore {
+			break
+		}
+		if part != "" {
+			list = append(list, d.Value(part))
+		}
+	}
+	return list
+}
+
 // Unescape decodes percent escapes; what is malformed stays as it is.
 func Unescape(s string) string {
 	if strings.IndexByte(s, '%') < 0 {
@@ -232,13 +251,22 @@ func (d *Door) param(in, name, value string, o *Observation) {
 	for i := range o.Params {
 		if p := &o.Params[i]; p.Name == name && p.In == in {
 			p.Repeated = true
+			switch {
+			case deep || len(p.More) >= maxMore:
+			case p.Listed == "form" && strings.Contains(value, ","):
+				p.More = append(p.More, d.more(value, ",")...)
+			default:
+				p.More = append(p.More, d.Value(value))
+			}
 			return
 		}
 	}
 	p := ParamSeen{In: in, Name: name, Deep: deep}
 	for _, sep := range []struct{ at, style string }{{",", "form"}, {"|", "pipeDelimited"}} {
 		if i := strings.Index(value, sep.at); i > 0 && i < len(value)-1 && in == "query" && !strings.ContainsAny(value, " {\"") {
-			p.Listed, value = sep.style, value[:i]
+			p.Listed, p.More = sep.style, d.more(value[i+1:], sep.at)
+			value = value[:i]
+			break
 		}
 	}
 	p.Value = d.Value(value)

@@ -30,6 +30,7 @@ func FactsOf(o *Observation) Facts {
 		if p.In != "header" && p.In != "cookie" {
 			continue
 		}
+		p.More = nil // of headers and cookies few are lists
 		if p.Kind != KindWord || len(p.Text) > maxWordText { // only words make an enumeration
 			p.Text = ""
 		}
@@ -79,7 +80,7 @@ func (f *Facts) check() error {
 	texts := []string{f.Caller.Kind, f.Caller.Name, f.Request.MediaType, f.Response.MediaType, f.Protocol, f.Streaming}
 	for i := range f.Params {
 		p := &f.Params[i]
-		if p.In != "header" && p.In != "cookie" || p.Name == "" || p.Text != "" && (p.Kind != KindWord || len(p.Text) > maxWordText) || p.Length < 0 || p.Position < 0 {
+		if p.In != "header" && p.In != "cookie" || p.Name == "" || p.Text != "" && (p.Kind != KindWord || len(p.Text) > maxWordText) || p.Length < 0 || p.Position < 0 || len(p.More) > 0 {
 			return errors.New("a parameter is none")
 		}
 		texts = append(texts, p.Name, p.Text, p.Prefix, p.Listed)

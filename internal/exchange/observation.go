@@ -84,7 +84,8 @@ type Value struct {
 type Segment struct {
 	Head, Suffix string
 	Value
-	Listed bool // a comma list; the Value is the first element's
+	Listed bool    // a comma list; the Value is the first element's
+	More   []Value // of a list, the other elements'
 }
 
 // ParamSeen is one parameter in one exchange.
@@ -96,6 +97,8 @@ type ParamSeen struct {
 	Listed   string `json:"li,omitempty"` // "form", "spaceDelimited" or "pipeDelimited" when one value held several
 	Deep     bool   `json:"d,omitempty"`  // the name was followed by a key in brackets
 	Position int    `json:"po,omitempty"` // of the path segment before a matrix parameter
+	// More are the other values of a list, however it was written; Value is the first.
+	More []Value `json:"m,omitempty"`
 }
 
 // AuthSeen is one way in which a request said who it is.

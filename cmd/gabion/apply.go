@@ -100,19 +100,31 @@ func (a *app) change(ctx context.Context, r request, w writeFlags) error {
 	return a.rollout(result.Rollout)
 }
 
-// rollout says what the proxies made of a change. A refusal is an error, although
-// the change is stored: it is not in force.
+// rollout says what the proxies and agents made of a change. A refusal is an error,
+// although the change is stored: it is not in force.
 func (a *app) rollout(r *server.Rollout) error {
 	switch {
 	case r == nil:
+	case r.Agents.Refused > 0:
+		return withHint(fmt.Errorf("stored, but %d of %d agents refused it and keep what they had", r.Agents.Refused, r.Agents.Connected),
+			"'gabion status' says why; 'gabion rollback' takes it back")
 	case r.Refused > 0:
 		return withHint(fmt.Errorf("stored, but %d of %d proxies refused it and keep what they had", r.Refused, r.Proxies),
 			"'gabion status' says why; 'gabion rollback' takes it back")
 	case a.output == "json":
 	case r.Waiting > 0:
 		fmt.Fprintf(a.out, "stored; %d of %d proxies have not answered yet: 'gabion status' shows when they have\n", r.Waiting, r.Proxies)
-	case r.Proxies > 0:
-		fmt.Fprintf(a.out, "in force on %s\n", plural(r.Proxies, "proxy", "proxies"))
+	case r.Agents.Waiting > 0:
+		fmt.Fprintf(a.out, "stored; %d of %d agents have not answered yet: 'gabion status' shows when they have\n", r.Agents.Waiting, r.Agents.Connected)
+	case r.Proxies+r.Agents.Connected > 0:
+		var on []string
+		if r.Proxies > 0 {
+			on = append(on, plural(r.Proxies, "proxy", "proxies"))
+		}
+		if r.Agents.Connected > 0 {
+			on = append(on, plural(r.Agents.Connected, "agent", "agents"))
+		}
+		fmt.Fprintln(a.out, "in force on "+strings.Join(on, " and "))
 	}
 	return nil
 }

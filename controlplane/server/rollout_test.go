@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gabion-io/gabion/controlplane/ads"
+	"github.com/gabion-io/gabion/controlplane/hosts"
 )
 
 func TestCountRollout(t *testing.T) {
@@ -23,6 +24,21 @@ func TestCountRollout(t *testing.T) {
 		proxy(false, ads.TypeStatus{Acked: "1"}),
 	})
 	if diff := cmp.Diff(Rollout{Proxies: 4, Accepted: 1, Refused: 1, Waiting: 2}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestCountAgents(t *testing.T) {
+	got := countAgents([]hosts.Status{
+		{Connected: true, Want: "2", Acked: "2", Resources: 1},
+		{Connected: true, Want: "0", Acked: "0"},
+		{Connected: true, Want: "2", Acked: "2", Nacked: "1", Resources: 1},
+		{Connected: true, Want: "2", Acked: "1"},
+		{Connected: true, Want: "3", Acked: "1", Nacked: "2"},
+		{Connected: true, Want: "2", Acked: "1", Nacked: "2"},
+		{Want: "2", Acked: "1"},
+	})
+	if diff := cmp.Diff(Tally{Connected: 5, Accepted: 2, Refused: 1, Waiting: 2}, got); diff != "" {
 		t.Error(diff)
 	}
 }

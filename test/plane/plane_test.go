@@ -260,7 +260,12 @@ func TestPolicyReachesTheKernel(t *testing.T) {
 	if err := errors.Join(b.try(80), b.try(81)); err != nil {
 		t.Errorf("without a policy: %v", err)
 	}
-	b.run(policy(80), "apply", "-f", "-")
+	switch out := b.run(policy(80), "apply", "-f", "-"); {
+	case strings.Contains(out, "in force on 1 agent"):
+		b.mustOpen("apply says that it is in force", 80, 81)
+	case !strings.Contains(out, "have not answered yet"):
+		t.Errorf("apply says\n%s", out)
+	}
 	b.wantOpen("the policy is in the kernel", 80, 81)
 	b.until("status shows it", func() error {
 		out := b.run("", "status")

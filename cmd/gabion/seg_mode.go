@@ -16,9 +16,12 @@ import (
 	"github.com/gabion-io/gabion/segmentation"
 )
 
-// lowCompleteness is the chance that the next sighting is of an unseen edge beyond
-// which enforcing asks for --force.
-const lowCompleteness = 0.05
+// The chance that the next sighting is of an unseen edge beyond which enforcing asks
+// for --force: as estimated, and as high as it may be with 90 %.
+const (
+	lowCompleteness  = 0.05
+	wideCompleteness = 0.2
+)
 
 func newSegMode(a *app) *cobra.Command {
 	var namespace string
@@ -78,6 +81,9 @@ func (a *app) setMode(ctx context.Context, n named, mode segmentation.Mode, w wr
 			return err
 		}
 	}
+	if was == mode {
+		return fmt.Errorf("%s is in mode %s already", v1alpha1.KeyOf(p), mode)
+	}
 	objections, err := a.checkMode(ctx, cl, v1alpha1.KeyOf(p), r.Updated, was, mode)
 	if err != nil {
 		return err
@@ -136,7 +142,7 @@ func (a *app) checkMode(ctx context.Context, cl *client, key v1alpha1.Key, since
 	}
 	if c, ok, err := completenessAt(ctx, cl, key); err != nil {
 		return nil, err
-	} else if ok && c.Unseen > lowCompleteness {
+	} else if ok && (c.Unseen > lowCompleteness || c.High > wideCompleteness) {
 		object("%s", completeText(c))
 	}
 	if a.output == "json" {

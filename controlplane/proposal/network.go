@@ -184,10 +184,17 @@ func (d *Desk) policyProposal(ctx context.Context, author string, l LearnedPolic
 	if e.Amends {
 		p.Title = fmt.Sprintf("allow %s (%s/%s) what was seen since", who, l.Namespace, l.Name)
 	}
-	p.Evidence.Supplied, p.Evidence.First, p.Evidence.Last = fmt.Sprintf("learned from %d edges", e.edges()), e.Begin, e.End
+	p.Evidence.Supplied, p.Evidence.First, p.Evidence.Last = "learned from "+edgesText(e.edges()), e.Begin, e.End
 	p.Evidence.Events = []string{}
 	p.Network = &e
 	return d.put(ctx, p)
+}
+
+func edgesText(n int) string {
+	if n == 1 {
+		return "1 edge"
+	}
+	return fmt.Sprintf("%d edges", n)
 }
 
 func (e *NetworkEvidence) edges() (n int) {

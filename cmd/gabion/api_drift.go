@@ -161,7 +161,7 @@ func (b both) Add(o *exchange.Observation) {
 // are taken as they are: a person wrote them.
 func (a *app) observe(ctx context.Context, d drifting, declared apidiscovery.Spec) (apidiscovery.Spec, *risk.Owners, uint64, error) {
 	to := both{learn.New(learn.Limits{}), risk.NewOwners()}
-	read := newIntake(ctx, a, &exchange.Door{Service: declared.Service}, to)
+	read := newIntake(ctx, a, &exchange.Door{Service: declared.Service, Names: new(exchange.Names)}, to)
 	seen := newServers(d.learning)
 	if err := read.close(a.readTraffic(d.learning, func(decode toLearn) error { return read.offer(seen.of(decode)) })); err != nil {
 		return apidiscovery.Spec{}, nil, 0, err

@@ -89,7 +89,7 @@ func (l *learning) recorded(c *cobra.Command) error {
 
 func (a *app) learn(ctx context.Context, l learning) error {
 	learner := learn.New(learn.Limits{})
-	read := newIntake(ctx, a, &exchange.Door{Service: l.service}, learner)
+	read := newIntake(ctx, a, &exchange.Door{Service: l.service, Names: new(exchange.Names)}, learner)
 	seen := newServers(l)
 	if err := read.close(a.readTraffic(l, func(decode toLearn) error { return read.offer(seen.of(decode)) })); err != nil {
 		return err

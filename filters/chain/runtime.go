@@ -16,6 +16,7 @@ import (
 
 	"github.com/gabion-io/gabion/filters"
 	"github.com/gabion-io/gabion/filters/waf"
+	"github.com/gabion-io/gabion/internal/exchange"
 )
 
 // Runtime holds the compiled policies of a process. A policy is compiled once
@@ -31,6 +32,7 @@ type Runtime struct {
 
 	effort  effort
 	sampler sampler
+	names   exchange.Names // of members of bodies
 
 	pool     *pool
 	timeless bool         // nothing is broken off: the result must not depend on the clock

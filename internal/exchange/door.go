@@ -11,6 +11,7 @@ type Door struct {
 	Key     Key
 	Service string // of every observation; "" takes the host
 	Limits  Limits // of bodies
+	Names   *Names // of members of bodies; nil: looked up each time
 }
 
 // Bounds of one observation; what is beyond is left out.

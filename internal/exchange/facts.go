@@ -30,7 +30,7 @@ func FactsOf(o *Observation) Facts {
 		if p.In != "header" && p.In != "cookie" {
 			continue
 		}
-		p.More = nil // of headers and cookies few are lists
+		p.More = nil                                         // of headers and cookies few are lists
 		if p.Kind != KindWord || len(p.Text) > maxWordText { // only words make an enumeration
 			p.Text = ""
 		}

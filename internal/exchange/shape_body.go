@@ -18,7 +18,7 @@ func (d *Door) Shape(contentType string, body []byte) *Shape {
 	var err error
 	switch {
 	case m == "application/json" || strings.HasSuffix(m, "+json") || m == "text/json" || m == "" && startsJSON(body):
-		s, err = ShapeJSON(body, l)
+		s, err = shapeJSON(body, l, d.Names)
 	case m == "application/x-ndjson" || m == "application/jsonl" || m == "application/json-seq":
 		s = shapeLines(body, l)
 	case m == "text/plain" || m == "text/csv" || m == "text/tab-separated-values":

@@ -2,11 +2,11 @@ package exchange
 
 import (
 	"errors"
+	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 	"unsafe"
-
-	"github.com/gabion-io/gabion/internal/sensitive"
 )
 
 // errShape is any reason why a text is no JSON.
@@ -21,13 +21,52 @@ type jsonReader struct {
 	cut    bool
 	buf    []byte
 	parent string // the member that holds the object being read
+	known  *Names // nil: names are looked up each time
+	seen   []seenMember
+	shapes []Shape     // to be given out, so that not each is an allocation
+	kinds  []KindCount // likewise
 	classifier
+}
+
+// seenMember is a member of an object that is being read.
+type seenMember struct {
+	name string
+	word string // of a tag that tells objects apart
+}
+
+// Of shapes and counts so many are made at once. More would be wasted on a small
+// body that is kept for long.
+const (
+	shapeBlock = 8
+	kindBlock  = 16
+)
+
+func (r *jsonReader) newShape() *Shape {
+	if len(r.shapes) == 0 {
+		r.shapes = make([]Shape, shapeBlock)
+	}
+	s := &r.shapes[0]
+	r.shapes = r.shapes[1:]
+	return s
+}
+
+// text notes a string; the first kind of a place is the only one as a rule.
+func (r *jsonReader) text(s *Shape, v string, tag bool) {
+	if s.Kinds == nil {
+		if len(r.kinds) == 0 {
+			r.kinds = make([]KindCount, kindBlock)
+		}
+		s.Kinds, r.kinds = r.kinds[:0:1], r.kinds[1:]
+	}
+	s.text(v, tag)
 }
 
 // ShapeJSON is the shape of a JSON text. A text that is longer than the limit is
 // read up to there: what was seen counts, marked Cut.
-func ShapeJSON(b []byte, l Limits) (*Shape, error) {
-	r := &jsonReader{limits: l.orDefault()}
+func ShapeJSON(b []byte, l Limits) (*Shape, error) { return shapeJSON(b, l, nil) }
+
+func shapeJSON(b []byte, l Limits, known *Names) (*Shape, error) {
+	r := &jsonReader{limits: l.orDefault(), known: known}
 	if len(b) > r.limits.Bytes {
 		b, r.cut = b[:r.limits.Bytes], true
 	}
@@ -84,7 +123,7 @@ func (r *jsonReader) value(s *Shape, depth int, tag bool) error {
 		if err != nil {
 			return err
 		}
-		s.text(v, tag)
+		r.text(s, v, tag)
 		r.note(s, v)
 		return nil
 	case c == '-' || isDigit(c):
@@ -104,13 +143,13 @@ func (r *jsonReader) value(s *Shape, depth int, tag bool) error {
 	return errShape
 }
 
+// object adds an object's members to those of the others that s stands for. Which
+// ones came together is remembered beside, for the variants.
 func (r *jsonReader) object(s *Shape, depth int) error {
 	s.Count++
 	s.Types[Object]++
-	one := s
-	if s.Types[Object] > 1 { // an item of an array: its members belong together
-		one = &Shape{}
-	}
+	from := len(r.seen)
+	defer func() { r.seen = r.seen[:from] }()
 	r.at++
 	for first := true; ; first = false {
 		r.skip()
@@ -121,7 +160,7 @@ func (r *jsonReader) object(s *Shape, depth int) error {
 			r.at++
 			break
 		}
-		if err := r.pair(one, depth); err != nil {
+		if err := r.pair(s, depth, from); err != nil {
 			return err
 		}
 		r.skip()
@@ -137,19 +176,81 @@ func (r *jsonReader) object(s *Shape, depth int) error {
 			return errShape
 		}
 	}
-	one.finish()
-	if one != s {
-		s.mergeVariants(one)
-		s.mergeMembers(one)
-		if one.Free != nil {
-			s.Free = s.Free.Merge(one.Free)
-		}
-		s.Cut = s.Cut || one.Cut
+	if v := variantOf(r.seen[from:]); v != nil {
+		s.mergeVariants(v)
 	}
 	return nil
 }
 
-func (r *jsonReader) pair(one *Shape, depth int) error {
+// variantOf is what finish would say of an object alone; nil when no tag tells it
+// apart.
+func variantOf(seen []seenMember) *Shape {
+	best, tag, word := 0, "", ""
+	for i := range seen {
+		m := &seen[i]
+		if m.word == "" {
+			continue
+		}
+		if d := discriminates(m.name); d > best || d == best && m.name < tag {
+			best, tag, word = d, m.name, m.word
+		}
+	}
+	if best == 0 {
+		return nil
+	}
+	one := &Shape{Tag: tag, Variants: []Variant{{Word: word, Count: 1}}}
+	names := make([]WordCount, len(seen))
+	for i := range seen {
+		names[i] = WordCount{seen[i].name, 1}
+	}
+	slices.SortFunc(names, func(a, b WordCount) int { return strings.Compare(a.Text, b.Text) })
+	one.Variants[0].Members = names
+	return one
+}
+
+// memberOf finds the shape of a member, and notes that the object has it.
+func (r *jsonReader) memberOf(s *Shape, name string, from int) (into *Shape, at int) {
+	i, known := slices.BinarySearchFunc(s.Members, name, func(m Member, n string) int { return strings.Compare(m.Name, n) })
+	stored := name
+	if known {
+		stored = s.Members[i].Name
+	}
+	for k := from; k < len(r.seen); k++ {
+		if r.seen[k].name == stored { // twice in one object
+			r.seen[k].word = ""
+			if s.Map {
+				return s.Free, -1
+			}
+			return s.Members[i].Shape, -1
+		}
+	}
+	if len(r.seen)-from >= maxMembers {
+		s.Cut = true
+		return &Shape{}, -1
+	}
+	if !known {
+		stored = string([]byte(name))
+	}
+	r.seen = append(r.seen, seenMember{name: stored})
+	if !known && !s.Map && len(s.Members) >= maxMembers {
+		s.foldMembers()
+	}
+	if s.Map {
+		if s.Free == nil {
+			s.Free = r.newShape()
+		}
+		return s.Free, len(r.seen) - 1
+	}
+	if !known {
+		if s.Members == nil {
+			s.Members = make([]Member, 0, 8)
+		}
+		s.Members = slices.Insert(s.Members, i, Member{stored, r.newShape()})
+	}
+	return s.Members[i].Shape, len(r.seen) - 1
+}
+
+func (r *jsonReader) pair(one *Shape, depth, seen int) error {
 	r.skip()
 	from := r.at
 	name, err := r.string()
@@ -157,31 +258,55 @@ func (r *jsonReader) pair(one *Shape, depth int) error {
 		return err
 	}
 	parent, field := r.parent, r.field
-	r.field = sensitive.Below(parent, name)
+	r.field = r.known.below(parent, name)
 	if r.at-from == len(name)+2 { // else it had escapes, and is lent for short
 		r.parent = name
 	}
 	defer func() { r.parent, r.field = parent, field }()
 	tag := isTag(name)
 	var into *Shape
-	switch {
-	case !isMemberName(name):
+	at := -1
+	if isMemberName(name) {
+		into, at = r.memberOf(one, name, seen)
+	} else {
 		if one.Free == nil {
-			one.Free = &Shape{}
+			one.Free = r.newShape()
 		}
 		into = one.Free
-	case len(one.Members) >= maxMembers:
-		one.Cut = true
-		into = &Shape{}
-	default:
-		into = one.member(name)
 	}
+	telling := at >= 0 && tag && discriminates(name) > 0
 	r.skip()
 	if r.at >= len(r.b) || r.b[r.at] != ':' {
 		return errShape
 	}
 	r.at++
+	if telling {
+		r.skip()
+		before, count := r.at, into.Count
+		err := r.value(into, depth+1, tag)
+		if into.Count > count { // else it was too deep
+			r.seen[at].word = wordIn(r.b[before:r.at])
+		}
+		return err
+	}
 	return r.value(into, depth+1, tag)
+}
+
+// wordIn is the text of a JSON string that may be kept as a word, else "".
+func wordIn(text []byte) string {
+	if len(text) < 3 || len(text) > maxWordText+2 || text[0] != '"' {
+		return ""
+	}
+	r := jsonReader{b: text}
+	v, err := r.string()
+	if err != nil || len(v) > maxWordText {
+		return ""
+	}
+	switch KindOf(v) {
+	case KindWord, KindMixed, KindVersion:
+		return strings.Clone(v)
+	}
+	return ""
 }
 
 // isMemberName: what a developer names a member. A key that looks like a value is
@@ -227,7 +352,7 @@ func (r *jsonReader) array(s *Shape, depth int, tag bool) error {
 	s.Count++
 	s.Types[Array]++
 	if s.Items == nil {
-		s.Items = &Shape{}
+		s.Items = r.newShape()
 	}
 	r.at++
 	for n := int32(0); ; n++ {

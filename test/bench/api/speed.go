@@ -36,7 +36,7 @@ func speed(w io.Writer, ops []operation, seed uint64, n int) {
 				raws[i].Response.Body = kilobyte(i)
 			}
 		}
-		door := &exchange.Door{}
+		door := &exchange.Door{Names: new(exchange.Names)}
 		observed := make([]exchange.Observation, n)
 		l := learn.New(learn.Limits{})
 		runtime.GC()

@@ -5,13 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
 	"path/filepath"
-	"slices"
 	"strconv"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -46,7 +43,7 @@ they are printed as they arrive.`,
 				return err
 			}
 			if follow {
-				return a.followFlows(c.Context(), cl, q, f.since != "")
+				return feed[store.Flow]{"/api/v1/segmentation/flows", "flow", a.printFlow}.follow(c.Context(), a, cl, q, f.since != "")
 			}
 			return a.listFlows(c.Context(), cl, q, f.limit)
 		},
@@ -125,64 +122,4 @@ func (a *app) printFlow(f *store.Flow) error {
 	}
 	_, err := fmt.Fprintf(a.out, "%s  %-7s  %s → %s  %s%s  %s\n", c[0], a.verdictText(f.Verdict), c[1], c[2], c[3], who, c[9])
 	return err
-}
-
-// followFlows prints flows as they arrive. When the control plane restarts it goes
-// on where it stopped.
-func (a *app) followFlows(ctx context.Context, cl *client, q url.Values, past bool) error {
-	if past { // those that are there already, oldest first
-		if err := a.flowsSoFar(ctx, cl, q); err != nil {
-			return err
-		}
-	}
-	if a.output != "json" {
-		fmt.Fprintln(a.err, "waiting for flows; Ctrl-C ends")
-	}
-	connected := false
-	for {
-		err := cl.follow(ctx, request{method: http.MethodGet, path: "/api/v1/segmentation/flows/stream", query: q}, func(id, name string, data []byte) error {
-			connected = true
-			if id != "" {
-				q.Set("cursor", id)
-			}
-			if name != "flow" {
-				return nil
-			}
-			var f store.Flow
-			if err := json.Unmarshal(data, &f); err != nil {
-				return fmt.Errorf("read a flow: %w", err)
-			}
-			return a.printFlow(&f)
-		})
-		var remote *remoteError
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case errors.As(err, &remote), !connected:
-			return err
-		}
-		fmt.Fprintln(a.err, "the stream ended; trying again")
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(time.Second):
-		}
-	}
-}
-
-// flowsSoFar prints the newest stored flows and notes in q where to follow on.
-func (a *app) flowsSoFar(ctx context.Context, cl *client, q url.Values) error {
-	first := maps.Clone(q)
-	first.Set("limit", "1000")
-	var page server.FlowList
-	if err := cl.call(ctx, request{method: http.MethodGet, path: "/api/v1/segmentation/flows", query: first}, &page); err != nil {
-		return err
-	}
-	q.Set("cursor", page.Now)
-	for _, f := range slices.Backward(page.Items) {
-		if err := a.printFlow(&f); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -52,7 +51,7 @@ rules matched and block mode would have let it pass too.`,
 				return err
 			}
 			if f.follow {
-				return a.followEvents(c.Context(), cl, q, f)
+				return feed[store.StoredEvent]{"/api/v1/events", "event", a.printEvent}.follow(c.Context(), a, cl, q, f.since != "")
 			}
 			return a.listEvents(c.Context(), cl, q, f.limit)
 		},
@@ -220,71 +219,11 @@ func ruleText(e filters.Event) string {
 	return text
 }
 
-// followEvents prints events as they arrive, one line each. When the control
-// plane restarts it goes on where it stopped.
-func (a *app) followEvents(ctx context.Context, cl *client, q url.Values, f eventFlags) error {
-	if f.since != "" { // those that are there already, oldest first
-		if err := a.eventsSoFar(ctx, cl, q); err != nil {
-			return err
-		}
-	}
-	if a.output != "json" {
-		fmt.Fprintln(a.err, "waiting for events; Ctrl-C ends")
-	}
-	connected := false
-	for {
-		err := cl.follow(ctx, request{method: http.MethodGet, path: "/api/v1/events/stream", query: q}, func(id, name string, data []byte) error {
-			connected = true
-			if id != "" {
-				q.Set("cursor", id)
-			}
-			if name != "event" {
-				return nil
-			}
-			var e store.StoredEvent
-			if err := json.Unmarshal(data, &e); err != nil {
-				return fmt.Errorf("read an event: %w", err)
-			}
-			return a.printEvent(e)
-		})
-		var remote *remoteError
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case errors.As(err, &remote), !connected:
-			return err
-		}
-		fmt.Fprintln(a.err, "the stream ended; trying again")
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(time.Second):
-		}
-	}
-}
-
-// eventsSoFar prints the newest stored events and notes in q where to follow on.
-func (a *app) eventsSoFar(ctx context.Context, cl *client, q url.Values) error {
-	first := maps.Clone(q)
-	first.Set("limit", "1000")
-	var page server.EventList
-	if err := cl.call(ctx, request{method: http.MethodGet, path: "/api/v1/events", query: first}, &page); err != nil {
-		return err
-	}
-	q.Set("cursor", page.Now)
-	for _, e := range slices.Backward(page.Items) {
-		if err := a.printEvent(e); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (a *app) printEvent(e store.StoredEvent) error {
+func (a *app) printEvent(e *store.StoredEvent) error {
 	if a.output == "json" {
 		return json.NewEncoder(a.out).Encode(e)
 	}
-	row := a.eventRow(e)
+	row := a.eventRow(*e)
 	for i := range row {
 		row[i] = printable(row[i])
 	}

@@ -149,14 +149,21 @@ func (b *bed) enforce(says string, env ...string) *exec.Cmd {
 // run is a gabion command that must succeed.
 func (b *bed) run(in string, args ...string) string {
 	b.Helper()
+	out, errs, err := b.attempt(in, args...)
+	if err != nil {
+		b.Fatalf("gabion %s: %v\n%s%s", strings.Join(args, " "), err, out, errs)
+	}
+	return out
+}
+
+// attempt is a gabion command that may fail.
+func (b *bed) attempt(in string, args ...string) (out, errs string, err error) {
 	c := b.command("gabion", args...)
 	c.Stdin = strings.NewReader(in)
-	var out, errs bytes.Buffer
-	c.Stdout, c.Stderr = &out, &errs
-	if err := c.Run(); err != nil {
-		b.Fatalf("gabion %s: %v\n%s%s", strings.Join(args, " "), err, &out, &errs)
-	}
-	return out.String()
+	var stdout, stderr bytes.Buffer
+	c.Stdout, c.Stderr = &stdout, &stderr
+	err = c.Run()
+	return stdout.String(), stderr.String(), err
 }
 
 func (b *bed) until(what string, try func() error) {
@@ -390,7 +397,9 @@ spec: {mode: enforce, selector: {}, ingress: [], egress: []}
 	b.wantOpen("the better policy is in the kernel", 80, 81)
 
 	b.net.Host.IP("route add default via " + web.V4.String())
-	b.run(strings.ReplaceAll(b.workloads(), "labels: {", "labels: {tier: x, "), "apply", "-f", "-")
+	if _, errs, err := b.attempt(strings.ReplaceAll(b.workloads(), "labels: {", "labels: {tier: x, "), "apply", "-f", "-"); err == nil || !strings.Contains(errs, "1 of 1 agents refused it") {
+		b.Errorf("apply does not say that the agent refused: %v, %s", err, errs)
+	}
 	b.until("the interface of the default route is refused", func() error {
 		if out := b.run("", "status"); !strings.Contains(out, "NACK") || !strings.Contains(out, "way out") {
 			return errors.New(out)

@@ -39,7 +39,7 @@ func FuzzSplitDocuments(f *testing.F) {
 }
 
 func FuzzHostName(f *testing.F) {
-	for _, s := range []string{"localhost", "127.0.0.1:9090", "[::1]:1", "[::1]", "evil@localhost", "LOCALHOST.", ":80", ""} {
+	for _, s := range []string{"localhost", "127.0.0.1:9090", "[::1]:1", "[::1]", "evil@localhost", "LOCALHOST.", ":80", "", "[::1.]", "[::1.]:80", "[localhost]"} {
 		f.Add(s)
 	}
 	g := &guard{hosts: loopbackNames()}

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"runtime/debug"
 	"slices"
@@ -77,12 +78,17 @@ func hostName(host string) (name string, ok bool) {
 	if host == "" || strings.ContainsAny(host, "/@ ,") {
 		return "", false
 	}
+	bracket := host[0] == '['
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
-	} else if inner, bracket := strings.CutPrefix(host, "["); bracket {
-		if host, ok = strings.CutSuffix(inner, "]"); !ok {
+	} else if bracket {
+		if host, ok = strings.CutSuffix(host[1:], "]"); !ok {
 			return "", false
 		}
+	}
+	if bracket { // holds an address as it is, or nothing
+		_, err := netip.ParseAddr(host)
+		return strings.ToLower(host), err == nil
 	}
 	return strings.ToLower(strings.TrimSuffix(host, ".")), true
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/rogpeppe/go-internal/diff"
@@ -144,6 +145,9 @@ func settingsExclusion(x v1alpha1.Exclusion) wafrules.Exclusion {
 	return out
 }
 
+// oddBreak ends a line for YAML and none for us: its line numbers are not ours.
+var oddBreak = regexp.MustCompile("\\r(?:[^\\n]|$)|[\u0085\u2028\u2029]")
+
 // insertExclusions adds lines to block-style YAML; ok is false where the text
 // has no place for them. The caller checks what came of it.
 func insertExclusions(manifest []byte, add []wafrules.Exclusion) ([]byte, bool) {
@@ -159,6 +163,9 @@ func insertExclusions(manifest []byte, add []wafrules.Exclusion) ([]byte, bool) 
 		return nil, false
 	}
 	lines := strings.Split(string(manifest), "\n")
+	if oddBreak.Match(manifest) {
+		return nil, false
+	}
 	indent := spec.Content[0].Column - 1
 	if _, list := child(spec, "exclusions"); list != nil {
 		if list.Kind != yaml.SequenceNode || list.Style&yaml.FlowStyle != 0 || len(list.Content) == 0 {

@@ -113,6 +113,9 @@ func TestNewPolicyDecodes(t *testing.T) {
 func FuzzWithExclusions(f *testing.F) {
 	f.Add("apiVersion: gabion.io/v1alpha1\nkind: WAFPolicy\nmetadata:\n  name: shop\nspec:\n  mode: detect\n  exclusions:\n  - rule: 1\n")
 	f.Add("apiVersion: gabion.io/v1alpha1\nkind: WAFPolicy\nmetadata: {name: a}\nspec:\n  rules:\n  - |\n    SecAction \"id:1\"\n")
+	for _, odd := range []string{"\r", "\u0085", "\u2028", "\u2029"} {
+		f.Add("apiVersion: gabion.io/v1alpha1\nkind: WAFPolicy\nmetadata:\n name: a\nspec:\n  exclusions:" + odd + odd + odd + "\n  - rule: 1")
+	}
 	add := []wafrules.Exclusion{{Rule: 942100, Target: "ARGS:q", Reason: "a: b # c\n'd'"}}
 	f.Fuzz(func(t *testing.T, in string) {
 		got, err := withExclusions([]byte(in), add)

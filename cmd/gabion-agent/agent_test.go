@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gabion-io/gabion/internal/lockedbuffer"
 	"github.com/gabion-io/gabion/internal/netnstest"
 	"github.com/gabion-io/gabion/segmentation/bpf"
 	"github.com/gabion-io/gabion/segmentation/datapath"
@@ -40,28 +41,11 @@ type host struct {
 	state     string
 	files     string
 	flows     string
-	log       *lockedBuffer
-}
-
-type lockedBuffer struct {
-	lock sync.Mutex
-	b    bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.lock.Lock()
-	defer l.lock.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.lock.Lock()
-	defer l.lock.Unlock()
-	return l.b.String()
+	log       *lockedbuffer.Buffer
 }
 
 func newHost(t *testing.T) *host {
-	h := &host{T: t, net: netnstest.New(t), bpffs: netnstest.Pins(t), state: t.TempDir(), files: t.TempDir(), log: &lockedBuffer{}}
+	h := &host{T: t, net: netnstest.New(t), bpffs: netnstest.Pins(t), state: t.TempDir(), files: t.TempDir(), log: &lockedbuffer.Buffer{}}
 	h.flows = filepath.Join(h.state, "flows.jsonl")
 	h.web, h.cart = h.net.Workload("web"), h.net.Workload("cart")
 	h.workload("web", h.web)

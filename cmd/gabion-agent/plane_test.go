@@ -22,6 +22,7 @@ import (
 	"github.com/gabion-io/gabion/controlplane/segment"
 	"github.com/gabion-io/gabion/controlplane/source/file"
 	"github.com/gabion-io/gabion/controlplane/store"
+	"github.com/gabion-io/gabion/internal/lockedbuffer"
 	"github.com/gabion-io/gabion/segmentation/agent"
 	"github.com/gabion-io/gabion/segmentation/policysync"
 )
@@ -35,12 +36,12 @@ type plane struct {
 	store     *store.Store
 	hosts     *hosts.Server
 	addr      string
-	log       *lockedBuffer
+	log       *lockedbuffer.Buffer
 }
 
 func newPlane(t *testing.T, lifetime time.Duration) *plane {
 	t.Helper()
-	p := &plane{T: t, log: &lockedBuffer{}}
+	p := &plane{T: t, log: &lockedbuffer.Buffer{}}
 	log := slog.New(slog.NewTextHandler(p.log, nil))
 	var err error
 	if p.authority, err = identity.Open(identity.Options{Dir: t.TempDir(), Lifetime: lifetime}); err != nil {

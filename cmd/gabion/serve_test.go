@@ -16,6 +16,7 @@ import (
 
 	"github.com/gabion-io/gabion/controlplane/identity"
 	"github.com/gabion-io/gabion/controlplane/identity/enrol"
+	"github.com/gabion-io/gabion/internal/lockedbuffer"
 )
 
 // served is one running `gabion serve`.
@@ -23,30 +24,13 @@ type served struct {
 	*testing.T
 	state  string
 	agents string
-	out    *syncBuffer
+	out    *lockedbuffer.Buffer
 	stop   func() int // ends it and gives its exit code
-}
-
-type syncBuffer struct {
-	lock sync.Mutex
-	b    bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.lock.Lock()
-	defer s.lock.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.lock.Lock()
-	defer s.lock.Unlock()
-	return s.b.String()
 }
 
 func startServe(t *testing.T, state string, args ...string) *served {
 	t.Helper()
-	s := &served{T: t, state: state, out: &syncBuffer{}}
+	s := &served{T: t, state: state, out: &lockedbuffer.Buffer{}}
 	ctx, cancel := context.WithCancel(t.Context())
 	code := make(chan int, 1)
 	all := append([]string{"serve", "--state", state, "--admin", "127.0.0.1:0", "--agents", "127.0.0.1:0"}, args...)

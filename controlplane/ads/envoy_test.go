@@ -1,7 +1,6 @@
 package ads_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +23,7 @@ import (
 	"github.com/gabion-io/gabion/controlplane/ir"
 	"github.com/gabion-io/gabion/controlplane/xds"
 	"github.com/gabion-io/gabion/internal/envoybin/envoybintest"
+	"github.com/gabion-io/gabion/internal/lockedbuffer"
 )
 
 // One test against the real Envoy:
@@ -90,25 +90,8 @@ type envoy struct {
 	t     testing.TB
 	cmd   *exec.Cmd
 	admin *http.Client
-	log   *logBuffer
+	log   *lockedbuffer.Buffer
 	stop  func()
-}
-
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(b)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 func startEnvoy(t testing.TB, dir string, o xds.BootstrapOptions) *envoy {
@@ -126,7 +109,7 @@ func startEnvoy(t testing.TB, dir string, o xds.BootstrapOptions) *envoy {
 	if err := os.WriteFile(path, config, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	e := &envoy{t: t, log: &logBuffer{}}
+	e := &envoy{t: t, log: &lockedbuffer.Buffer{}}
 	e.cmd = exec.Command(binary, "-c", path, "--disable-hot-restart", "--concurrency", "2",
 		"--log-level", "warning", "--drain-time-s", "1")
 	e.cmd.Env = append(os.Environ(), "ENVOY_DYNAMIC_MODULES_SEARCH_PATH="+moduleDir())

@@ -19,12 +19,12 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/gabion-io/gabion/internal/envoybin"
+	"github.com/gabion-io/gabion/internal/lockedbuffer"
 )
 
 // patience is how long a test waits for something that should come at once, however loaded the machine.
@@ -38,7 +38,7 @@ type up struct {
 	listen  string // host:port
 	admin   string
 	scheme  string
-	log     *lockedBuffer
+	log     *lockedbuffer.Buffer
 	exited  chan struct{}
 	exitErr error
 	client  *http.Client
@@ -66,7 +66,7 @@ func launch(t testing.TB, args ...string) *up {
 	requireEnvoy(t)
 	u := &up{
 		t: t, state: t.TempDir(), listen: freePort(t), admin: freePort(t), scheme: "http",
-		log: &lockedBuffer{}, exited: make(chan struct{}),
+		log: &lockedbuffer.Buffer{}, exited: make(chan struct{}),
 		client: &http.Client{Timeout: patience, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 	}
 	for i, a := range args {
@@ -321,24 +321,6 @@ func tail(s string, n int) string {
 		return "…" + s[len(s)-n:]
 	}
 	return s
-}
-
-// lockedBuffer is a bytes.Buffer that a process may write while a test reads.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }
 
 // envoyStats is what Envoy counts under names that match a pattern, zeroes left

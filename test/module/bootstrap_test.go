@@ -1,13 +1,11 @@
 package module
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"net"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/gabion-io/gabion/controlplane/xds"
@@ -15,24 +13,6 @@ import (
 	"github.com/gabion-io/gabion/filters"
 	"github.com/gabion-io/gabion/internal/envoybin/envoybintest"
 )
-
-// syncBuffer collects what a process writes.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
 
 type object = map[string]any
 type list = []any

@@ -21,6 +21,7 @@ import (
 
 	"github.com/gabion-io/gabion/filters"
 	"github.com/gabion-io/gabion/internal/envoybin/envoybintest"
+	"github.com/gabion-io/gabion/internal/lockedbuffer"
 )
 
 // patience is how long a test waits for something that will happen, however loaded the machine.
@@ -76,7 +77,7 @@ type proxy struct {
 	addr  string // host:port of its listener
 	admin string // Unix socket
 	log   string // access log file, a JSON line per request
-	out   *syncBuffer
+	out   *lockedbuffer.Buffer
 	cmd   *exec.Cmd
 	gone  chan struct{}
 }
@@ -90,7 +91,7 @@ type setup struct {
 // startEnvoy runs Envoy until the test ends and waits for its listener.
 func startEnvoy(t testing.TB, dir string, s setup) *proxy {
 	t.Helper()
-	p := &proxy{t: t, admin: filepath.Join(dir, "admin.sock"), log: filepath.Join(dir, "access.log"), out: &syncBuffer{}, gone: make(chan struct{})}
+	p := &proxy{t: t, admin: filepath.Join(dir, "admin.sock"), log: filepath.Join(dir, "access.log"), out: &lockedbuffer.Buffer{}, gone: make(chan struct{})}
 	p.cmd = envoyCommand(t, dir, s)
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	if err := p.cmd.Start(); err != nil {

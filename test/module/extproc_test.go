@@ -12,6 +12,7 @@ import (
 	"github.com/gabion-io/gabion/controlplane/xds/xdstest"
 	"github.com/gabion-io/gabion/filters/extproc"
 	"github.com/gabion-io/gabion/internal/envoybin/envoybintest"
+	"github.com/gabion-io/gabion/internal/lockedbuffer"
 )
 
 // startExtProc runs the filter from tables kept on disk, and an Envoy that asks it.
@@ -45,7 +46,7 @@ func runFilter(t testing.TB, o extproc.Options) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	o.Log = slog.New(slog.NewTextHandler(&syncBuffer{}, nil))
+	o.Log = slog.New(slog.NewTextHandler(&lockedbuffer.Buffer{}, nil))
 	go func() { done <- extproc.Run(ctx, o) }()
 	t.Cleanup(func() {
 		cancel()

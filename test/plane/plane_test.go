@@ -13,10 +13,10 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
+	"github.com/gabion-io/gabion/internal/lockedbuffer"
 	"github.com/gabion-io/gabion/internal/netnstest"
 )
 
@@ -33,24 +33,7 @@ type bed struct {
 	bpffs     string
 	state     string // of the control plane
 	agent     string // of the agent
-	log       *lockedBuffer
-}
-
-type lockedBuffer struct {
-	lock sync.Mutex
-	b    bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.lock.Lock()
-	defer l.lock.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.lock.Lock()
-	defer l.lock.Unlock()
-	return l.b.String()
+	log       *lockedbuffer.Buffer
 }
 
 func binary(t testing.TB, name string) string {
@@ -75,7 +58,7 @@ func binary(t testing.TB, name string) string {
 func newBed(t *testing.T) *bed {
 	netnstest.Need(t)
 	binary(t, "gabion")
-	b := &bed{T: t, net: netnstest.New(t), bpffs: netnstest.Pins(t), state: t.TempDir(), agent: t.TempDir(), log: &lockedBuffer{}}
+	b := &bed{T: t, net: netnstest.New(t), bpffs: netnstest.Pins(t), state: t.TempDir(), agent: t.TempDir(), log: &lockedbuffer.Buffer{}}
 	b.home, b.server = b.net.Host, "127.0.0.1:9443"
 	b.web, b.cart = b.net.Workload("web"), b.net.Workload("cart")
 	for _, port := range []uint16{80, 81} {

@@ -96,11 +96,7 @@ func (a *api) importAPI(ctx context.Context, i *importInput) (*bodyOf[Declaratio
 }
 
 func (a *api) removeDeclared(ctx context.Context, s *ServiceName) (*struct{}, error) {
-	in, err := a.known()
-	if err != nil {
-		return nil, err
-	}
-	name, err := a.service(ctx, in, s.Service)
+	in, name, err := a.knownService(ctx, s.Service)
 	if err != nil {
 		return nil, err
 	}
@@ -109,11 +105,7 @@ func (a *api) removeDeclared(ctx context.Context, s *ServiceName) (*struct{}, er
 }
 
 func (a *api) listAPIRevisions(ctx context.Context, s *ServiceName) (*bodyOf[RevisionsOfAPI], error) {
-	in, err := a.known()
-	if err != nil {
-		return nil, err
-	}
-	name, err := a.service(ctx, in, s.Service)
+	in, name, err := a.knownService(ctx, s.Service)
 	if err != nil {
 		return nil, err
 	}
@@ -122,11 +114,7 @@ func (a *api) listAPIRevisions(ctx context.Context, s *ServiceName) (*bodyOf[Rev
 }
 
 func (a *api) keepAPIRevision(ctx context.Context, s *ServiceName) (*bodyOf[store.ObservedAPI], error) {
-	in, err := a.known()
-	if err != nil {
-		return nil, err
-	}
-	name, err := a.service(ctx, in, s.Service)
+	in, name, err := a.knownService(ctx, s.Service)
 	if err != nil {
 		return nil, err
 	}
@@ -144,11 +132,7 @@ type changesInput struct {
 }
 
 func (a *api) listAPIChanges(ctx context.Context, c *changesInput) (*bodyOf[ChangeList], error) {
-	in, err := a.known()
-	if err != nil {
-		return nil, err
-	}
-	name, err := a.service(ctx, in, c.Service)
+	in, name, err := a.knownService(ctx, c.Service)
 	if err != nil {
 		return nil, err
 	}

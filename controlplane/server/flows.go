@@ -155,8 +155,7 @@ func (a *api) listFlows(ctx context.Context, in *flowsInput) (*bodyOf[FlowList],
 
 type followFlowsInput struct {
 	FlowFilter
-	LastEventID string `header:"Last-Event-ID" maxLength:"64" doc:"go on after this one; absent: from now on"`
-	Cursor      string `query:"cursor" maxLength:"64" doc:"the same as a parameter"`
+	FollowFrom
 }
 
 func (a *api) followFlows(ctx context.Context, in *followFlowsInput) (*huma.StreamResponse, error) {
@@ -164,59 +163,10 @@ func (a *api) followFlows(ctx context.Context, in *followFlowsInput) (*huma.Stre
 	if err != nil {
 		return nil, err
 	}
-	cursor, err := a.followFrom(ctx, in.LastEventID, in.Cursor)
-	if err != nil {
-		return nil, err
-	}
-	return streaming(func(ctx context.Context, s *stream) error { return a.pumpFlows(ctx, s, cursor, q) }), nil
-}
-
-// followFrom is the first cursor that was given, else that of now.
-func (a *api) followFrom(ctx context.Context, given ...string) (int64, error) {
-	for _, c := range given {
-		if c != "" {
-			return decodeCursor(c)
-		}
-	}
-	_, now, err := a.Store.FlowsSince(ctx, -1, 0)
-	return now, err
-}
-
-// pumpFlows sends what arrived after the cursor, then waits for more.
-func (a *api) pumpFlows(ctx context.Context, s *stream, cursor int64, q store.FlowQuery) error {
-	beat := time.NewTicker(streamBeat)
-	defer beat.Stop()
-	if err := s.send(encodeCursor(cursor), "open", struct{}{}); err != nil { // a place to go on from
-		return err
-	}
-	const page = 500
-	for {
-		changed := a.Store.FlowsChanged() // before reading, or an arrival in between is missed
-		flows, next, err := a.Store.FlowsSince(ctx, cursor, page)
-		if err != nil {
-			return err
-		}
-		for i := range flows {
-			if q.Matches(&flows[i]) {
-				if err := s.send(encodeCursor(flows[i].Cursor), "flow", flows[i]); err != nil {
-					return err
-				}
-			}
-		}
-		cursor = next
-		if len(flows) == page {
-			continue
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-changed:
-		case <-beat.C:
-			if err := s.beat(); err != nil {
-				return err
-			}
-		}
-	}
+	return arrivals[store.Flow]{
+		name: "flow", changed: a.Store.FlowsChanged, since: a.Store.FlowsSince,
+		cursor: func(f *store.Flow) int64 { return f.Cursor },
+	}.follow(ctx, in.FollowFrom, q.Matches)
 }
 
 // SegmentationStatus is how the segmentation fares.

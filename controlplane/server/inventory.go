@@ -121,6 +121,14 @@ func (a *api) service(ctx context.Context, in *inventory.Inventory, name string)
 	return "", huma.Error409Conflict(fmt.Sprintf("service %q may be %s: give all of its name", name, strings.Join(like, " or ")))
 }
 
+// knownService is the inventory and the service of it that a name means.
+func (a *api) knownService(ctx context.Context, given string) (in *inventory.Inventory, name string, err error) {
+	if in, err = a.known(); err == nil {
+		name, err = a.service(ctx, in, given)
+	}
+	return in, name, err
+}
+
 func (a *api) listAPIs(ctx context.Context, _ *struct{}) (*bodyOf[ServiceList], error) {
 	in, err := a.known()
 	if err != nil {
@@ -328,11 +336,7 @@ type documentOutput struct {
 }
 
 func (a *api) exportAPI(ctx context.Context, d *documentInput) (*documentOutput, error) {
-	in, err := a.known()
-	if err != nil {
-		return nil, err
-	}
-	name, err := a.service(ctx, in, d.Service)
+	in, name, err := a.knownService(ctx, d.Service)
 	if err != nil {
 		return nil, err
 	}
@@ -344,11 +348,7 @@ func (a *api) exportAPI(ctx context.Context, d *documentInput) (*documentOutput,
 }
 
 func (a *api) reportDrift(ctx context.Context, s *ServiceName) (*bodyOf[inventory.Report], error) {
-	in, err := a.known()
-	if err != nil {
-		return nil, err
-	}
-	name, err := a.service(ctx, in, s.Service)
+	in, name, err := a.knownService(ctx, s.Service)
 	if err != nil {
 		return nil, err
 	}

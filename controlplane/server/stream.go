@@ -63,58 +63,63 @@ func (s *stream) write(text string) error {
 	return s.rc.Flush()
 }
 
-type followInput struct {
-	EventFilter
+// FollowFrom is where a client goes on; Last-Event-ID is what browsers send.
+type FollowFrom struct {
 	LastEventID string `header:"Last-Event-ID" maxLength:"64" doc:"go on after this one; absent: from now on"`
 	Cursor      string `query:"cursor" maxLength:"64" doc:"the same as a parameter"`
 }
 
-func (a *api) followEvents(ctx context.Context, in *followInput) (*huma.StreamResponse, error) {
-	cursor := int64(-1)
-	for _, c := range []string{in.LastEventID, in.Cursor} {
-		if c == "" {
-			continue
-		}
-		n, err := decodeCursor(c)
-		if err != nil {
-			return nil, err
-		}
-		cursor = n
-		break
+// arrivals are what the store keeps in the order in which it came.
+type arrivals[T any] struct {
+	name    string                 // of one, in a stream: "event"
+	changed func() <-chan struct{} // closed when more came
+	since   func(ctx context.Context, cursor int64, limit int) (list []T, next int64, err error)
+	cursor  func(*T) int64
+}
+
+// follow streams those that are wanted, from where the client stopped or from now.
+func (r arrivals[T]) follow(ctx context.Context, from FollowFrom, wanted func(*T) bool) (*huma.StreamResponse, error) {
+	cursor, err := r.start(ctx, from)
+	if err != nil {
+		return nil, err
 	}
-	if cursor < 0 {
-		_, now, err := a.Store.EventsSince(ctx, -1, 0)
-		if err != nil {
-			return nil, err
+	return streaming(func(ctx context.Context, s *stream) error { return r.pump(ctx, s, cursor, wanted) }), nil
+}
+
+// start is the first cursor that was given, else that of now.
+func (r arrivals[T]) start(ctx context.Context, from FollowFrom) (int64, error) {
+	for _, c := range []string{from.LastEventID, from.Cursor} {
+		if c != "" {
+			return decodeCursor(c)
 		}
-		cursor = now
 	}
-	q := in.query()
-	return streaming(func(ctx context.Context, s *stream) error { return a.pump(ctx, s, cursor, q) }), nil
+	_, now, err := r.since(ctx, -1, 0)
+	return now, err
 }
 
 // pump sends what arrived after the cursor, then waits for more.
-func (a *api) pump(ctx context.Context, s *stream, cursor int64, q store.EventQuery) error {
+func (r arrivals[T]) pump(ctx context.Context, s *stream, cursor int64, wanted func(*T) bool) error {
 	beat := time.NewTicker(streamBeat)
 	defer beat.Stop()
 	if err := s.send(encodeCursor(cursor), "open", struct{}{}); err != nil { // a place to go on from
 		return err
 	}
+	const page = 500
 	for {
-		changed := a.Store.EventsChanged() // before reading, or an arrival in between is missed
-		events, next, err := a.Store.EventsSince(ctx, cursor, 500)
+		changed := r.changed() // before reading, or an arrival in between is missed
+		list, next, err := r.since(ctx, cursor, page)
 		if err != nil {
 			return err
 		}
-		for _, e := range events {
-			if selects(q, e) {
-				if err := s.send(encodeCursor(e.Cursor), "event", e); err != nil {
+		for i := range list {
+			if wanted(&list[i]) {
+				if err := s.send(encodeCursor(r.cursor(&list[i])), r.name, list[i]); err != nil {
 					return err
 				}
 			}
 		}
 		cursor = next
-		if len(events) == 500 {
+		if len(list) == page {
 			continue
 		}
 		select {
@@ -127,6 +132,19 @@ func (a *api) pump(ctx context.Context, s *stream, cursor int64, q store.EventQu
 			}
 		}
 	}
+}
+
+type followInput struct {
+	EventFilter
+	FollowFrom
+}
+
+func (a *api) followEvents(ctx context.Context, in *followInput) (*huma.StreamResponse, error) {
+	q := in.query()
+	return arrivals[store.StoredEvent]{
+		name: "event", changed: a.Store.EventsChanged, since: a.Store.EventsSince,
+		cursor: func(e *store.StoredEvent) int64 { return e.Cursor },
+	}.follow(ctx, in.FollowFrom, func(e *store.StoredEvent) bool { return selects(q, *e) })
 }
 
 // selects says whether a query would list an event.

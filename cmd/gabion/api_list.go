@@ -77,14 +77,9 @@ func (f operationFlags) query(now time.Time) (url.Values, error) {
 		return nil, fmt.Errorf("--drift %q: it is one of %s", f.drift, strings.Join(kinds, ", "))
 	}
 	for _, m := range []struct{ flag, name, text string }{{"new", "since", f.newer}, {"idle", "idle", f.idle}} {
-		if m.text == "" {
-			continue
+		if err := setMoment(q, m.name, m.flag, m.text, now); err != nil {
+			return nil, err
 		}
-		t, err := moment(m.text, now)
-		if err != nil {
-			return nil, fmt.Errorf("--%s: %w", m.flag, err)
-		}
-		q.Set(m.name, t.UTC().Format(time.RFC3339Nano))
 	}
 	return q, nil
 }

@@ -31,14 +31,9 @@ func newAuditList(a *app) *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			q := url.Values{"limit": {strconv.Itoa(limit)}}
 			for name, text := range map[string]string{"since": since, "until": until} {
-				if text == "" {
-					continue
+				if err := setMoment(q, name, name, text, a.now()); err != nil {
+					return usageOf(c, err)
 				}
-				t, err := moment(text, a.now())
-				if err != nil {
-					return usageOf(c, fmt.Errorf("--%s: %w", name, err))
-				}
-				q.Set(name, t.UTC().Format(time.RFC3339Nano))
 			}
 			for name, text := range map[string]string{"author": author, "resource": resource} {
 				if text != "" {

@@ -41,14 +41,9 @@ func (f *flowFlags) add(c *cobra.Command, limit, most int) {
 func (f *flowFlags) query(now time.Time) (url.Values, error) {
 	q := url.Values{}
 	for name, text := range map[string]string{"since": f.since, "until": f.until} {
-		if text == "" {
-			continue
+		if err := setMoment(q, name, name, text, now); err != nil {
+			return nil, err
 		}
-		t, err := moment(text, now)
-		if err != nil {
-			return nil, fmt.Errorf("--%s: %w", name, err)
-		}
-		q.Set(name, t.UTC().Format(time.RFC3339Nano))
 	}
 	if f.verdict != "" {
 		if _, err := segmentation.ParseVerdict(f.verdict); err != nil {

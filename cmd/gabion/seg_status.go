@@ -3,8 +3,6 @@ package main
 import (
 	"fmt"
 	"net/http"
-	"net/url"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -22,13 +20,9 @@ whose agent reports, since when, and what was lost or refused.`,
 		Example: "  gabion seg status --since 24h\n  gabion seg status -o json",
 		Args:    args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			q := url.Values{}
-			if since != "" {
-				t, err := moment(since, a.now())
-				if err != nil {
-					return usageOf(c, fmt.Errorf("--since: %w", err))
-				}
-				q.Set("since", t.UTC().Format(time.RFC3339Nano))
+			q, err := sinceQuery(c, since, a.now())
+			if err != nil {
+				return err
 			}
 			cl, err := a.dial()
 			if err != nil {

@@ -75,14 +75,9 @@ rules matched and block mode would have let it pass too.`,
 func (f eventFlags) query(now time.Time) (url.Values, error) {
 	q := url.Values{}
 	for name, text := range map[string]string{"since": f.since, "until": f.until} {
-		if text == "" {
-			continue
+		if err := setMoment(q, name, name, text, now); err != nil {
+			return nil, err
 		}
-		t, err := moment(text, now)
-		if err != nil {
-			return nil, fmt.Errorf("--%s: %w", name, err)
-		}
-		q.Set(name, t.UTC().Format(time.RFC3339Nano))
 	}
 	if f.decision != "" && !slices.Contains([]string{"allow", "detect", "deny"}, f.decision) {
 		return nil, fmt.Errorf("--decision %q: it is one of allow, detect, deny", f.decision)
@@ -111,25 +106,6 @@ func (f eventFlags) query(now time.Time) (url.Values, error) {
 		q.Set("rule", strconv.Itoa(f.rule))
 	}
 	return q, nil
-}
-
-// moment reads a time, or how long ago: 90s, 15m, 1h, 7d.
-func moment(text string, now time.Time) (time.Time, error) {
-	if t, err := time.Parse(time.RFC3339, text); err == nil {
-		return t, nil
-	}
-	if t, err := time.ParseInLocation(time.DateOnly, text, time.Local); err == nil {
-		return t, nil
-	}
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		if n, err := strconv.Atoi(days); err == nil && n >= 0 && n < 36500 {
-			return now.Add(-time.Duration(n) * 24 * time.Hour), nil
-		}
-	}
-	if d, err := time.ParseDuration(text); err == nil && d >= 0 {
-		return now.Add(-d), nil
-	}
-	return time.Time{}, fmt.Errorf("%q is neither how long ago (90s, 1h, 7d) nor a time (2026-01-31T15:04:05Z)", text)
 }
 
 func (a *app) listEvents(ctx context.Context, cl *client, q url.Values, limit int) error {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -56,18 +55,6 @@ what it would newly block, what it would newly pass, with examples. Nothing chan
 	}
 	c.Flags().StringVar(&since, "since", "", "exchanges from then on: 1h, 7d, or a time (default all)")
 	return a.outputs(a.remote(manifestFlag(c, &paths, "the candidate")), "table", "json")
-}
-
-func sinceQuery(c *cobra.Command, since string, now time.Time) (url.Values, error) {
-	q := url.Values{}
-	if since != "" {
-		t, err := moment(since, now)
-		if err != nil {
-			return nil, usageOf(c, fmt.Errorf("--since: %w", err))
-		}
-		q.Set("since", t.UTC().Format(time.RFC3339Nano))
-	}
-	return q, nil
 }
 
 // rehearse starts a rehearsal, shows how far it is, and waits for its outcome.

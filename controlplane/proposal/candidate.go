@@ -155,7 +155,7 @@ func insertExclusions(manifest []byte, add []wafrules.Exclusion) ([]byte, bool) 
 		return manifest, true
 	}
 	var doc yaml.Node
-	if yaml.Unmarshal(manifest, &doc) != nil || len(doc.Content) != 1 {
+	if oddBreak.Match(manifest) || yaml.Unmarshal(manifest, &doc) != nil || len(doc.Content) != 1 {
 		return nil, false
 	}
 	specKey, spec := child(doc.Content[0], "spec")
@@ -163,9 +163,6 @@ func insertExclusions(manifest []byte, add []wafrules.Exclusion) ([]byte, bool) 
 		return nil, false
 	}
 	lines := strings.Split(string(manifest), "\n")
-	if oddBreak.Match(manifest) {
-		return nil, false
-	}
 	indent := spec.Content[0].Column - 1
 	if _, list := child(spec, "exclusions"); list != nil {
 		if list.Kind != yaml.SequenceNode || list.Style&yaml.FlowStyle != 0 || len(list.Content) == 0 {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/hpke"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -163,18 +164,8 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 	if err != nil {
 		return err
 	}
-
-	recordKey, err := recording.LoadOrCreateKey(filepath.Join(l.keys(), "recording.key"))
+	keys, err := openKeys(ctx, st, l)
 	if err != nil {
-		return err
-	}
-
-	operationKey, err := st.InstallationKey(ctx, "operations")
-	if err != nil {
-		return err
-	}
-	operationKey = operationKey[:len(exchange.Key{})]
-	if err := atomicfile.Write(l.operationKey(), operationKey, 0o600); err != nil { // for the filter
 		return err
 	}
 
@@ -198,7 +189,7 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 			Check:     chain.NewChecker().Check,
 			Spool:     &filters.Spool{Dir: l.eventSpool(), MaxBytes: eventSpoolBytes},
 			Learn:     &filters.Learn{KeyFile: l.operationKey(), First: learnFirst, Percent: learnPercent, BodyLimit: learnBytes},
-			RecordKey: recording.PublicKey(recordKey),
+			RecordKey: recording.PublicKey(keys.record),
 			RecordDir: l.recordSpool(),
 		},
 		XDS:       xds.Options{Transport: xds.Transport(o.transport), FilterSocket: l.filterSocket(), ALS: xds.ALSCluster},
@@ -211,10 +202,6 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 
 	// Telemetry: access logs and the filter's spools, what operations are learned from
 	// them, and flows.
-	clientKey, err := st.InstallationKey(ctx, "client")
-	if err != nil {
-		return err
-	}
 	given, err := readGiven(o.declare)
 	if err != nil {
 		return err
@@ -224,7 +211,7 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 		return err
 	}
 	door, err := ingest.New(ingest.Options{
-		Sink: st, ClientKey: clientKey, Archive: archive, Operations: operations, OperationKey: exchange.Key(operationKey),
+		Sink: st, ClientKey: keys.client, Archive: archive, Operations: operations, OperationKey: keys.operation,
 		EventSpools: []string{l.eventSpool()}, RecordingSpools: []string{l.recordSpool()},
 		Log: log, Registry: registry,
 	})
@@ -238,7 +225,7 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 	world := &world{loop: loop, store: st}
 	desk := proposal.NewDesk(proposal.Options{
 		Store: st, World: world, Engine: judgesOf(chain.NewJudging(chain.Options{})), Attacks: regression.Attacks,
-		Recordings: recording.NewOpener(l.recordings(), recordKey), Network: &network{loop: loop, store: st},
+		Recordings: recording.NewOpener(l.recordings(), keys.record), Network: &network{loop: loop, store: st},
 		Lost: lostRecordings(st), Log: log,
 	})
 
@@ -259,27 +246,56 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 	}
 	enrolment := &identity.Enrolment{Authority: authority, Tokens: st, Log: log}
 
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return st.Run(ctx) })
-	g.Go(func() error { return loop.Run(ctx) })
-	g.Go(func() error { return door.Run(ctx) })
-	g.Go(func() error { return operations.Run(ctx) })
-	g.Go(func() error { return serveGRPC(ctx, l.adsSocket(), discovery, door) })
-	g.Go(func() error { return serveREST(ctx, rest, handler, log) })
-	if agents != nil {
-		g.Go(func() error { return serveAgents(ctx, agents, authority, enrolment, agentPolicy, flows) })
-	}
 	if !o.plain {
 		o.banner(a, l, rest.Addr(), agents)
 	}
-	err = g.Wait()
+	err = together(ctx, st.Run, loop.Run, door.Run, operations.Run,
+		func(ctx context.Context) error { return serveGRPC(ctx, l.adsSocket(), discovery, door) },
+		func(ctx context.Context) error { return serveREST(ctx, rest, handler, log) },
+		func(ctx context.Context) error {
+			if agents == nil {
+				return nil
+			}
+			return serveAgents(ctx, agents, authority, enrolment, agentPolicy, flows)
+		})
 	if lost := operations.Flush(ctx); lost != nil { // what the door wrote last
 		log.Error("the last operations learned were not stored", "error", lost)
 	}
-	if errors.Is(err, context.Canceled) {
-		return nil
-	}
 	return err
+}
+
+// together runs parts until the context ends or one of them fails.
+func together(ctx context.Context, parts ...func(context.Context) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, part := range parts {
+		g.Go(func() error { return part(ctx) })
+	}
+	if err := g.Wait(); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// keys are what this installation hashes and opens with.
+type keys struct {
+	record    hpke.PrivateKey
+	client    []byte       // of clients' addresses
+	operation exchange.Key // of what is told of operations; the filter has it, too
+}
+
+func openKeys(ctx context.Context, st *store.Store, l layout) (k keys, err error) {
+	if k.record, err = recording.LoadOrCreateKey(filepath.Join(l.keys(), "recording.key")); err != nil {
+		return k, err
+	}
+	if k.client, err = st.InstallationKey(ctx, "client"); err != nil {
+		return k, err
+	}
+	operation, err := st.InstallationKey(ctx, "operations")
+	if err != nil {
+		return k, err
+	}
+	k.operation = exchange.Key(operation[:len(exchange.Key{})])
+	return k, atomicfile.Write(l.operationKey(), k.operation[:], 0o600) // for the filter
 }
 
 // eventSpoolBytes bounds what the filter keeps on disk while the control plane

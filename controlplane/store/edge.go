@@ -125,11 +125,15 @@ func (s *Store) EachEdgeByHour(ctx context.Context, q FlowQuery, yield func(*Edg
 }
 
 func (s *Store) eachEdge(ctx context.Context, q FlowQuery, hours bool, yield func(*Edge) error) error {
-	ends, err := s.flowEnds(ctx)
+	return s.telemetry.view(ctx, func(tx bun.Tx) error { return s.eachEdgeAt(ctx, tx, q, hours, yield) })
+}
+
+func (s *Store) eachEdgeAt(ctx context.Context, tx bun.Tx, q FlowQuery, hours bool, yield func(*Edge) error) error {
+	ends, err := s.flowEnds(ctx, tx)
 	if err != nil {
 		return err
 	}
-	sel := s.telemetry.read.NewSelect().Model((*edgeRow)(nil)).ExcludeColumn("id", "size").
+	sel := tx.NewSelect().Model((*edgeRow)(nil)).ExcludeColumn("id", "size").
 		Order("src", "dst", "protocol", "port")
 	if hours {
 		sel = sel.Order("hour")

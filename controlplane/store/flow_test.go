@@ -181,6 +181,52 @@ func TestFlowsFollow(t *testing.T) {
 	})
 }
 
+// Who reads while flows between new workloads arrive never sees one without its
+// ends, by the flow or by the edge, and misses none.
+func TestFlowsAreReadWithTheirEnds(t *testing.T) {
+	onBoth(t, func(t *testing.T, open func(Options) *Store) {
+		ctx, s := t.Context(), open(Options{})
+		const all = 300
+		done := make(chan error, 1)
+		go func() {
+			for i := range all {
+				f := sampleFlow(day, func(f *Flow) { f.Dst = shopEnd(fmt.Sprintf("new-%d", i)) })
+				if _, err := s.AddFlows(ctx, FlowReport{Host: "h1", Queue: "q", Seq: uint64(i + 1), Flows: []Flow{f}}); err != nil {
+					done <- err
+					return
+				}
+			}
+			done <- nil
+		}()
+		cursor := int64(0)
+		for seen := 0; seen < all; {
+			flows, next, err := s.FlowsSince(ctx, cursor, 500)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range flows {
+				if want := fmt.Sprintf("shop/new-%d", seen); f.Src.Workload != "shop/web-1" || f.Dst.Workload != want {
+					t.Fatalf("flow %d is from %q to %q", seen, f.Src, f.Dst)
+				}
+				seen++
+			}
+			cursor = next
+			edges, _, err := s.Edges(ctx, FlowQuery{Limit: all})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range edges {
+				if e.Src.Workload == "" || e.Dst.Workload == "" {
+					t.Fatalf("an edge is from %q to %q", e.Src, e.Dst)
+				}
+			}
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestFlowsArePruned(t *testing.T) {
 	onBoth(t, func(t *testing.T, open func(Options) *Store) {
 		clk := newClock()

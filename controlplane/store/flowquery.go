@@ -108,9 +108,9 @@ func (q *FlowQuery) narrow(sel *bun.SelectQuery, ends map[int64]FlowEnd) *bun.Se
 }
 
 // flowEnds reads all ends, by number. There are far fewer of them than of flows.
-func (s *Store) flowEnds(ctx context.Context) (map[int64]FlowEnd, error) {
+func (s *Store) flowEnds(ctx context.Context, tx bun.Tx) (map[int64]FlowEnd, error) {
 	var rows []flowEndRow
-	err := s.telemetry.read.NewSelect().Model(&rows).Column("id", "namespace", "name", "labels", "address").Scan(ctx)
+	err := tx.NewSelect().Model(&rows).Column("id", "namespace", "name", "labels", "address").Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read ends of flows: %w", s.telemetry.explain(err))
 	}
@@ -136,12 +136,20 @@ func (s *Store) flowEnds(ctx context.Context) (map[int64]FlowEnd, error) {
 }
 
 // Flows answers a query, the newest first, or with After in order of arrival.
-func (s *Store) Flows(ctx context.Context, q FlowQuery) ([]Flow, error) {
-	ends, err := s.flowEnds(ctx)
+func (s *Store) Flows(ctx context.Context, q FlowQuery) (out []Flow, err error) {
+	err = s.telemetry.view(ctx, func(tx bun.Tx) (err error) {
+		out, err = s.flowsAt(ctx, tx, q)
+		return err
+	})
+	return out, err
+}
+
+func (s *Store) flowsAt(ctx context.Context, tx bun.Tx, q FlowQuery) ([]Flow, error) {
+	ends, err := s.flowEnds(ctx, tx)
 	if err != nil {
 		return nil, err
 	}
-	sel := s.telemetry.read.NewSelect().Model((*flowRow)(nil))
+	sel := tx.NewSelect().Model((*flowRow)(nil))
 	if q.Verdict != nil {
 		sel = sel.Where("verdict = ?", int64(*q.Verdict))
 	}

@@ -14,6 +14,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -162,6 +163,12 @@ func (d *database) update(ctx context.Context, fn func(tx bun.Tx) error) error {
 		return fn(tx)
 	})
 	return d.explain(err)
+}
+
+// view reads at one moment: what fn finds in several tables belongs together.
+func (d *database) view(ctx context.Context, fn func(tx bun.Tx) error) error {
+	moment := &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
+	return d.read.RunInTx(ctx, moment, func(_ context.Context, tx bun.Tx) error { return fn(tx) })
 }
 
 func nanos(t time.Time) int64 {

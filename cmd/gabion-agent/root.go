@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -73,11 +76,11 @@ over, and 'gabion-agent detach' removes everything.`,
 	c.Flags().DurationVar(&o.window, "window", 5*time.Second, "time that flows are folded over before they are reported, at least 1s")
 	c.PersistentFlags().StringVar(&o.bpffs, "bpffs", "/sys/fs/bpf", "where the BPF file system is, or is to be mounted")
 	c.PersistentFlags().StringVar(&o.name, "pins", "", "name of the directory in it, "+defaultName+"-NAME for a second agent on one machine (default "+defaultName+"; detach: all there are)")
-	c.AddCommand(newDetach(o), newProbe(out))
+	c.AddCommand(newDetach(o, out), newProbe(out))
 	return c
 }
 
-func newDetach(o *options) *cobra.Command {
+func newDetach(o *options, out io.Writer) *cobra.Command {
 	return &cobra.Command{
 		Use: "detach", Args: cobra.NoArgs,
 		Short: "Take everything out of the kernel: nothing is enforced any more",
@@ -86,8 +89,20 @@ func newDetach(o *options) *cobra.Command {
 				return err
 			}
 			all, err := o.everything()
+			removed := 0
 			for _, dir := range all {
-				err = errors.Join(err, datapath.Remove(dir))
+				if _, gone := os.Stat(dir); errors.Is(gone, fs.ErrNotExist) {
+					continue
+				}
+				if e := datapath.Remove(dir); e != nil {
+					err = errors.Join(err, e)
+					continue
+				}
+				removed++
+				fmt.Fprintln(out, "removed", dir)
+			}
+			if removed == 0 && err == nil {
+				fmt.Fprintln(out, "nothing to remove: there is no", strings.Join(all, ", no "))
 			}
 			return err
 		},

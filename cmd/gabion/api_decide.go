@@ -109,7 +109,7 @@ func newAPIDecisions(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if undo > 0 {
+			if c.Flags().Changed("undo") {
 				if err := cl.call(c.Context(), request{method: http.MethodDelete, path: "/api/v1/apis/decisions/" + strconv.FormatInt(undo, 10)}, nil); err != nil {
 					return err
 				}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -98,7 +99,12 @@ Start with 'gabion up'; everything else talks to the control plane it starts.`,
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usageOf(c, err) })
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		if num := (*strconv.NumError)(nil); errors.As(err, &num) && errors.Is(num, strconv.ErrSyntax) {
+			err = errors.New(strings.Replace(err.Error(), num.Error(), "that is no number", 1))
+		}
+		return usageOf(c, err)
+	})
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddGroup(
 		&cobra.Group{ID: "run", Title: "Run:"},

@@ -246,10 +246,13 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 	}
 	enrolment := &identity.Enrolment{Authority: authority, Tokens: st, Log: log}
 
-	if !o.plain {
-		o.banner(a, l, rest.Addr(), agents)
-	}
 	err = together(ctx, st.Run, loop.Run, door.Run, operations.Run,
+		func(ctx context.Context) error {
+			if !o.plain && settled(ctx, loop) {
+				o.banner(a, l, rest.Addr(), agents)
+			}
+			return nil
+		},
 		func(ctx context.Context) error { return serveGRPC(ctx, l.adsSocket(), discovery, door) },
 		func(ctx context.Context) error { return serveREST(ctx, rest, handler, log) },
 		func(ctx context.Context) error {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/gabion-io/gabion/controlplane/ads"
 	"github.com/gabion-io/gabion/controlplane/identity"
+	"github.com/gabion-io/gabion/controlplane/reconcile"
 	"github.com/gabion-io/gabion/controlplane/server"
 	"github.com/gabion-io/gabion/internal/atomicfile"
 	"github.com/gabion-io/gabion/internal/unixsocket"
@@ -175,6 +176,21 @@ func serveAgents(ctx context.Context, ln net.Listener, authority *identity.Autho
 		return fmt.Errorf("serve agents on %s: %w", ln.Addr(), err)
 	}
 	return nil
+}
+
+// settled waits until resources were read and compiled for the first time: before
+// that the control plane has no answers. False: ctx ended first.
+func settled(ctx context.Context, loop *reconcile.Loop) bool {
+	for {
+		if s, _ := loop.Settle(ctx); s != nil { // the loop logs why a round fails
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 // banner says where everything is, and what comes next.

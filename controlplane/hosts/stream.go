@@ -180,8 +180,12 @@ func (a *Server) next(s *stream) *discovery.DeltaDiscoveryResponse {
 }
 
 func addressOf(ctx context.Context) string {
-	if p, ok := peer.FromContext(ctx); ok && p.Addr != nil {
-		return p.Addr.String()
+	p, ok := peer.FromContext(ctx)
+	if !ok || p.Addr == nil {
+		return ""
 	}
-	return ""
+	if p.Addr.Network() == "unix" { // the peer's end has no name
+		return "unix"
+	}
+	return p.Addr.String()
 }

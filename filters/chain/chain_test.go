@@ -2,7 +2,9 @@ package chain
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +12,25 @@ import (
 	"github.com/gabion-io/gabion/filters"
 	wafrules "github.com/gabion-io/gabion/waf-rules"
 )
+
+// TestMain keeps one engine of each profile: the last one to go takes the compiled
+// patterns with it, and every test would compile thousands of them again.
+func TestMain(m *testing.M) {
+	r := NewJudging(Options{})
+	for _, profile := range []string{wafrules.ProfileCRS, wafrules.ProfileBalanced} {
+		s := wafrules.Defaults()
+		s.Profile = profile
+		raw, err := json.Marshal(s)
+		if err == nil {
+			_, err = r.Judge(filters.Policy{Mode: filters.ModeDetect, FailureMode: filters.FailOpen, Block: filters.BlockResponse{Status: 403}, WAF: raw})
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "compile a profile:", err)
+			os.Exit(1)
+		}
+	}
+	os.Exit(m.Run())
+}
 
 // testPolicy is a policy as the control plane ships it, changed by edit.
 func testPolicy(t testing.TB, mode filters.Mode, edit func(*filters.Policy, *wafrules.Settings)) filters.Policy {

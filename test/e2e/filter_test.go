@@ -26,6 +26,7 @@ import (
 func TestFilter(t *testing.T) {
 	for _, transport := range transports {
 		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
 			u := startUp(t, "--transport", transport)
 			mirror := startUpstream(t, http.HandlerFunc(mirror))
 			u.apply(service("mirror", mirror, "") + httpRoute("mirror", "gabion", "/mirror", "mirror", mirror))

@@ -25,16 +25,19 @@ func TestParity(t *testing.T) {
 		io.Copy(io.Discard, r.Body)
 		io.WriteString(w, "ok")
 	}))
-	answers := map[string]map[string]int{}
-	for _, transport := range transports {
-		t.Run(transport, func(t *testing.T) {
-			u := startUp(t, "--transport", transport, "--upstream", "http://"+upstream)
-			u.inMode(t, "block")
-			answers[transport] = sendAll(u.listen, cases)
-			wantNoDrift(t, u, len(answers[transport]))
-		})
-	}
-	module, extproc := answers["module"], answers["extproc"]
+	answers := make([]map[string]int, len(transports))
+	t.Run("answers", func(t *testing.T) {
+		for i, transport := range transports {
+			t.Run(transport, func(t *testing.T) {
+				t.Parallel()
+				u := startUp(t, "--transport", transport, "--upstream", "http://"+upstream)
+				u.inMode(t, "block")
+				answers[i] = sendAll(u.listen, cases)
+				wantNoDrift(t, u, len(answers[i]))
+			})
+		}
+	})
+	module, extproc := answers[0], answers[1]
 	if len(module) < 4000 || len(extproc) < 4000 {
 		t.Fatalf("%d and %d answers", len(module), len(extproc))
 	}

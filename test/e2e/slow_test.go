@@ -27,6 +27,7 @@ const idle = time.Second
 func TestSlowClients(t *testing.T) {
 	for _, transport := range transports {
 		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
 			cut := make(chan error, 8)
 			upstream := startUpstream(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path != "/endless" {

@@ -37,6 +37,7 @@ type roads struct {
 func TestStreamsUnharmed(t *testing.T) {
 	for _, transport := range transports {
 		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
 			r := streamRoads(t, transport)
 			for _, mode := range []string{"detect", "block"} {
 				r.u.inMode(t, mode)

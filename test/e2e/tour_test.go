@@ -47,6 +47,7 @@ func (u *up) awaitEvent(what string, match func(filters.Event) bool) (found filt
 func TestTour(t *testing.T) {
 	for _, transport := range transports {
 		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
 			u := startUp(t, "--transport", transport)
 
 			if a := u.get("/search?q=tea"); a.status != 200 {

@@ -1,0 +1,6 @@
+//go:build !race
+
+package main
+
+// raceDetector: memory is gabion's own.
+const raceDetector = false

@@ -1,0 +1,6 @@
+//go:build race
+
+package main
+
+// raceDetector: memory is mostly the detector's.
+const raceDetector = true

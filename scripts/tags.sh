@@ -9,4 +9,4 @@ areas=(./api-discovery ./cmd ./controlplane ./filters ./internal ./segmentation 
 
 # needs_root says that the tests in a folder need root, and that we are not: they
 # make network namespaces and load programs into the kernel.
-needs_root() { [ "$(id -u)" != 0 ] && grep -qs '/internal/netnstest"' "$1"/*_test.go; }
+needs_root() { [ "$(id -u)" != 0 ] && grep -qsE '/internal/netnstest"|"netns", "add"' "$1"/*_test.go; }

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
+	"github.com/gabion-io/gabion/controlplane/access"
 	"github.com/gabion-io/gabion/controlplane/ads"
 	"github.com/gabion-io/gabion/controlplane/compile"
 	"github.com/gabion-io/gabion/controlplane/hosts"
@@ -43,6 +44,7 @@ import (
 
 type serveOptions struct {
 	admin, agents        string
+	hubble               string
 	tlsCert, tlsKey      string
 	trustDomain          string
 	database             string
@@ -69,6 +71,7 @@ Ctrl-C stops it. Agents keep what they enforce and come back by themselves.`,
 		Example: `  gabion serve                                    # on this machine only
   gabion serve --admin 0.0.0.0:9090 --agents 0.0.0.0:9443 --admin-host plane.example.com
   gabion serve -f policies/ --tls-cert cert.pem --tls-key key.pem
+  gabion serve --hubble 127.0.0.1:4245            # flows for Hubble's command line, too
   gabion token join --host node-1                 # and then, on node-1, what it prints`,
 		Args: args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error { return runServe(c.Context(), a, o) },
@@ -77,6 +80,7 @@ Ctrl-C stops it. Agents keep what they enforce and come back by themselves.`,
 	f.StringVar(&o.admin, "admin", "127.0.0.1:9090", "address of the REST API")
 	f.StringArrayVar(&o.hosts, "admin-host", nil, "name or address under which the REST API is reached, beside loopback; may be repeated")
 	f.StringVar(&o.agents, "agents", "127.0.0.1:9443", "address for agents, or unix:PATH; empty: none")
+	f.StringVar(&o.hubble, "hubble", "", hubbleUsage)
 	f.StringVar(&o.tlsCert, "tls-cert", "", "PEM certificate of the REST API (default: made by the control plane's own authority)")
 	f.StringVar(&o.tlsKey, "tls-key", "", "PEM key of --tls-cert")
 	f.StringVar(&o.trustDomain, "trust-domain", "", "SPIFFE trust domain of a new certificate authority (default "+identity.DefaultTrustDomain+")")
@@ -95,9 +99,9 @@ Ctrl-C stops it. Agents keep what they enforce and come back by themselves.`,
 }
 
 func (o serveOptions) check() error {
-	for name, addr := range map[string]string{"--admin": o.admin, "--agents": o.agents} {
-		if _, _, err := net.SplitHostPort(addr); err != nil && addr != "" && !strings.HasPrefix(addr, "unix:") {
-			return usageError{fmt.Errorf("%s %q: want ADDRESS:PORT, for example 127.0.0.1:9090", name, addr)}
+	for name, addr := range map[string]string{"--admin": o.admin, "--agents": o.agents, "--hubble": o.hubble} {
+		if err := checkListener(name, addr); err != nil {
+			return err
 		}
 	}
 	if o.admin == "" || strings.HasPrefix(o.admin, "unix:") {
@@ -107,6 +111,15 @@ func (o serveOptions) check() error {
 		return usageError{errors.New("--tls-cert and --tls-key go together")}
 	}
 	return checkDatabase(o.database)
+}
+
+// checkListener refuses what nobody can listen on; an empty address is for others
+// to judge.
+func checkListener(name, addr string) error {
+	if _, _, err := net.SplitHostPort(addr); err != nil && addr != "" && !strings.HasPrefix(addr, "unix:") {
+		return usageError{fmt.Errorf("%s %q: want ADDRESS:PORT, for example 127.0.0.1:9090", name, addr)}
+	}
+	return nil
 }
 
 // databaseFlag takes the address of a PostgreSQL database. The environment keeps
@@ -230,9 +243,10 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 	})
 
 	// REST: everything above for people and their tools.
+	gate := access.NewGate(st, time.Now, log)
 	handler := server.New(ctx, server.Options{
 		Store: st, Live: loop, Proxies: discovery, Agents: agentPolicy, Proposals: desk, Efforts: door, Inventory: operations,
-		Authority: authority, Registry: registry, Log: log, Version: version(), Hosts: o.hosts,
+		Authority: authority, Gate: gate, Registry: registry, Log: log, Version: version(), Hosts: o.hosts,
 	})
 	rest, err := o.listenREST(authority, l)
 	if err != nil {
@@ -246,10 +260,16 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 	}
 	enrolment := &identity.Enrolment{Authority: authority, Tokens: st, Log: log}
 
+	// Hubble's door: the same flows for its command line.
+	observer, err := o.listenHubble(authority)
+	if err != nil {
+		return errors.Join(err, rest.Close())
+	}
+
 	err = together(ctx, st.Run, loop.Run, door.Run, operations.Run,
 		func(ctx context.Context) error {
 			if !o.plain && settled(ctx, loop) {
-				o.banner(a, l, rest.Addr(), agents)
+				o.banner(a, l, rest.Addr(), agents, observer)
 			}
 			return nil
 		},
@@ -260,6 +280,12 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 				return nil
 			}
 			return serveAgents(ctx, agents, authority, enrolment, agentPolicy, flows)
+		},
+		func(ctx context.Context) error {
+			if observer == nil {
+				return nil
+			}
+			return observer.serve(ctx, observer.newHubble(st, loop, gate))
 		})
 	if lost := operations.Flush(ctx); lost != nil { // what the door wrote last
 		log.Error("the last operations learned were not stored", "error", lost)

@@ -30,7 +30,7 @@ func (o serveOptions) listenREST(authority *identity.Authority, l layout) (net.L
 	var config *tls.Config
 	if !o.plain {
 		var err error
-		if config, err = o.restTLS(authority); err != nil {
+		if config, err = o.serverTLS(authority, o.admin); err != nil {
 			return nil, err
 		}
 	}
@@ -49,8 +49,9 @@ func (o serveOptions) listenREST(authority *identity.Authority, l layout) (net.L
 	return ln, nil
 }
 
-// restTLS is the REST API's certificate: the files given, else one of our own.
-func (o serveOptions) restTLS(authority *identity.Authority) (*tls.Config, error) {
+// serverTLS is the certificate of a listener for people: the files given, else one
+// of our own.
+func (o serveOptions) serverTLS(authority *identity.Authority, address string) (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
 	if o.tlsCert != "" {
 		files := &certificateFiles{cert: o.tlsCert, key: o.tlsKey}
@@ -61,7 +62,7 @@ func (o serveOptions) restTLS(authority *identity.Authority) (*tls.Config, error
 		return config, nil
 	}
 	names := append([]string{"localhost", "127.0.0.1", "::1"}, o.hosts...)
-	if host, _, err := net.SplitHostPort(o.admin); err == nil {
+	if host, _, err := net.SplitHostPort(address); err == nil {
 		if ip, err := netip.ParseAddr(host); err == nil && !ip.IsUnspecified() && !ip.IsLoopback() {
 			names = append(names, host)
 		}
@@ -194,12 +195,12 @@ func settled(ctx context.Context, loop *reconcile.Loop) bool {
 }
 
 // banner says where everything is, and what comes next.
-func (o serveOptions) banner(a *app, l layout, rest net.Addr, agents net.Listener) {
+func (o serveOptions) banner(a *app, l layout, rest net.Addr, agents net.Listener, observer *hubbleDoor) {
 	certificate := "certificate of the authority in " + l.authority()
 	if o.tlsCert != "" {
 		certificate = "certificate in " + o.tlsCert
 	}
-	fmt.Fprintf(a.out, "gabion serve is up\n  admin    https://%s (token in %s, %s)\n  state    %s\n", rest, l.adminToken(), certificate, l.dir)
+	fmt.Fprintf(a.out, "gabion serve is up\n  admin    https://%s (token in %s, %s)\n  state    %s\n%s", rest, l.adminToken(), certificate, l.dir, hubbleLine(observer.address(), l))
 	if agents == nil {
 		fmt.Fprintln(a.out, "  agents   none: --agents is empty")
 		return

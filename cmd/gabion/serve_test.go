@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
 	"log/slog"
 	"net"
 	"net/http"
@@ -13,6 +16,14 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/gabion-io/gabion/controlplane/identity"
 	"github.com/gabion-io/gabion/controlplane/identity/enrol"
@@ -188,4 +199,53 @@ func TestGarbageOnListeners(t *testing.T) {
 	}
 	s.must("status")
 	s.joined("node-1")
+}
+
+// Hubble's door: TLS and a token at a port, the owner alone at a socket.
+func TestServeHubble(t *testing.T) {
+	state := t.TempDir()
+	s := startServe(t, state, "--hubble", "127.0.0.1:0")
+	_, after, ok := strings.Cut(s.out.String(), "--server tls://")
+	if !ok {
+		t.Fatalf("the banner does not say how to ask:\n%s", s.out)
+	}
+	pem, err := os.ReadFile(filepath.Join(state, "keys", "ca.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	asked := func(target string, creds credentials.TransportCredentials, authorization string) codes.Code {
+		conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(creds))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", authorization)
+		_, err = grpc_health_v1.NewHealthClient(conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: "hubble.server.Observer"})
+		return status.Code(err)
+	}
+	secret := strings.TrimSpace(s.must("token", "create", "hubble", "--role", "viewer"))
+	secret = secret[strings.Index(secret, "gabion_"):]
+	encrypted := credentials.NewTLS(&tls.Config{RootCAs: roots})
+	address := strings.Fields(after)[0]
+	basic := "Basic " + base64.StdEncoding.EncodeToString([]byte("gabion:"+strings.Fields(secret)[0]))
+	if got := asked(address, encrypted, basic); got != codes.OK {
+		t.Errorf("with a token: %s", got)
+	}
+	if got := asked(address, encrypted, "Bearer gabion_guessed"); got != codes.Unauthenticated {
+		t.Errorf("with none: %s", got)
+	}
+	if got := asked(address, insecure.NewCredentials(), basic); got != codes.Unavailable {
+		t.Errorf("without TLS: %s", got)
+	}
+	s.stop()
+	socket := filepath.Join(t.TempDir(), "hubble.sock")
+	startServe(t, state, "--hubble", "unix:"+socket)
+	if info, err := os.Stat(socket); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the socket: %v, %v", info, err)
+	}
+	if got := asked("unix:"+socket, insecure.NewCredentials(), ""); got != codes.OK {
+		t.Errorf("at the socket: %s", got)
+	}
 }

@@ -27,7 +27,7 @@ import (
 
 type upOptions struct {
 	listen, upstream, admin, transport, envoy string
-	database                                  string
+	database, hubble                          string
 	tlsCert, tlsKey                           string
 	files, hosts                              []string
 	concurrency                               int
@@ -58,6 +58,7 @@ Envoy and ends every process.`,
 	f.StringVar(&o.upstream, "upstream", "", "URL of the application behind Envoy (default: the demo application)")
 	f.StringVar(&o.admin, "admin", "127.0.0.1:9090", "address of the control plane's REST API")
 	f.StringArrayVar(&o.hosts, "admin-host", nil, "name under which the REST API is reached, beside loopback; may be repeated")
+	f.StringVar(&o.hubble, "hubble", "", hubbleUsage)
 	f.StringVar(&a.state, "state", "", "state directory (default $GABION_STATE, then ~/.local/state/gabion)")
 	databaseFlag(c, a, &o.database)
 	f.StringArrayVarP(&o.files, "file", "f", nil, "file or directory of resources, watched; may be repeated")
@@ -144,7 +145,7 @@ func runUp(ctx context.Context, a *app, o upOptions) error {
 			agent.missing = err.Error()
 		}
 	}
-	o.banner(a.out, l, envoy.Version, upstream, events, agent.line(), a.now().Sub(began))
+	o.banner(a.out, l, envoy.Version, upstream, events, agent.line()+hubbleLine(o.hubble, l), a.now().Sub(began))
 	select {
 	case <-ctx.Done():
 		fmt.Fprintln(a.out, "\nstopping: draining Envoy …")
@@ -161,7 +162,7 @@ func startStages(ctx context.Context, g *supervise.Group, o upOptions, l layout,
 	if err != nil {
 		return fmt.Errorf("find the gabion executable: %w", err)
 	}
-	serve := []string{"serve", "--plain", "--agents", agent.server, "--this-host", agent.host, "--state", l.dir, "--admin", o.admin, "--transport", o.transport, "--resources", l.flagResources()}
+	serve := []string{"serve", "--plain", "--agents", agent.server, "--this-host", agent.host, "--state", l.dir, "--admin", o.admin, "--hubble", o.hubble, "--transport", o.transport, "--resources", l.flagResources()}
 	for _, f := range o.files {
 		// Absolute, because other commands print and edit it from where they are.
 		abs, err := filepath.Abs(f)
@@ -344,7 +345,7 @@ func (o upOptions) check() error {
 	if o.transport != string(xds.Module) && o.transport != string(xds.ExtProc) {
 		return usageError{fmt.Errorf("--transport %q: want module or extproc", o.transport)}
 	}
-	if err := checkDatabase(o.database); err != nil {
+	if err := errors.Join(checkListener("--hubble", o.hubble), checkDatabase(o.database)); err != nil {
 		return err
 	}
 	if o.concurrency < 1 {

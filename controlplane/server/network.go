@@ -11,6 +11,8 @@ import (
 	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
 	"github.com/gabion-io/gabion/controlplane/ingest"
 	"github.com/gabion-io/gabion/controlplane/segment"
+	"github.com/gabion-io/gabion/controlplane/store"
+	"github.com/gabion-io/gabion/workload"
 )
 
 // FlowCoverage says how much of the network the flows and edges show. Empty lists
@@ -56,7 +58,12 @@ func (a *api) network() segment.Result {
 }
 
 func (a *api) flowCoverage(ctx context.Context) (FlowCoverage, error) {
-	all, err := a.Store.Coverage(ctx)
+	return CoverageOfFlows(ctx, a.Store, a.network().Workloads, a.Now())
+}
+
+// CoverageOfFlows compares what agents reported with the workloads there are.
+func CoverageOfFlows(ctx context.Context, st *store.Store, workloads []*workload.Workload, now time.Time) (FlowCoverage, error) {
+	all, err := st.Coverage(ctx)
 	if err != nil {
 		return FlowCoverage{}, err
 	}
@@ -69,12 +76,12 @@ func (a *api) flowCoverage(ctx context.Context) (FlowCoverage, error) {
 		}
 		reported[host] = true
 		out.Agents = append(out.Agents, AgentCoverage{
-			Host: host, Since: c.Since, Last: c.Last, Quiet: a.Now().Sub(c.Last) > quietAfter,
+			Host: host, Since: c.Since, Last: c.Last, Quiet: now.Sub(c.Last) > quietAfter,
 			Rows: c.Received, Repeated: c.Duplicates, Lost: c.Lost, Refused: c.Garbage,
 		})
 	}
 	silent := map[string]int{}
-	for _, w := range a.network().Workloads {
+	for _, w := range workloads {
 		if !reported[w.Node] {
 			silent[w.Node]++
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"github.com/gabion-io/gabion/controlplane/access"
 	"github.com/gabion-io/gabion/controlplane/inventory"
 	"github.com/gabion-io/gabion/controlplane/store"
 )
@@ -100,37 +101,34 @@ func (a *api) authenticate(w http.ResponseWriter, r *http.Request, role store.Ro
 		writeProblem(w, http.StatusUnauthorized, "a bearer token is needed")
 		return store.Token{}, false
 	}
-	address := clientAddress(r)
-	if !a.throttle.allow(address, secret) {
-		w.Header().Set("Retry-After", strconv.Itoa(int(loginEvery.Seconds())))
-		writeProblem(w, http.StatusTooManyRequests, "too many refused tokens from this address; try again in a moment")
-		return store.Token{}, false
-	}
-	t, err := a.Store.Authenticate(r.Context(), secret)
+	t, err := a.Gate.Admit(r.Context(), r.RemoteAddr, secret, role)
 	switch {
-	case errors.Is(err, store.ErrUnknownID):
-		a.throttle.failed(address, secret)
-		a.Log.Warn("token refused", "address", address)
+	case errors.Is(err, access.ErrThrottled):
+		w.Header().Set("Retry-After", strconv.Itoa(int(access.RetryAfter.Seconds())))
+		writeProblem(w, http.StatusTooManyRequests, err.Error())
+	case errors.Is(err, access.ErrToken):
 		w.Header().Set("WWW-Authenticate", `Bearer realm="gabion", error="invalid_token"`)
-		writeProblem(w, http.StatusUnauthorized, "the token is unknown or revoked")
-		return store.Token{}, false
+		writeProblem(w, http.StatusUnauthorized, err.Error())
+	case errors.Is(err, access.ErrRole):
+		writeProblem(w, http.StatusForbidden, err.Error())
 	case err != nil:
-		a.Log.Error("token could not be checked", "error", err)
 		writeProblem(w, http.StatusInternalServerError, "the token could not be checked; the server's log has the details")
-		return store.Token{}, false
 	}
-	a.throttle.succeeded(secret)
-	if !includes(t.Role, role) {
-		writeProblem(w, http.StatusForbidden, "token "+strconv.Quote(t.Name)+" has role "+string(t.Role)+"; this needs "+string(role))
-		return store.Token{}, false
-	}
-	return t, true
+	return t, err == nil
 }
 
-// includes says whether a token of role have may do what needs role want.
-func includes(have, want store.Role) bool {
-	order := map[store.Role]int{store.RoleViewer: 1, store.RoleEditor: 2, store.RoleAdmin: 3}
-	return order[have] >= order[want] && order[have] > 0 && order[want] > 0
+// bearer takes the token out of the Authorization header.
+func bearer(r *http.Request) (token string, ok bool) {
+	values := r.Header.Values("Authorization")
+	if len(values) != 1 {
+		return "", false
+	}
+	scheme, token, found := strings.Cut(values[0], " ")
+	token = strings.TrimSpace(token)
+	if !found || !strings.EqualFold(scheme, "Bearer") || token == "" || len(token) > 512 {
+		return "", false
+	}
+	return token, true
 }
 
 // problem chooses the answer to an error. What is not the caller's doing is

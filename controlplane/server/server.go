@@ -25,6 +25,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/gabion-io/gabion/controlplane/access"
 	"github.com/gabion-io/gabion/controlplane/ads"
 	"github.com/gabion-io/gabion/controlplane/hosts"
 	"github.com/gabion-io/gabion/controlplane/ingest"
@@ -43,6 +44,7 @@ type Options struct {
 	Efforts   Efforts              // *ingest.Ingest; nil: none are known
 	Authority Authority            // *identity.Authority
 	Inventory *inventory.Inventory // of operations; nil: none are learned
+	Gate      *access.Gate         // shared with other doors; nil: one of its own
 	Registry  *prometheus.Registry // /metrics; nil: a new one
 	Log       *slog.Logger
 
@@ -74,9 +76,8 @@ type Agents interface{ Status() []hosts.Status }
 // api is the handlers' receiver.
 type api struct {
 	Options
-	throttle *throttle
-	jobs     *jobs
-	huma     huma.API
+	jobs *jobs
+	huma huma.API
 }
 
 // New builds the handler. It starts nothing; rehearsals run in the requests'
@@ -88,7 +89,10 @@ func New(ctx context.Context, o Options) http.Handler {
 	if o.Registry == nil {
 		o.Registry = prometheus.NewRegistry()
 	}
-	a := &api{Options: o, throttle: newThrottle(o.Now), jobs: newJobs(ctx, o.Now, o.Log)}
+	if o.Gate == nil {
+		o.Gate = access.NewGate(o.Store, o.Now, o.Log)
+	}
+	a := &api{Options: o, jobs: newJobs(ctx, o.Now, o.Log)}
 	mux := http.NewServeMux()
 	a.huma = humago.New(mux, apiConfig(o.Version))
 	a.operations()

@@ -183,6 +183,27 @@ func (s *Store) flowsAt(ctx context.Context, tx bun.Tx, q FlowQuery) ([]Flow, er
 	return out, nil
 }
 
+// FlowsFrom answers a query with what arrived after cursor (0: from the beginning),
+// in order of arrival.
+func (s *Store) FlowsFrom(ctx context.Context, cursor int64, q FlowQuery) ([]Flow, error) {
+	q.After, q.arrival = cursor, true
+	return s.Flows(ctx, q)
+}
+
+// FlowCount is how many flows are kept, were ever stored, and were seen lately.
+type FlowCount struct{ Kept, Ever, Recent uint64 }
+
+// CountFlows counts flows; recent are those seen since then.
+func (s *Store) CountFlows(ctx context.Context, since time.Time) (FlowCount, error) {
+	var kept, ever, recent int64
+	err := s.telemetry.read.NewRaw("SELECT count(*), coalesce(max(cursor), 0), coalesce(sum(CASE WHEN last >= ? THEN 1 ELSE 0 END), 0) FROM flows",
+		nanos(since)).Scan(ctx, &kept, &ever, &recent)
+	if err != nil {
+		return FlowCount{}, fmt.Errorf("count flows: %w", s.telemetry.explain(err))
+	}
+	return FlowCount{uint64(kept), uint64(ever), uint64(recent)}, nil
+}
+
 // FlowsSince returns up to limit flows that arrived after cursor and the cursor to
 // go on with. Cursor -1: none, only the cursor of now.
 func (s *Store) FlowsSince(ctx context.Context, cursor int64, limit int) ([]Flow, int64, error) {

@@ -25,6 +25,7 @@ var homes = []home{
 	{[]string{"github.com/corazawaf"}, []string{"filters/waf", "waf-rules"}},
 	{[]string{"C", "runtime/cgo"}, []string{"filters/module"}},
 	{[]string{"github.com/cilium/ebpf"}, []string{"segmentation/bpf", "segmentation/datapath", "segmentation/policymap", "segmentation/flowlog", "api-discovery/capture", "workload/runtime", "internal/tcx"}},
+	{[]string{"github.com/cilium/cilium"}, []string{"controlplane/hubble"}},
 	{[]string{"github.com/spiffe/go-spiffe"}, []string{"controlplane/identity"}},
 	{[]string{"k8s.io/client-go"}, []string{"controlplane/source/kube"}},
 	{[]string{"github.com/uptrace/bun", "github.com/pressly/goose", "github.com/jackc/pgx", "modernc.org/sqlite"}, []string{"controlplane/store"}},

@@ -1,11 +1,8 @@
-package server
+package access
 
 import (
 	"container/list"
 	"crypto/sha256"
-	"net"
-	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -69,33 +66,6 @@ func (t *throttle) succeeded(token string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.good.put(sha256.Sum256([]byte(token)), struct{}{})
-}
-
-// bearer takes the token out of the Authorization header.
-func bearer(r *http.Request) (token string, ok bool) {
-	values := r.Header.Values("Authorization")
-	if len(values) != 1 {
-		return "", false
-	}
-	scheme, token, found := strings.Cut(values[0], " ")
-	token = strings.TrimSpace(token)
-	if !found || !strings.EqualFold(scheme, "Bearer") || token == "" || len(token) > 512 {
-		return "", false
-	}
-	return token, true
-}
-
-// clientAddress is the address failures are counted against: an IPv6 client
-// owns its whole /64.
-func clientAddress(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	if ip := net.ParseIP(host); ip != nil && ip.To4() == nil {
-		return ip.Mask(net.CIDRMask(64, 128)).String()
-	}
-	return host
 }
 
 // lru is a bounded map that forgets what was used longest ago. Not safe for

@@ -51,7 +51,7 @@ func (t PathTemplate) Matches(path string) bool {
 			return len(have) >= i
 		case i >= len(have):
 			return false
-		case isParameter(w) && have[i] != "":
+		case IsParameter(w) && have[i] != "":
 		case w != have[i]:
 			return false
 		}
@@ -74,7 +74,7 @@ func (t PathTemplate) Check() string {
 			return "may have ** only as its last segment"
 		case strings.ContainsAny(p, "*") && p != "**":
 			return "may have * only as a last segment of **: write {name} for one segment"
-		case strings.ContainsAny(p, "{}") && !isParameter(p):
+		case strings.ContainsAny(p, "{}") && !IsParameter(p):
 			return "has a segment " + p + " that is only partly a parameter: a {name} is a whole segment"
 		case strings.ContainsAny(p, "?#"):
 			return "must be a path without query or fragment"
@@ -83,6 +83,7 @@ func (t PathTemplate) Check() string {
 	return ""
 }
 
-func isParameter(s string) bool {
+// IsParameter says whether a segment of a template stands for any: "{id}".
+func IsParameter(s string) bool {
 	return len(s) > 2 && s[0] == '{' && s[len(s)-1] == '}' && !strings.ContainsAny(s[1:len(s)-1], "{}")
 }

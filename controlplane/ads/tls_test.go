@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -58,16 +59,29 @@ func newAuthority(t testing.TB) *authority {
 // issue returns a certificate and key in PEM for the names.
 func (a *authority) issue(names ...string) (cert, key []byte) {
 	a.t.Helper()
+	return a.sign(&x509.Certificate{Subject: pkix.Name{CommonName: names[0]}, DNSNames: names})
+}
+
+// identify returns a certificate and key in PEM for a SPIFFE ID.
+func (a *authority) identify(id string) (cert, key []byte) {
+	a.t.Helper()
+	u, err := url.Parse(id)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return a.sign(&x509.Certificate{URIs: []*url.URL{u}})
+}
+
+func (a *authority) sign(template *x509.Certificate) (cert, key []byte) {
+	a.t.Helper()
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(serial.Add(1)), Subject: pkix.Name{CommonName: names[0]}, DNSNames: names,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		KeyUsage:    x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
+	template.SerialNumber = big.NewInt(serial.Add(1))
+	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(24*time.Hour)
+	template.KeyUsage = x509.KeyUsageDigitalSignature
+	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &k.PublicKey, a.key)
 	if err != nil {
 		a.t.Fatal(err)

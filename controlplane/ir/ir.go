@@ -5,6 +5,7 @@ package ir
 
 import (
 	"encoding/json"
+	"net/netip"
 	"time"
 )
 
@@ -110,6 +111,28 @@ type Route struct {
 	BackendTimeout  *time.Duration // one try
 	Retry           *Retry
 	Streaming       bool // long-lived by nature (gRPC): exempt from the request timeout
+
+	Access *Access // nil: everybody may send everything
+}
+
+// Access is who may send what on a route, by the policies of the workloads it
+// leads to.
+type Access struct {
+	Enforced *Condition // what passes; nil: all
+	Audited  *Condition // what would, were audited policies enforced too; nil: nobody asks
+}
+
+// Condition is about a request. Of its fields one is set; with none it always
+// holds. Lists are joined by or, but for All.
+type Condition struct {
+	Never   bool
+	All     []Condition
+	Any     []Condition
+	Not     *Condition
+	Methods []string
+	Path    string         // RE2, of the whole path without its query
+	Callers []string       // SPIFFE IDs of client certificates; a * at the end stands for the rest
+	Peers   []netip.Prefix // addresses that connections come from, whatever headers claim
 }
 
 // Match is a conjunction.

@@ -237,11 +237,12 @@ func (l *Loop) derive(set source.Set, before *State) (*State, error) {
 		o.Good = before.Compiled.Good
 	}
 	compiled := compile.Compile(set, o)
+	segments := segment.Compile(objectsOf(set), segment.Options{Routed: segment.Routed(compiled.IR)})
+	compiled.IR = segment.WithAccess(compiled.IR, segments)
 	snapshot, err := xds.Translate(compiled.IR, l.o.XDS)
 	if err != nil {
 		return nil, fmt.Errorf("translate to Envoy: %w", err)
 	}
-	segments := segment.Compile(objectsOf(set), segment.Options{})
 	conditions := sortConditions(set.Conditions(), compiled.Conditions, problemConditions(snapshot.Problems), segments.Conditions)
 	return &State{Set: set, Compiled: compiled, Segments: segments, Snapshot: snapshot, Conditions: conditions, At: o.Now}, nil
 }

@@ -3,6 +3,7 @@ package segment
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
 	"github.com/gabion-io/gabion/segmentation"
@@ -84,15 +85,16 @@ func (c *compiler) idle() {
 	}
 }
 
-// needProxy reports HTTP rules where no proxy stands in the path of some selected
+// needProxy reports HTTP rules where no proxy stands in the path to some selected
 // workload.
 func (c *compiler) needProxy() {
 	for i := range c.out.Policies {
 		p := &c.out.Policies[i]
 		c.at = keyOf(p.Name)
 		for _, d := range []segmentation.Direction{segmentation.Ingress, segmentation.Egress} {
-			for n, r := range p.In(d).List {
-				if len(r.HTTP) == 0 || c.allProxied(p, d) {
+			for n := range p.In(d).List {
+				r := &p.In(d).List[n]
+				if len(r.HTTP) == 0 || d == segmentation.Ingress && c.allRouted(p, r) {
 					continue
 				}
 				what := "the port stays closed"
@@ -106,16 +108,27 @@ func (c *compiler) needProxy() {
 	}
 }
 
-func (c *compiler) allProxied(p *segmentation.Policy, d segmentation.Direction) bool {
-	if c.options.Proxied == nil {
+// allRouted says whether routes lead to every workload that a policy selects, at a
+// port that its rule is about.
+func (c *compiler) allRouted(p *segmentation.Policy, r *segmentation.Rule) bool {
+	if len(c.options.Routed) == 0 {
 		return false
 	}
 	for _, w := range c.out.Workloads {
-		if p.Subject.Matches(w.Identity()) && !c.options.Proxied(w, d) {
+		if p.Subject.Matches(w.Identity()) && !c.routed(w, r) {
 			return false
 		}
 	}
 	return true
+}
+
+func (c *compiler) routed(w *workload.Workload, r *segmentation.Rule) bool {
+	for at := range c.options.Routed {
+		if slices.ContainsFunc(w.Addresses, func(a netip.Addr) bool { return a.Unmap() == at.Addr() }) && reaches(r, w, at.Port()) {
+			return true
+		}
+	}
+	return false
 }
 
 func keyOf(n segmentation.PolicyName) v1alpha1.Key {

@@ -10,6 +10,7 @@ package segment
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -23,9 +24,9 @@ import (
 // Options are what Compile needs beside the resources.
 type Options struct {
 	RootNamespace string // empty: "default"
-	// Proxied says whether a proxy judges a workload's HTTP; nil: none does, and
-	// every HTTP rule gets a condition.
-	Proxied func(*workload.Workload, segmentation.Direction) bool
+	// Routed are the endpoints that a proxy's routes lead to (Routed): there it
+	// judges HTTP rules of ingress. All others get a condition.
+	Routed map[netip.AddrPort]bool
 	// NoWorkloads leaves out the conditions about selectors that pick nothing:
 	// for a file of policies alone.
 	NoWorkloads bool

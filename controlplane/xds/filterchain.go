@@ -21,6 +21,7 @@ type httpFilter interface {
 // response passes them backwards. The router sends the request away, so it is last.
 func (t *translation) filterOrder() []httpFilter {
 	return []httpFilter{
+		accessFilter{},
 		gabionFilter{t.options},
 		routerFilter{},
 	}

@@ -85,7 +85,11 @@ func (t *translation) route(l *ir.Listener, r *ir.Route) (*routev3.Route, string
 		Name: r.Name, Match: match, TypedPerFilterConfig: t.overrides(l, r),
 		RequestBodyBufferLimit: gabionFilter{t.options}.requestBufferLimit(l),
 	}
+	enforced, audited := accessProblems(r)
 	problem = t.follow(r, m)
+	if problem == "" {
+		problem = enforced
+	}
 	if problem == "" {
 		problem = invalid(m)
 	}
@@ -94,7 +98,7 @@ func (t *translation) route(l *ir.Listener, r *ir.Route) (*routev3.Route, string
 			Name: r.Name, Match: match, TypedPerFilterConfig: m.TypedPerFilterConfig, Action: direct(500, ""),
 		}, problem
 	}
-	return m, ""
+	return m, audited
 }
 
 // follow fills in what happens to a matched request.

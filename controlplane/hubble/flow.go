@@ -150,10 +150,11 @@ func (v *seen) layer4() *flow.Layer4 {
 
 // summary is what Hubble has no fields for.
 func (v *seen) summary() string {
-	out := fmt.Sprintf("%s; %d flows, %d answered, %d packets, %d bytes", v.Protocol, v.Flows, v.Answered, v.Packets, v.Bytes)
+	out := v.Protocol.String()
 	if v.Protocol.HasPorts() {
-		out = fmt.Sprintf("%s %d%s", v.Protocol, v.Port, strings.TrimPrefix(out, v.Protocol.String()))
+		out += fmt.Sprintf(" %d", v.Port)
 	}
+	out += fmt.Sprintf("; flows %d, answered %d, packets %d, bytes %d", v.Flows, v.Answered, v.Packets, v.Bytes)
 	if v.Verdict == segmentation.Denied && v.Reason != "" {
 		out += "; " + v.Reason
 	}

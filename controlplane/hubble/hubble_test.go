@@ -386,18 +386,18 @@ func TestMessage(t *testing.T) {
 		"source":{"namespace":"shop","pod_name":"web-1","labels":["app=web","tier=x"]}, "destination":{"namespace":"shop","pod_name":"cart-1","labels":["app=cart","tier=x"]},
 		"Type":"L3_L4", "node_name":"node-1", "event_type":{"type":5}, "traffic_direction":"INGRESS", "is_reply":false,
 		"ingress_denied_by":[{"kind":"SegmentationPolicy","namespace":"shop","name":"cart"}], "policy_log":["SegmentationPolicy shop/cart default deny (ingress)"],
-		"Summary":"TCP 81; 3 flows, 2 answered, 20 packets, 900 bytes; denied; by curl[42]"}`, `{
+		"Summary":"TCP 81; flows 3, answered 2, packets 20, bytes 900; denied; by curl[42]"}`, `{
 		"time":"2026-11-02T09:03:00Z", "uuid":"gabion-3", "verdict":"AUDIT",
 		"IP":{"source":"fd00::2","destination":"fd00::3","ipVersion":"IPv6"}, "l4":{"TCP":{"destination_port":5432}},
 		"source":{"namespace":"shop","pod_name":"cart-1","labels":["app=cart","tier=x"]}, "destination":{"namespace":"pay","pod_name":"db-1","labels":["app=db","tier=x"]},
 		"Type":"L3_L4", "node_name":"node-1", "event_type":{"type":5}, "traffic_direction":"EGRESS", "is_reply":false, "policy_match_type":2,
 		"egress_denied_by":[{"kind":"SegmentationPolicy","namespace":"shop","name":"cart"}], "policy_log":["SegmentationPolicy shop/cart egress[1]"],
-		"Summary":"TCP 5432; 3 flows, 2 answered, 20 packets, 900 bytes"}`, `{
+		"Summary":"TCP 5432; flows 3, answered 2, packets 20, bytes 900"}`, `{
 		"time":"2026-11-02T09:04:00Z", "uuid":"gabion-4", "verdict":"FORWARDED",
 		"IP":{"source":"10.0.0.1","destination":"192.0.2.7","ipVersion":"IPv4"}, "l4":{"UDP":{"destination_port":53}},
 		"source":{"namespace":"shop","pod_name":"web-1","labels":["app=web","tier=x"]}, "destination":{"identity":2,"labels":["reserved:world"]},
 		"Type":"L3_L4", "node_name":"node-1", "event_type":{"type":5}, "traffic_direction":"EGRESS", "is_reply":false, "policy_log":["no policy"],
-		"Summary":"UDP 53; 3 flows, 2 answered, 20 packets, 900 bytes"}`,
+		"Summary":"UDP 53; flows 3, answered 2, packets 20, bytes 900"}`,
 	}
 	got, err := b.flows(&observer.GetFlowsRequest{Since: timestamppb.New(monday(2)), Until: timestamppb.New(monday(4))})
 	if err != nil || len(got) != len(want) {

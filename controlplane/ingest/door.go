@@ -64,7 +64,7 @@ func (d door) entry(proxy, listener string, e *data.HTTPAccessLogEntry) (item, e
 	it, report := item{exchange: x}, entryReport{final: final(common)}
 	event, err := d.metadataEvent(common.GetMetadata())
 	report.badEvent = err != nil
-	if event != nil {
+	if event = joined(event, accessEvent(e, &x)); event != nil {
 		event.Proxy = proxy
 		d.complete(event, &it.exchange, client)
 		it.exchange.Event = event.ID

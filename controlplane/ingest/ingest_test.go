@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -415,4 +416,45 @@ func FuzzDecodeEvent(f *testing.F) {
 			t.Fatalf("%+v", e)
 		}
 	})
+}
+
+// What segmentation policies say against a request is an event, beside what the
+// filter found or by itself.
+func TestAccessBecomesAnEvent(t *testing.T) {
+	w := newWorld(t, nil)
+	with := func(i int, event any, details, audited string) *data.HTTPAccessLogEntry {
+		e := entry(i, event)
+		e.Response.ResponseCodeDetails = details
+		if audited != "" {
+			if e.CommonProperties.Metadata == nil {
+				e.CommonProperties.Metadata = &core.Metadata{FilterMetadata: map[string]*structpb.Struct{}}
+			}
+			e.CommonProperties.Metadata.FilterMetadata["envoy.filters.http.rbac"] = &structpb.Struct{
+				Fields: map[string]*structpb.Value{"shadow_engine_result": structpb.NewStringValue(audited)}}
+		}
+		return e
+	}
+	w.send(
+		with(1, nil, "via_upstream", "allowed"),
+		with(2, nil, "via_upstream", "denied"),
+		with(3, nil, "rbac_access_denied_matched_policy[none]", "denied"),
+		with(4, finding("01EVENT"), "via_upstream", "denied"),
+	)
+	w.flush()
+	events, err := w.store.Events(t.Context(), store.EventQuery{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range events {
+		got = append(got, fmt.Sprintf("%s %s %d: %s", e.Engine, e.Decision, e.WouldBe, e.Reason))
+	}
+	slices.Sort(got)
+	want := []string{
+		"segmentation deny 403: no segmentation policy allows the request",
+		"segmentation detect 403: enforced, the audited segmentation policies would not allow the request",
+	}
+	if len(got) != 3 || !slices.Equal(got[:2], want) || !strings.HasSuffix(got[2], want[1][len("segmentation detect 403: "):]) {
+		t.Errorf("events:\n%s", strings.Join(got, "\n"))
+	}
 }

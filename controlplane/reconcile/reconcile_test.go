@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -232,5 +233,42 @@ func TestNoChangeFallsBetween(t *testing.T) {
 		}
 		cancel()
 		synctest.Wait()
+	})
+}
+
+// An HTTP rule is judged where a route leads to what its policy selects, and told
+// of where none does.
+func TestHTTPRulesReachTheRoutes(t *testing.T) {
+	const policy = `---
+apiVersion: gabion.io/v1alpha1
+kind: Workload
+metadata: {name: shop, labels: {app: shop}}
+spec: {addresses: [10.0.0.1]}
+---
+apiVersion: gabion.io/v1alpha1
+kind: SegmentationPolicy
+metadata: {name: shop}
+spec:
+  mode: enforce
+  selector: {matchLabels: {app: shop}}
+  ingress: [{ports: [{port: 9000}], http: [{methods: [GET]}]}]
+`
+	synctest.Test(t, func(t *testing.T) {
+		l, m, _ := start(t, gateway+slice("10.0.0.1")+policy)
+		access := func() *ir.Access {
+			return l.State().Compiled.IR.Listeners[0].Chains[0].VirtualHosts[0].Routes[0].Access
+		}
+		told := func() bool {
+			return slices.ContainsFunc(l.State().Conditions, func(c v1alpha1.Condition) bool { return c.Reason == "NoProxy" })
+		}
+		if a := access(); a == nil || a.Enforced == nil || !slices.Equal(a.Enforced.Methods, []string{"GET"}) || told() {
+			t.Errorf("the route leads there: %+v, told %v", a, told())
+		}
+		// Only endpoints change, and with them whom the route leads to.
+		m.set(gateway+slice("10.0.0.2")+policy, nil)
+		synctest.Wait()
+		if a := access(); a != nil || !told() {
+			t.Errorf("the route leads elsewhere: %+v, told %v", a, told())
+		}
 	})
 }

@@ -22,35 +22,36 @@ const (
 // path is without query, matched parts are redacted in the filter.
 // An exchange without findings has no Event.
 type Event struct {
-	ID          string    `json:"id"` // ULID given when the stream began; de-duplicates
-	Time        time.Time `json:"time"`
-	Proxy       string    `json:"proxy,omitempty"` // node id; ingest fills it from the stream
-	Listener    string    `json:"listener,omitempty"`
-	Key         string    `json:"key,omitempty"` // the binding's key
-	Route       string    `json:"route,omitempty"`
-	RouteRule   string    `json:"routeRule,omitempty"`
-	Policy      string    `json:"policy,omitempty"`   // Binding.Source
-	PolicyID    string    `json:"policyId,omitempty"` // content hash in force
-	Mode        Mode      `json:"mode"`
-	Decision    Decision  `json:"decision"`
-	Engine      string    `json:"engine"`            // "waf", "chain" (limits, failures)
-	Reason      string    `json:"reason,omitempty"`  // one phrase: "inbound score 10 reached 5", "inspection failed: …"
-	Status      int       `json:"status,omitempty"`  // what the client got; 0: unknown
-	WouldBe     int       `json:"wouldBe,omitempty"` // status block mode gives; 0: it would pass
-	Score       int       `json:"score"`             // inbound anomaly score
-	OutScore    int       `json:"outScore,omitempty"`
-	Client      string    `json:"client,omitempty"`    // the filter says the address; ingest keeps a keyed hash of it
-	ClientNet   string    `json:"clientNet,omitempty"` // ingest: the address cut to /24 or /48
-	Method      string    `json:"method,omitempty"`
-	Host        string    `json:"host,omitempty"`
-	Path        string    `json:"path,omitempty"` // without query
-	RequestID   string    `json:"requestId,omitempty"`
-	Partial     string    `json:"partial,omitempty"`     // why not all was inspected: "request body beyond 131072 bytes"
-	Matches     []Match   `json:"matches,omitempty"`     // rules that caused the score, in order of evaluation
-	MoreMatches int       `json:"moreMatches,omitempty"` // matches not listed, beyond MaxMatches
-	Micros      int64     `json:"micros,omitempty"`      // time spent inspecting, µs
-	Logged      []int     `json:"logged,omitempty"`      // with Table.Debug only: every rule that logged, totals included, once each, at most MaxLogged
-	Log         []byte    `json:"log,omitempty"`         // with Table.Debug only: the engine's log lines of those matches, with raw values
+	ID          string      `json:"id"` // ULID given when the stream began; de-duplicates
+	Time        time.Time   `json:"time"`
+	Proxy       string      `json:"proxy,omitempty"` // node id; ingest fills it from the stream
+	Listener    string      `json:"listener,omitempty"`
+	Key         string      `json:"key,omitempty"` // the binding's key
+	Route       string      `json:"route,omitempty"`
+	RouteRule   string      `json:"routeRule,omitempty"`
+	Policy      string      `json:"policy,omitempty"`   // Binding.Source
+	PolicyID    string      `json:"policyId,omitempty"` // content hash in force
+	Mode        Mode        `json:"mode"`
+	Decision    Decision    `json:"decision"`
+	Engine      string      `json:"engine"`            // "waf", "api", "chain" (limits, failures)
+	Reason      string      `json:"reason,omitempty"`  // one phrase: "inbound score 10 reached 5", "inspection failed: …"
+	Status      int         `json:"status,omitempty"`  // what the client got; 0: unknown
+	WouldBe     int         `json:"wouldBe,omitempty"` // status block mode gives; 0: it would pass
+	Score       int         `json:"score"`             // inbound anomaly score
+	OutScore    int         `json:"outScore,omitempty"`
+	Client      string      `json:"client,omitempty"`    // the filter says the address; ingest keeps a keyed hash of it
+	ClientNet   string      `json:"clientNet,omitempty"` // ingest: the address cut to /24 or /48
+	Method      string      `json:"method,omitempty"`
+	Host        string      `json:"host,omitempty"`
+	Path        string      `json:"path,omitempty"` // without query
+	RequestID   string      `json:"requestId,omitempty"`
+	Partial     string      `json:"partial,omitempty"`     // why not all was inspected: "request body beyond 131072 bytes"
+	Matches     []Match     `json:"matches,omitempty"`     // rules that caused the score, in order of evaluation
+	MoreMatches int         `json:"moreMatches,omitempty"` // matches not listed, beyond MaxMatches
+	API         *APIFinding `json:"api,omitempty"`         // how the request is not what its API takes
+	Micros      int64       `json:"micros,omitempty"`      // time spent inspecting, µs
+	Logged      []int       `json:"logged,omitempty"`      // with Table.Debug only: every rule that logged, totals included, once each, at most MaxLogged
+	Log         []byte      `json:"log,omitempty"`         // with Table.Debug only: the engine's log lines of those matches, with raw values
 }
 
 // MaxLogged bounds Event.Logged.

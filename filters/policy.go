@@ -32,9 +32,12 @@ type Binding struct {
 	Route  string `json:"route"`            // "default/shop": namespace/name of the HTTPRoute
 	Rule   string `json:"rule,omitempty"`   // name or index of the route's rule
 	Source string `json:"source,omitempty"` // the most specific resource that shaped the policy: "WAFPolicy default/shop"
+	// APISource is the same for API protection: "APIPolicy default/shop".
+	APISource string `json:"apiSource,omitempty"`
 }
 
-// Policy is one effective policy: everything merged, defaults filled in.
+// Policy is one effective policy: everything merged, defaults filled in. Mode and
+// all below it are the WAF's; API protection has its own.
 type Policy struct {
 	Mode         Mode           `json:"mode"`
 	FailureMode  FailureMode    `json:"failureMode"`
@@ -45,6 +48,32 @@ type Policy struct {
 	// FailureMode speaks. 0: as long as it takes.
 	MaxMillis int64           `json:"maxMillis,omitempty"`
 	WAF       json.RawMessage `json:"waf,omitempty"` // wafrules.Settings; nil: no WAF
+	API       *API            `json:"api,omitempty"` // nil: no API protection
+}
+
+// Inspects says whether the policy looks at anything.
+func (p Policy) Inspects() bool { return p.Mode != ModeOff || p.APIBody() > 0 }
+
+// FailsClosed says that what cannot be judged at all is denied: something blocks,
+// and would rather deny.
+func (p Policy) FailsClosed() bool {
+	waf := p.Mode == ModeBlock && p.FailureMode == FailClosed
+	return waf || p.API != nil && p.API.Mode == ModeBlock && p.API.FailureMode == FailClosed
+}
+
+// APIBody is how many bytes of a request's body API protection may hold; 0: it is off.
+func (p Policy) APIBody() int64 {
+	if p.API == nil {
+		return 0
+	}
+	on := p.API.Mode != ModeOff
+	for _, o := range p.API.Operations {
+		on = on || o.Mode != "" && o.Mode != ModeOff
+	}
+	if !on {
+		return 0
+	}
+	return max(1, p.API.BodyLimit)
 }
 
 // Beyond says what happens to a body longer than is inspected.

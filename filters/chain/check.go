@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/gabion-io/gabion/filters"
+	"github.com/gabion-io/gabion/filters/apiguard"
 	"github.com/gabion-io/gabion/filters/waf"
 	wafrules "github.com/gabion-io/gabion/waf-rules"
 )
@@ -58,14 +59,20 @@ func (c *Checker) check(p filters.Policy) []wafrules.Problem {
 	if err := validate(p); err != nil {
 		return fatal("", err)
 	}
+	var problems []wafrules.Problem
+	if p.API != nil {
+		for _, q := range apiguard.Check(*p.API) {
+			problems = append(problems, wafrules.Problem{Path: "api." + q.Path, Message: q.Message, Fatal: q.Fatal})
+		}
+	}
 	if len(p.WAF) == 0 {
-		return nil
+		return problems
 	}
 	settings, err := decodeSettings(p.WAF)
 	if err != nil {
 		return fatal("", err)
 	}
-	problems := wafrules.Lint(settings, wafrules.Context{RequestBody: p.RequestBody.Inspect, ResponseBody: p.ResponseBody.Inspect})
+	problems = append(problems, wafrules.Lint(settings, wafrules.Context{RequestBody: p.RequestBody.Inspect, ResponseBody: p.ResponseBody.Inspect})...)
 	for _, q := range problems {
 		if q.Fatal {
 			return problems

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/gabion-io/gabion/filters"
+	"github.com/gabion-io/gabion/filters/apiguard"
 	"github.com/gabion-io/gabion/internal/exchange"
 )
 
@@ -111,7 +112,8 @@ func (b *body) kept(limit int64) (data []byte, total int64, truncated bool) {
 func (x *Exchange) event() *filters.Event {
 	found := x.tx != nil && x.tx.Matched()
 	debug := x.tx != nil && x.table.config.Debug
-	if !found && x.denied == nil && x.failure == "" && x.beyond == "" && !debug {
+	api := x.apiFinding()
+	if !found && api == nil && x.denied == nil && x.failure == "" && x.beyond == "" && !debug {
 		return nil
 	}
 	e := &filters.Event{
@@ -132,6 +134,7 @@ func (x *Exchange) event() *filters.Event {
 		e.Score, e.OutScore = x.tx.Score(), x.tx.OutScore()
 		e.Matches, e.MoreMatches = x.tx.Matches(filters.MaxMatches)
 	}
+	e.API = api
 	x.decide(e)
 	if debug {
 		e.Logged = distinct(x.tx.Logged(), filters.MaxLogged)
@@ -153,6 +156,9 @@ func distinct(ids []int, limit int) []int {
 
 // decide fills in the decision and its reason.
 func (x *Exchange) decide(e *filters.Event) {
+	if e.API != nil && len(e.Matches) == 0 { // also of what is only told
+		e.Engine, e.Reason, e.Policy, e.Mode = apiguard.Engine, e.API.Violations[0].String(), e.API.Policy, e.API.Mode
+	}
 	if x.beyond != "" && len(e.Matches) == 0 { // padding must not be a way past unseen
 		e.Engine, e.Reason = "chain", x.beyond
 	}
@@ -161,6 +167,9 @@ func (x *Exchange) decide(e *filters.Event) {
 	}
 	if v := x.denied; v != nil {
 		e.Engine, e.Reason, e.WouldBe = v.engine, v.reason, x.replyStatus(*v)
+		if v.engine == apiguard.Engine {
+			e.Policy, e.Mode = x.binding.APISource, v.mode
+		}
 		e.Decision = filters.Detect
 	}
 	if x.answered != nil {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/gabion-io/gabion/filters"
+	"github.com/gabion-io/gabion/filters/apiguard"
 	"github.com/gabion-io/gabion/filters/waf"
 )
 
@@ -22,7 +23,10 @@ type Exchange struct {
 	id      string
 	began   time.Time
 
-	tx        *waf.Transaction // nil: no engine, or given up
+	api       *apiguard.Judgement // nil: no API protection, or given up
+	apiLimit  int64               // bytes of the request body it awaits; 0: none
+	wafLimit  int64               // bytes of the request body the WAF inspects; 0: none
+	tx        *waf.Transaction    // nil: no engine, or given up
 	request   *filters.RequestHead
 	response  *filters.ResponseHead
 	req, resp body
@@ -56,7 +60,8 @@ type verdict struct {
 	status   int
 	location string
 	reason   string
-	engine   string // "waf" or "chain"
+	engine   string       // "waf", "api" or "chain"
+	mode     filters.Mode // whose it is: block carries it out; empty: the WAF's
 }
 
 // Bodies says what of the bodies the chain wants shown; a transport that must
@@ -78,7 +83,7 @@ func (x *Exchange) Wants() Bodies {
 	return Bodies{
 		Request:      x.req.inspect || x.mayBeMasked() || keeping && x.stream == "" && !x.req.finished,
 		Response:     x.resp.inspect || keeping && x.stream == "" && !x.resp.finished && (x.response == nil || responseStream(x.response) == ""),
-		HoldRequest:  x.req.inspect && x.blocks(),
+		HoldRequest:  x.req.inspect && x.holdsRequest(),
 		HoldResponse: x.resp.inspect && x.blocks(),
 	}
 }
@@ -89,7 +94,7 @@ func (x *Exchange) Active() bool {
 	if x.complete || x.answered != nil {
 		return false
 	}
-	return x.keeps() || x.tx != nil || x.request == nil && (x.policy != nil || x.unknown)
+	return x.keeps() || x.judging() || x.request == nil && (x.policy != nil || x.unknown)
 }
 
 // keeps says that bodies are kept beyond their inspection.
@@ -98,7 +103,16 @@ func (x *Exchange) keeps() bool { return x.record != nil || x.watched }
 // ID is the exchange's id, which its Event will bear; "" when nothing governs it.
 func (x *Exchange) ID() string { return x.id }
 
+// blocks says that the WAF may deny.
 func (x *Exchange) blocks() bool { return x.policy != nil && x.policy.Mode == filters.ModeBlock }
+
+// holdsRequest says that what awaits the request's body may deny.
+func (x *Exchange) holdsRequest() bool {
+	return x.blocks() && x.tx != nil || x.apiBlocks() && x.awaitsAPI()
+}
+
+// judging says that something of the exchange is still to be judged.
+func (x *Exchange) judging() bool { return x.tx != nil || x.awaitsAPI() }
 
 // guard runs one hook. A panic inside gives the inspection up and is answered
 // by the failure mode; it never reaches the transport.
@@ -121,22 +135,39 @@ func (x *Exchange) guard(hook string, step func() filters.Step) (out filters.Ste
 // giveUp ends inspection. The transaction is left to the garbage collector: it
 // may be in any state, and must not go back into a pool.
 func (x *Exchange) giveUp(why string) filters.Step {
+	closed := x.policy != nil && x.policy.engine != nil && x.policy.failsClosed()
+	v := verdict{status: 503, reason: "inspection failed: " + why, engine: "chain", mode: filters.ModeDetect}
+	if closed {
+		v.mode = x.policy.Mode
+	}
+	if x.awaitsAPI() {
+		if x.policy.guard.FailsClosed() {
+			closed = true
+			if x.apiBlocks() {
+				v.mode = filters.ModeBlock
+			}
+		}
+		x.api.Unseen()
+	}
 	x.tx, x.judged, x.passed = nil, true, true
 	x.req.inspect, x.resp.inspect = false, false
-	x.failure, x.stale = "inspection failed: "+why, true
-	if x.policy == nil || !x.policy.failsClosed() {
+	x.failure, x.stale = v.reason, true
+	if !closed {
 		return filters.Step{}
 	}
-	return x.deny(verdict{status: 503, reason: x.failure, engine: "chain"})
+	return x.deny(v)
 }
 
 // deny carries a verdict out, or only remembers it.
 func (x *Exchange) deny(v verdict) filters.Step {
 	x.stale = true
-	if x.denied == nil {
+	if v.mode == "" && x.policy != nil {
+		v.mode = x.policy.Mode
+	}
+	enforced := v.mode == filters.ModeBlock || x.unknown
+	if x.denied == nil || enforced && x.denied.mode != filters.ModeBlock {
 		x.denied = &v
 	}
-	enforced := x.blocks() || x.unknown
 	if !enforced || x.complete {
 		return filters.Step{}
 	}
@@ -145,9 +176,9 @@ func (x *Exchange) deny(v verdict) filters.Step {
 	return filters.Step{Do: filters.Deny, Reply: x.answered}
 }
 
-// hold is the answer while a body is being collected.
-func (x *Exchange) hold() filters.Step {
-	if x.blocks() {
+// hold is the answer while a body is being collected that may be denied.
+func hold(denies bool) filters.Step {
+	if denies {
 		return filters.Step{Do: filters.Hold}
 	}
 	return filters.Step{}

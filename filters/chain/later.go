@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gabion-io/gabion/filters"
+	"github.com/gabion-io/gabion/filters/apiguard"
 	"github.com/gabion-io/gabion/filters/waf"
 )
 
@@ -27,10 +28,10 @@ func (x *Exchange) HeadCost(h *filters.RequestHead) time.Duration {
 
 // BodyCost estimates how long showing chunks of the request's body (of the
 // response's, if response) will take: nothing, unless it has the body judged.
-func (x *Exchange) BodyCost(response bool, chunks [][]byte, end bool) time.Duration {
+func (x *Exchange) BodyCost(response bool, chunks [][]byte, end bool) (cost time.Duration) {
 	b, media := &x.req, ""
 	switch {
-	case x.tx == nil || response && x.response == nil:
+	case !x.judging() || response && (x.tx == nil || x.response == nil):
 		return 0
 	case response:
 		b, media = &x.resp, mediaType(x.response.Headers)
@@ -50,16 +51,25 @@ func (x *Exchange) BodyCost(response bool, chunks [][]byte, end bool) time.Durat
 		return 0
 	}
 	size = min(size, limit)
+	if !response && x.awaitsAPI() {
+		cost = apiguard.Cost(size)
+	}
+	if x.tx == nil {
+		return cost
+	}
+	if !response && x.wafLimit > 0 {
+		size = min(size, x.wafLimit)
+	}
 	if b.codings != "" {
 		// What it holds is not known before it is decoded.
 		size = min(limit, size*typicalRatio)
-		return waf.Cost(size, size/bytesPerValue)
+		return cost + waf.Cost(size, size/bytesPerValue)
 	}
 	values := countValues(media, b.data)
 	for _, c := range chunks {
 		values += countValues(media, c)
 	}
-	return waf.Cost(size, values)
+	return cost + waf.Cost(size, values)
 }
 
 const (

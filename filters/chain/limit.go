@@ -52,17 +52,29 @@ const uploadGrace = 5 * time.Second
 // while it holds one, and answers what a client that sends too slowly gets.
 func (x *Exchange) Waiting() filters.Step {
 	return x.guard("slow upload", func() filters.Step {
-		if !x.req.inspect || !x.blocks() || x.policy.RequestBody.MinRate <= 0 {
+		rate := x.minRate()
+		if !x.req.inspect || !x.holdsRequest() || rate <= 0 {
 			return filters.Step{}
 		}
 		took := time.Since(x.req.since) - uploadGrace
-		if took <= 0 || float64(x.req.total) >= took.Seconds()*float64(x.policy.RequestBody.MinRate) {
+		if took <= 0 || float64(x.req.total) >= took.Seconds()*float64(rate) {
 			return filters.Step{Do: filters.Hold}
 		}
 		x.runtime.slow.Add(1)
-		return x.deny(verdict{status: 408, engine: "chain",
-			reason: fmt.Sprintf("request body arrives at less than %d bytes a second", x.policy.RequestBody.MinRate)})
+		return x.deny(verdict{status: 408, engine: "chain", mode: filters.ModeBlock,
+			reason: fmt.Sprintf("request body arrives at less than %d bytes a second", rate)})
 	})
+}
+
+// apiRate is how many bytes a second a client must send of a body that only API
+// protection holds.
+const apiRate = 500
+
+func (x *Exchange) minRate() int64 {
+	if x.tx == nil {
+		return apiRate
+	}
+	return x.policy.RequestBody.MinRate
 }
 
 // reserve counts bytes held of a body; false: there is no room for them in this

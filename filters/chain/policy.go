@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"github.com/gabion-io/gabion/filters"
+	"github.com/gabion-io/gabion/filters/apiguard"
 	"github.com/gabion-io/gabion/filters/waf"
 	wafrules "github.com/gabion-io/gabion/waf-rules"
 )
@@ -17,7 +18,8 @@ import (
 type policy struct {
 	filters.Policy
 	id     string
-	engine *waf.Engine // nil: mode off, or no WAF
+	engine *waf.Engine     // nil: mode off, or no WAF
+	guard  *apiguard.Guard // nil: no API protection
 	users  int
 }
 
@@ -27,6 +29,13 @@ func compile(c *waf.Compiler, id string, p filters.Policy) (*policy, error) {
 		return nil, err
 	}
 	out := &policy{Policy: p, id: id}
+	if p.APIBody() > 0 {
+		guard, err := apiguard.Compile(*p.API)
+		if err != nil {
+			return nil, fmt.Errorf("api.%w", err)
+		}
+		out.guard = guard
+	}
 	if p.Mode == filters.ModeOff || len(p.WAF) == 0 {
 		return out, nil
 	}

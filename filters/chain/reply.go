@@ -89,6 +89,12 @@ func title(status int) string {
 	switch status {
 	case 400:
 		text = "Request malformed"
+	case 404:
+		text = "Not found"
+	case 405:
+		text = "Method not allowed"
+	case 415:
+		text = "Content type not accepted"
 	case 408:
 		text = "Request body too slow"
 	case 413:

@@ -23,7 +23,16 @@ func (x *Exchange) RequestHeaders(h *filters.RequestHead, end bool) filters.Step
 			x.req.keep, x.resp.keep = x.record.BodyLimit, x.record.BodyLimit
 		}
 		x.watch()
-		if x.policy == nil || x.policy.engine == nil {
+		if x.policy == nil {
+			return filters.Step{}
+		}
+		if step := x.guardHead(end); step.Do == filters.Deny {
+			return step
+		}
+		if x.policy.engine == nil {
+			if x.awaitsAPI() {
+				return x.planRequest(end)
+			}
 			return filters.Step{}
 		}
 		x.tx = x.policy.engine.Begin(x.id)
@@ -73,23 +82,33 @@ func (x *Exchange) unknownKey() filters.Step {
 // planRequest decides what happens to the request's body.
 func (x *Exchange) planRequest(end bool) filters.Step {
 	b := x.policy.RequestBody
+	inspect := x.tx != nil && b.Inspect
 	switch {
 	case end:
 		return x.judgeRequest(nil, false)
 	case x.stream != "":
 		x.note("request body is a stream (" + x.stream + ")")
 		return x.judgeRequest(nil, false)
-	case !b.Inspect:
+	case !inspect && x.tx != nil:
 		x.note("request bodies are not inspected")
+	}
+	if step := x.planAPI(); step.Do == filters.Deny {
+		return step
+	}
+	if !inspect && x.apiLimit == 0 {
 		return x.judgeRequest(nil, false)
 	}
-	x.req.limit, x.req.beyond = limitFor(b, mediaType(x.request.Headers))
+	x.req.beyond = filters.BeyondPartial
+	if inspect {
+		x.wafLimit, x.req.beyond = limitFor(b, mediaType(x.request.Headers))
+	}
+	x.req.limit = max(x.wafLimit, x.apiLimit)
 	x.req.keep = max(x.req.keep, x.req.limit)
 	x.req.inspect, x.req.since, x.req.codings = true, time.Now(), codings(header(x.request.Headers, "content-encoding"))
 	if contentLength(x.request.Headers) > x.req.limit && x.req.beyond != filters.BeyondPartial && x.req.beyond != "" {
 		return x.requestTooLong()
 	}
-	return x.hold()
+	return hold(x.holdsRequest())
 }
 
 // RequestBody shows a chunk, which is copied if kept. end marks the last; it
@@ -116,7 +135,7 @@ func (x *Exchange) RequestBody(chunk []byte, end bool) filters.Step {
 		case end:
 			return x.judgeRequest(x.req.inspected(), x.req.missing > 0)
 		}
-		return x.hold()
+		return hold(x.holdsRequest())
 	})
 }
 
@@ -133,6 +152,12 @@ func (x *Exchange) RequestCut() filters.Step {
 }
 
 func (x *Exchange) requestTooLong() filters.Step {
+	if step := x.apiTooLong(); step.Do == filters.Deny {
+		return step
+	}
+	if x.wafLimit > 0 {
+		x.req.limit = min(x.req.limit, x.wafLimit)
+	}
 	text := beyondText("request", x.req.limit)
 	x.note(text)
 	x.beyond, x.stale = text, true
@@ -158,7 +183,7 @@ func (x *Exchange) noRoom() filters.Step {
 // judgeRequest ends the inspection of the request.
 func (x *Exchange) judgeRequest(body []byte, cut bool) filters.Step {
 	x.req.inspect = false
-	if x.judged || x.tx == nil {
+	if x.judged || !x.judging() {
 		return filters.Step{}
 	}
 	x.judged = true
@@ -169,6 +194,9 @@ func (x *Exchange) judgeRequest(body []byte, cut bool) filters.Step {
 			text := beyondText("decoded request", int64(len(d.body)))
 			x.note(text)
 			x.beyond, x.stale = text, true
+			if step := x.apiTooLong(); step.Do == filters.Deny {
+				return step
+			}
 			if x.req.beyond == filters.BeyondReject {
 				if step := x.deny(verdict{status: 413, reason: text, engine: "chain"}); step.Do == filters.Deny {
 					return step
@@ -183,16 +211,54 @@ func (x *Exchange) judgeRequest(body []byte, cut bool) filters.Step {
 		}
 		body = d.body
 	}
-	x.arm()
-	err := x.tx.RequestBody(body, cut)
-	if !x.keeps() {
-		x.req.data = nil
-		x.unreserve()
+	if step := x.guardBody(body, cut); step.Do == filters.Deny {
+		return step
 	}
-	if err != nil {
+	return x.judgeByRules(body, cut)
+}
+
+// judgeByRules shows the WAF its part of the body.
+func (x *Exchange) judgeByRules(body []byte, cut bool) filters.Step {
+	defer func() {
+		if !x.keeps() {
+			x.req.data = nil
+			x.unreserve()
+		}
+	}()
+	if x.tx == nil {
+		return filters.Step{}
+	}
+	if int64(len(body)) > x.wafLimit { // the rest was for API protection
+		step, rest := x.shorten(body)
+		if step.Do == filters.Deny {
+			return step
+		}
+		body, cut = rest, rest != nil
+	}
+	x.arm()
+	if err := x.tx.RequestBody(body, cut); err != nil {
 		return x.tooLong(err)
 	}
 	return x.engineDenies()
+}
+
+// shorten is a body that is longer than the WAF inspects, as it wants it.
+func (x *Exchange) shorten(body []byte) (filters.Step, []byte) {
+	if x.wafLimit == 0 {
+		return filters.Step{}, nil
+	}
+	text := beyondText("request", x.wafLimit)
+	x.note(text)
+	x.beyond, x.stale = text, true
+	switch x.req.beyond {
+	case filters.BeyondReject:
+		if step := x.deny(verdict{status: 413, reason: text, engine: "chain"}); step.Do == filters.Deny {
+			return step, nil
+		}
+	case filters.BeyondPass:
+		return filters.Step{}, nil
+	}
+	return filters.Step{}, body[:x.wafLimit]
 }
 
 // engineDenies takes over a denial of the engine.

@@ -12,7 +12,7 @@ func (x *Exchange) ResponseHeaders(h *filters.ResponseHead, end bool) filters.St
 	return x.guard("response headers", func() filters.Step {
 		x.response, x.status, x.stale = h, h.Status, true
 		x.resp.finished = end
-		if x.tx == nil {
+		if !x.judging() {
 			return filters.Step{}
 		}
 		if !x.judged {
@@ -45,7 +45,7 @@ func (x *Exchange) planResponse(end bool) filters.Step {
 	if contentLength(x.response.Headers) > x.resp.limit && x.resp.beyond != filters.BeyondPartial && x.resp.beyond != "" {
 		return x.responseTooLong()
 	}
-	return x.hold()
+	return hold(x.blocks())
 }
 
 // none is the reason not worth telling: there is no body to inspect, or the
@@ -80,7 +80,7 @@ func (x *Exchange) ResponseBody(chunk []byte, end bool) filters.Step {
 		case end:
 			return x.judgeResponse(x.resp.inspected())
 		}
-		return x.hold()
+		return hold(x.blocks())
 	})
 }
 

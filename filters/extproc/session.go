@@ -230,7 +230,7 @@ func (x *session) lapse(req *procv3.ProcessingRequest) *procv3.ProcessingRespons
 	p := x.table.Policies[b.Policy]
 	closed := x.table.Unknown == filters.FailClosed && x.key != ""
 	if ok {
-		closed = p.Mode == filters.ModeBlock && p.FailureMode == filters.FailClosed
+		closed = p.FailsClosed()
 	}
 	res := passed(req)
 	if closed {

@@ -37,7 +37,7 @@ func (s *stream) failsClosed() bool {
 	if _, ok := t.Bindings[s.key]; !ok {
 		return s.key != "" && t.Unknown == filters.FailClosed
 	}
-	return s.policy.Mode == filters.ModeBlock && s.policy.FailureMode == filters.FailClosed
+	return s.policy.FailsClosed()
 }
 
 // tellLapse leaves the event that says so.

@@ -33,6 +33,7 @@ var homes = []home{
 	{[]string{"github.com/spf13/cobra"}, []string{"cmd"}},
 	{[]string{"github.com/graph-gophers/graphql-go"}, []string{"internal/demo", "api-discovery/openapi"}},
 	{[]string{"github.com/oasdiff", "github.com/getkin/kin-openapi"}, []string{"api-discovery/changes"}},
+	{[]string{"github.com/santhosh-tekuri/jsonschema"}, []string{"filters/apiguard"}},
 	{[]string{"github.com/golang-jwt/jwt"}, []string{"internal/demo"}},
 	{[]string{"github.com/klauspost/compress", "github.com/andybalholm/brotli"}, []string{"filters/chain"}},
 	{[]string{"testing"}, nil},

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gabion-io/gabion/controlplane/compile"
 	"github.com/gabion-io/gabion/controlplane/ingest"
 	"github.com/gabion-io/gabion/controlplane/server"
 )
@@ -97,22 +98,10 @@ func (a *app) showExplanation(e server.Explanation) error {
 		for _, p := range r.Policies {
 			fmt.Fprintf(a.out, "    %-9s %s\n", p.Level, p.Policy)
 		}
-		fmt.Fprintln(a.out)
-		t := newTable(a.out, "  FIELD", "VALUE", "FROM", "INSTEAD OF")
-		for _, f := range r.Fields {
-			value := strings.TrimSuffix(cut(string(f.Value), 60), "null")
-			var others []string
-			for _, o := range f.Others {
-				others = append(others, fmt.Sprintf("%s (%s, %s)", cut(string(o.Value), 40), o.Policy, o.Why))
+		for _, fields := range [][]compile.Field{r.Fields, r.API} {
+			if err := a.showFields(fields); err != nil {
+				return err
 			}
-			from := f.From
-			if f.Locked != "" {
-				from += ", locked by " + f.Locked
-			}
-			t.row("  "+f.Path, value, from, strings.Join(others, "; "))
-		}
-		if err := t.flush(); err != nil {
-			return err
 		}
 		if len(r.Conditions) > 0 {
 			fmt.Fprintln(a.out, "\n  To look at, rules that can do nothing among them:")
@@ -120,6 +109,28 @@ func (a *app) showExplanation(e server.Explanation) error {
 		}
 	}
 	return a.showEfforts(e.Filters)
+}
+
+// showFields is what each field of an effective policy came to.
+func (a *app) showFields(fields []compile.Field) error {
+	if len(fields) == 0 {
+		return nil
+	}
+	fmt.Fprintln(a.out)
+	t := newTable(a.out, "  FIELD", "VALUE", "FROM", "INSTEAD OF")
+	for _, f := range fields {
+		value := strings.TrimSuffix(cut(string(f.Value), 60), "null")
+		var others []string
+		for _, o := range f.Others {
+			others = append(others, fmt.Sprintf("%s (%s, %s)", cut(string(o.Value), 40), o.Policy, o.Why))
+		}
+		from := f.From
+		if f.Locked != "" {
+			from += ", locked by " + f.Locked
+		}
+		t.row("  "+f.Path, value, from, strings.Join(others, "; "))
+	}
+	return t.flush()
 }
 
 // showEfforts says how much of the engine's work was saved, by proxy.

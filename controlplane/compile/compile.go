@@ -71,6 +71,7 @@ type compiler struct {
 	secrets   map[string]ir.Secret
 
 	waf              *policies[v1alpha1.WAFPolicySpec]
+	api              *policies[v1alpha1.APIPolicySpec]
 	listenerPolicies *policies[v1alpha1.ListenerPolicySpec]
 	recordings       *policies[v1alpha1.RecordingSpec]
 
@@ -122,6 +123,7 @@ func (c *compiler) run() *ir.IR {
 	out.Recording = c.recordingsKept()
 	c.idleParts.report(c.rep)
 	c.waf.idle(c, "route")
+	c.api.idle(c, "route")
 	c.listenerPolicies.idle(c, "listener")
 	if len(c.o.RecordKey) > 0 {
 		c.recordings.idle(c, "route")
@@ -132,6 +134,9 @@ func (c *compiler) run() *ir.IR {
 
 func (c *compiler) attachPolicies() {
 	c.waf = newPolicies(c, collect(c, func(p *v1alpha1.WAFPolicy) (*v1alpha1.WAFPolicySpec, v1alpha1.Attachment) {
+		return &p.Spec, p.Spec.Attachment
+	}), c.ix.workloads())
+	c.api = newPolicies(c, collect(c, func(p *v1alpha1.APIPolicy) (*v1alpha1.APIPolicySpec, v1alpha1.Attachment) {
 		return &p.Spec, p.Spec.Attachment
 	}), c.ix.workloads())
 	c.listenerPolicies = newPolicies(c, collect(c, func(p *v1alpha1.ListenerPolicy) (*v1alpha1.ListenerPolicySpec, v1alpha1.Attachment) {
@@ -185,7 +190,7 @@ func (c *compiler) praise() {
 		k := item.Key()
 		switch k.Kind {
 		case v1alpha1.KindGateway, v1alpha1.KindHTTPRoute, v1alpha1.KindGRPCRoute, v1alpha1.KindBackendTLSPolicy,
-			v1alpha1.KindWAFPolicy, v1alpha1.KindListenerPolicy, v1alpha1.KindRecording:
+			v1alpha1.KindWAFPolicy, v1alpha1.KindAPIPolicy, v1alpha1.KindListenerPolicy, v1alpha1.KindRecording:
 			c.rep.good(k, v1alpha1.Accepted, "well-formed")
 			c.rep.good(k, v1alpha1.ResolvedRefs, "everything it names exists")
 			if !c.rep.isBad(k, v1alpha1.Accepted) && !c.rep.isBad(k, v1alpha1.ResolvedRefs) {

@@ -27,8 +27,20 @@ var update = flag.Bool("update", false, "write the expected output of testdata/*
 var now = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 
 // check stands in for the filter's own compile: a rule that says BAD is
-// refused, one that says IDLE can do nothing.
+// refused, one that says IDLE can do nothing. So are operations whose path does.
 func check(p filters.Policy) (out []wafrules.Problem) {
+	if p.API != nil {
+		for i, o := range p.API.Operations {
+			path := fmt.Sprintf("api.operations[%d].path", i)
+			if strings.Contains(o.Path, "BAD") {
+				out = append(out, wafrules.Problem{Path: path, Message: "two holes in one segment", Fatal: true})
+			}
+			if strings.Contains(o.Path, "IDLE") {
+				out = append(out, wafrules.Problem{Path: path, Message: "can do nothing"})
+			}
+		}
+		return out
+	}
 	var s wafrules.Settings
 	if err := json.Unmarshal(p.WAF, &s); err != nil {
 		return []wafrules.Problem{{Message: err.Error(), Fatal: true}}

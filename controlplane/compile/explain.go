@@ -14,10 +14,11 @@ import (
 type Explanation struct {
 	Listener string       `json:"listener"` // "default/web/http"
 	Route    v1alpha1.Key `json:"route"`
-	Rule     string       `json:"rule"`     // name or index
-	Key      string       `json:"key"`      // in the filter's table
-	Policies []Governing  `json:"policies"` // least specific first; none: nothing is inspected
-	Fields   []Field      `json:"fields"`
+	Rule     string       `json:"rule"`          // name or index
+	Key      string       `json:"key"`           // in the filter's table
+	Policies []Governing  `json:"policies"`      // least specific first; none: nothing is inspected
+	Fields   []Field      `json:"fields"`        // of what WAFPolicies come to
+	API      []Field      `json:"api,omitempty"` // of what APIPolicies come to
 }
 
 // Governing is a policy that applies, and by what.
@@ -49,9 +50,10 @@ type boundRule struct {
 	route    v1alpha1.Key
 	rule     string
 	waf      mergedWAF
+	api      mergedAPI
 }
 
-// Explain says which WAFPolicies govern a route's rules and why, on every
+// Explain says which WAFPolicies and APIPolicies govern a route's rules and why, on every
 // listener the route is attached to. Route is "namespace/name", or "name" in the
 // root namespace, with a kind before it ("GRPCRoute shop/api") where two kinds
 // share the name. An empty rule means all of them.
@@ -77,6 +79,10 @@ func Explain(set source.Set, o Options, route, rule string) ([]Explanation, erro
 		}
 		if len(e.Policies) > 0 {
 			e.Fields = b.waf.fields
+		}
+		for _, g := range b.api.stack {
+			e.Policies = append(e.Policies, Governing{g.policy.key, g.level.String()})
+			e.API = b.api.fields
 		}
 		out = append(out, e)
 	}

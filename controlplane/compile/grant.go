@@ -7,7 +7,7 @@ import (
 // groupOf returns the API group of an accepted kind.
 func groupOf(kind string) string {
 	switch kind {
-	case v1alpha1.KindWAFPolicy, v1alpha1.KindListenerPolicy, v1alpha1.KindRecording:
+	case v1alpha1.KindWAFPolicy, v1alpha1.KindAPIPolicy, v1alpha1.KindListenerPolicy, v1alpha1.KindRecording:
 		return v1alpha1.Group
 	case v1alpha1.KindService, v1alpha1.KindSecret, v1alpha1.KindConfigMap, v1alpha1.KindNamespace:
 		return ""

@@ -59,19 +59,24 @@ func (c *compiler) bind(t *tableBuilder, l *gatewayListener, r *route, u rule) s
 	binding := filters.Binding{Route: r.key.Namespace + "/" + r.key.Name, Rule: u.name}
 	m := c.effectiveWAF(at)
 	c.waf.use(m.stack)
-	c.bound = append(c.bound, boundRule{listener: l.name(), key: key, route: r.key, rule: u.name, waf: m})
+	policy, governed := filters.Policy{Mode: filters.ModeOff}, false
 	if len(m.stack) > 0 {
 		binding.Source = m.stack[len(m.stack)-1].policy.key.String()
 		name := t.table.Listener + " " + key
 		if p, ok := c.shipped(name, m); ok {
-			binding.Policy = filters.PolicyID(p)
-			t.table.Policies[binding.Policy] = p
+			policy, governed = p, true
 			c.good[name] = p
 		}
 		for _, g := range m.stack {
 			t.causes[refOf(g.policy.key)] = true
 		}
 	}
+	api := c.bindAPI(t, key, at, &binding, &policy)
+	if governed || policy.API != nil {
+		binding.Policy = filters.PolicyID(policy)
+		t.table.Policies[binding.Policy] = policy
+	}
+	c.bound = append(c.bound, boundRule{listener: l.name(), key: key, route: r.key, rule: u.name, waf: m, api: api})
 	t.table.Bindings[key] = binding
 	return key
 }
@@ -82,6 +87,10 @@ func (c *compiler) unknownKey(t *tableBuilder, listeners []*gatewayListener) {
 	for _, l := range listeners {
 		m := c.effectiveWAF(place{namespace: l.gateway.Namespace, gateway: l.key(), listener: string(l.spec.Name)})
 		if len(m.stack) > 0 && *m.spec.Mode != "off" && *m.spec.FailureMode == "closed" {
+			t.table.Unknown = filters.FailClosed
+		}
+		api := c.effectiveAPI(place{namespace: l.gateway.Namespace, gateway: l.key(), listener: string(l.spec.Name)})
+		if len(api.stack) > 0 && *api.spec.Mode != "off" && *api.spec.FailureMode == "closed" {
 			t.table.Unknown = filters.FailClosed
 		}
 	}

@@ -153,7 +153,7 @@ func fatal(p wafrules.Problem) bool { return p.Fatal }
 
 // check runs the filter's own compile once per distinct policy.
 func (c *compiler) check(p filters.Policy) []wafrules.Problem {
-	if c.o.Check == nil || p.Mode == filters.ModeOff {
+	if c.o.Check == nil || !p.Inspects() {
 		return nil
 	}
 	id := filters.PolicyID(p)

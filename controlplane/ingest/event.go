@@ -104,11 +104,27 @@ func (d door) complete(e *filters.Event, x *exchange.Exchange, client netip.Addr
 		e.MoreMatches += len(e.Matches) - filters.MaxMatches
 		e.Matches = e.Matches[:filters.MaxMatches]
 	}
+	if e.API != nil {
+		boundAPI(e.API)
+	}
 	for i := range e.Matches {
 		m := &e.Matches[i]
 		m.Message, m.Severity = bounded(m.Message, 512), bounded(m.Severity, 32)
 		m.Variable, m.Read, m.Value = bounded(m.Variable, 256), bounded(m.Read, 64), bounded(m.Value, 512)
 		m.Tags = m.Tags[:min(len(m.Tags), 32)]
+	}
+}
+
+// boundAPI cuts what API protection found.
+func boundAPI(f *filters.APIFinding) {
+	f.Policy, f.Operation = bounded(f.Policy, 256), bounded(f.Operation, 512)
+	if n := len(f.Violations) - filters.MaxViolations; n > 0 {
+		f.More += n
+		f.Violations = f.Violations[:filters.MaxViolations]
+	}
+	for i := range f.Violations {
+		v := &f.Violations[i]
+		v.In, v.At, v.Reason = bounded(v.In, 16), bounded(v.At, 256), bounded(v.Reason, 256)
 	}
 }
 

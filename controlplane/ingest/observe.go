@@ -30,7 +30,7 @@ func (d door) observe(it *item, e *data.HTTPAccessLogEntry) (*exchange.Observati
 		Response: exchange.RawMessage{Headers: headers(response.GetResponseHeaders()), Size: int64(response.GetResponseBodyBytes())},
 		Duration: x.Duration,
 		Blocked:  it.event != nil && it.event.Decision == filters.Denied,
-		Suspect:  it.event != nil && it.event.Decision == filters.Detect,
+		Suspect:  suspect(it.event),
 		Failed:   answeredByProxy(x),
 		Some:     true,
 	}
@@ -42,6 +42,12 @@ func (d door) observe(it *item, e *data.HTTPAccessLogEntry) (*exchange.Observati
 		o.Add(facts)
 	}
 	return o, err
+}
+
+// suspect says that the exchange looks like an attack. That it is not what its API
+// takes makes it no such: else what is new could never be learned.
+func suspect(e *filters.Event) bool {
+	return e != nil && e.Decision == filters.Detect && (e.API == nil || len(e.Matches) > 0)
 }
 
 // metadataFacts are what the filter told of the exchange; nil when it told

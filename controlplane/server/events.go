@@ -52,12 +52,13 @@ type EventFilter struct {
 	Host     string           `query:"host" maxLength:"253"`
 	Path     string           `query:"path" maxLength:"8192"`
 	Method   string           `query:"method" maxLength:"32"`
+	API      bool             `query:"api" doc:"only those of which API protection found something"`
 }
 
 func (f EventFilter) query() store.EventQuery {
 	return store.EventQuery{
 		Since: f.Since, Until: f.Until, Route: f.Route, Rule: f.Rule, Decision: f.Decision, Policy: f.Policy,
-		Client: f.Client, Host: f.Host, Path: f.Path, Method: f.Method,
+		Client: f.Client, Host: f.Host, Path: f.Path, Method: f.Method, API: f.API,
 	}
 }
 

@@ -154,7 +154,7 @@ func selects(q store.EventQuery, e store.StoredEvent) bool {
 		(q.Until.IsZero() || e.Time.Before(q.Until)) &&
 		same(q.Route, e.Route) && same(string(q.Decision), string(e.Decision)) && same(q.Policy, e.Policy) &&
 		same(q.Client, e.Client) && same(q.Host, e.Host) && same(q.Path, e.Path) && same(q.Method, e.Method) &&
-		(q.Rule == 0 || hasRule(e, q.Rule))
+		(q.Rule == 0 || hasRule(e, q.Rule)) && (!q.API || e.API != nil)
 }
 
 func hasRule(e store.StoredEvent, rule int) bool {

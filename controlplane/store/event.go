@@ -30,6 +30,7 @@ type EventQuery struct {
 	Host         string
 	Path         string // masked, as stored
 	Method       string
+	API          bool  // only those of which API protection found something
 	After        int64 // cursor
 	Before       int64 // cursor, for paging back
 	Limit        int   // default 100, at most 10,000
@@ -47,6 +48,7 @@ type eventRow struct {
 	Method        string
 	Host          string
 	Path          string
+	API           bool `bun:"api"`
 	Body          string
 	Size          int64
 }
@@ -64,7 +66,7 @@ func newEventRow(e filters.Event) (eventRow, error) {
 	}
 	row := eventRow{ID: text(e.ID), Time: nanos(e.Time), Route: text(e.Route), Policy: text(e.Policy),
 		Decision: filters.Decision(text(string(e.Decision))), Client: text(e.Client), Method: text(e.Method),
-		Host: text(e.Host), Path: text(e.Path), Body: text(string(body))}
+		Host: text(e.Host), Path: text(e.Path), API: e.API != nil, Body: text(string(body))}
 	row.Size = int64(len(row.Body)+len(row.Route)+len(row.Policy)+len(row.Host)+len(row.Path)) + rowBytes
 	return row, nil
 }
@@ -227,7 +229,9 @@ func severity(d filters.Decision) int {
 // mergeEvents joins two reports of one event: the one that knows more leads, and
 // what it lacks comes from the other.
 func mergeEvents(a, b filters.Event) filters.Event {
-	weight := func(e filters.Event) int { return severity(e.Decision)*1000 + len(e.Matches) + e.MoreMatches }
+	weight := func(e filters.Event) int {
+		return severity(e.Decision)*1000 + len(e.Matches) + e.MoreMatches + apiWeight(e.API)
+	}
 	if weight(b) > weight(a) {
 		a, b = b, a
 	}
@@ -239,10 +243,20 @@ func mergeEvents(a, b filters.Event) filters.Event {
 	} {
 		*f.to = cmp.Or(*f.to, *f.from)
 	}
+	if a.API == nil {
+		a.API = b.API
+	}
 	a.Status, a.WouldBe = cmp.Or(a.Status, b.Status), cmp.Or(a.WouldBe, b.WouldBe)
 	a.Score, a.OutScore = max(a.Score, b.Score), max(a.OutScore, b.OutScore)
 	a.Micros = max(a.Micros, b.Micros)
 	return a
+}
+
+func apiWeight(f *filters.APIFinding) int {
+	if f == nil {
+		return 0
+	}
+	return len(f.Violations) + f.More
 }
 
 // Events answers a query.
@@ -258,6 +272,9 @@ func (s *Store) Events(ctx context.Context, q EventQuery) ([]StoredEvent, error)
 	}
 	if q.Rule != 0 {
 		sel = sel.Where("id IN (SELECT event FROM event_rules WHERE rule = ?)", q.Rule)
+	}
+	if q.API {
+		sel = sel.Where("api")
 	}
 	if q.Before > 0 {
 		sel = sel.Where("cursor < ?", q.Before)

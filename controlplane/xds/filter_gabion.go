@@ -148,7 +148,7 @@ const bufferSlack = 1 << 20
 // able to hold of a response if that is more. (Inside Envoy the filter sets it by
 // itself.)
 func (f gabionFilter) bufferLimit(l *ir.Listener) uint32 {
-	held := f.held(l, func(p filters.Policy) filters.BodyInspection { return p.ResponseBody })
+	held := f.held(l, func(p filters.Policy) int64 { return most(p.ResponseBody) })
 	return max(uint32(held), l.Options.BufferLimit)
 }
 
@@ -156,16 +156,28 @@ func (f gabionFilter) bufferLimit(l *ir.Listener) uint32 {
 // of the listener for the filter beside it; nil leaves Envoy's own. A route's limit
 // also lifts that of an HTTP/2 stream's window.
 func (f gabionFilter) requestBufferLimit(l *ir.Listener) *wrapperspb.UInt64Value {
-	held := f.held(l, func(p filters.Policy) filters.BodyInspection { return p.RequestBody })
+	held := f.held(l, func(p filters.Policy) int64 { return max(most(p.RequestBody), p.APIBody()) })
 	if held == 0 {
 		return nil
 	}
 	return wrapperspb.UInt64(held)
 }
 
+// most is the most bytes of one body that are held for inspection.
+func most(b filters.BodyInspection) int64 {
+	if !b.Inspect {
+		return 0
+	}
+	longest := max(b.Limit, b.StructuredLimit)
+	for _, l := range b.Types {
+		longest = max(longest, l.Limit)
+	}
+	return longest
+}
+
 // held is the longest inspected body of any policy with room to spare, rounded
 // up so that small changes of a policy change nothing here; 0 when none is held.
-func (f gabionFilter) held(l *ir.Listener, body func(filters.Policy) filters.BodyInspection) uint64 {
+func (f gabionFilter) held(l *ir.Listener, body func(filters.Policy) int64) uint64 {
 	if f.options.Transport != ExtProc || l.FilterTable == nil {
 		return 0
 	}
@@ -175,14 +187,7 @@ func (f gabionFilter) held(l *ir.Listener, body func(filters.Policy) filters.Bod
 	}
 	need := int64(0)
 	for _, p := range table.Policies {
-		b := body(p)
-		if !b.Inspect {
-			continue
-		}
-		need = max(need, b.Limit, b.StructuredLimit)
-		for _, l := range b.Types {
-			need = max(need, l.Limit)
-		}
+		need = max(need, body(p))
 	}
 	if need == 0 {
 		return 0

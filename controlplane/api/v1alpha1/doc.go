@@ -1,5 +1,5 @@
 // Package v1alpha1 is what people write: gabion's own kinds (WAFPolicy,
-// ListenerPolicy, Recording, SegmentationPolicy, Workload) and the foreign kinds
+// APIPolicy, ListenerPolicy, Recording, SegmentationPolicy, Workload) and the foreign kinds
 // gabion accepts as they are (Gateway API, NetworkPolicy, Service, EndpointSlice,
 // Secret, ConfigMap, Namespace), with strict decoding, validation, built-in defaults and canonical rendering.
 //

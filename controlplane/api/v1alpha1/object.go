@@ -28,6 +28,7 @@ const (
 // Kinds that are accepted, by name. Names are unique across groups.
 const (
 	KindWAFPolicy        = "WAFPolicy"
+	KindAPIPolicy        = "APIPolicy"
 	KindListenerPolicy   = "ListenerPolicy"
 	KindRecording        = "Recording"
 	KindSegmentation     = "SegmentationPolicy"
@@ -107,6 +108,7 @@ func Kinds() []KindInfo {
 	}
 	return []KindInfo{
 		{KindWAFPolicy, "wafpolicies", []string{"waf"}, []string{APIVersion}, false, true, func() Object { return &WAFPolicy{} }},
+		{KindAPIPolicy, "apipolicies", []string{"apipol"}, []string{APIVersion}, false, true, func() Object { return &APIPolicy{} }},
 		{KindListenerPolicy, "listenerpolicies", []string{"lp"}, []string{APIVersion}, false, true, func() Object { return &ListenerPolicy{} }},
 		{KindRecording, "recordings", []string{"rec"}, []string{APIVersion}, false, true, func() Object { return &Recording{} }},
 		{KindSegmentation, "segmentationpolicies", []string{"segpol"}, []string{APIVersion}, false, true, func() Object { return &SegmentationPolicy{} }},

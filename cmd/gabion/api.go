@@ -7,5 +7,5 @@ func newAPI(a *app) *cobra.Command {
 credentials, and what they carry. The control plane learns them from the traffic;
 'learn', and 'drift' and 'changes' with files, work on recordings without one.`,
 		newAPIList(a), newAPIShow(a), newAPICallers(a), newAPIDrift(a), newAPIChanges(a), newAPIRevisions(a),
-		newAPIExport(a), newAPIImport(a), newAPIPin(a), newAPIMerge(a), newAPISplit(a), newAPIRename(a), newAPIDecisions(a), newAPILearn(a))
+		newAPIExport(a), newAPIImport(a), newAPIPropose(a), newAPIEvents(a), newAPIPin(a), newAPIMerge(a), newAPISplit(a), newAPIRename(a), newAPIDecisions(a), newAPILearn(a))
 }

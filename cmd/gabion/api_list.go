@@ -19,8 +19,8 @@ import (
 
 // operationFlags narrow operations.
 type operationFlags struct {
-	service, method, auth, sensitive, drift string
-	newer, idle                             string
+	service, method, auth, sensitive, drift, exposure string
+	newer, idle                                       string
 }
 
 func newAPIList(a *app) *cobra.Command {
@@ -34,11 +34,15 @@ counted aside, and the last lines say how much of it there was.
 
 DRIFT says how an operation differs from what is declared: shadow is not declared,
 zombie is declared deprecated and still called, mismatch is not as declared. Nothing
-stands there of a service whose API nobody declared ('gabion api import').`,
+stands there of a service whose API nobody declared ('gabion api import').
+
+An operation is exposed to the outside when the routes of some Gateway's listener lead
+to it, by the configuration in force; 'gabion api show' names them.`,
 		Example: `  gabion api list
   gabion api list --service shop --sensitive any
   gabion api list --drift shadow
   gabion api list --auth none --method POST -o json
+  gabion api list --exposure outside --auth none  # anybody can call these
   gabion api list --idle 30d                    # not called for thirty days
   gabion api list --new 24h                     # first called in the last day`,
 		Args: args(cobra.NoArgs),
@@ -60,6 +64,7 @@ stands there of a service whose API nobody declared ('gabion api import').`,
 	fl.StringVar(&f.auth, "auth", "", "called so at least once: none, basic, bearer, digest, apiKey, cookie, mtls")
 	fl.StringVar(&f.sensitive, "sensitive", "", "that carry this kind of data, or 'any'")
 	fl.StringVar(&f.drift, "drift", "", "that drift so: shadow, zombie, orphan or mismatch")
+	fl.StringVar(&f.exposure, "exposure", "", "outside: a Gateway's listener leads to it; inside: only workloads can call it")
 	fl.StringVar(&f.newer, "new", "", "first called since: 90s, 1h, 7d, or a time like 2026-01-31T15:04:05Z")
 	fl.StringVar(&f.idle, "idle", "", "last called before that long ago, or before a time")
 	return a.outputs(a.remote(c), "table", "json", "yaml")
@@ -67,7 +72,7 @@ stands there of a service whose API nobody declared ('gabion api import').`,
 
 func (f operationFlags) query(now time.Time) (url.Values, error) {
 	q := url.Values{}
-	for name, text := range map[string]string{"service": f.service, "method": f.method, "auth": f.auth, "sensitive": f.sensitive, "drift": f.drift} {
+	for name, text := range map[string]string{"service": f.service, "method": f.method, "auth": f.auth, "sensitive": f.sensitive, "drift": f.drift, "exposure": f.exposure} {
 		if text != "" {
 			q.Set(name, text)
 		}
@@ -75,6 +80,9 @@ func (f operationFlags) query(now time.Time) (url.Values, error) {
 	kinds := []string{string(apidiscovery.Shadow), string(apidiscovery.Zombie), string(apidiscovery.Orphan), string(apidiscovery.Mismatch)}
 	if f.drift != "" && !slices.Contains(kinds, f.drift) {
 		return nil, fmt.Errorf("--drift %q: it is one of %s", f.drift, strings.Join(kinds, ", "))
+	}
+	if f.exposure != "" && f.exposure != string(server.Outside) && f.exposure != string(server.Inside) {
+		return nil, fmt.Errorf("--exposure %q: it is one of %s, %s", f.exposure, server.Outside, server.Inside)
 	}
 	for _, m := range []struct{ flag, name, text string }{{"new", "since", f.newer}, {"idle", "idle", f.idle}} {
 		if err := setMoment(q, m.name, m.flag, m.text, now); err != nil {

@@ -127,6 +127,7 @@ func (a *app) showOperation(o server.OperationDetail) error {
 		fmt.Fprintf(a.out, "  auth      %s\n", authText(x))
 	}
 	fmt.Fprintf(a.out, "  callers   %d\n", o.Callers.Distinct)
+	a.showExposure(o.Listeners)
 	for _, d := range o.Drift {
 		fmt.Fprintf(a.out, "  %s    %s\n", d.Kind, printable(strings.TrimSpace(d.Part+" "+d.Where+" "+d.What)))
 	}
@@ -257,4 +258,13 @@ func latencyText(d time.Duration) string {
 		return fmt.Sprintf("%.1fms", float64(d)/1e6)
 	}
 	return short(d)
+}
+
+// showExposure says from where an operation can be called.
+func (a *app) showExposure(listeners []string) {
+	if len(listeners) == 0 {
+		fmt.Fprintln(a.out, "  exposed   no listener leads to it: only workloads can call it")
+		return
+	}
+	fmt.Fprintf(a.out, "  exposed   through %s\n", printable(strings.Join(listeners, ", ")))
 }

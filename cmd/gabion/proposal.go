@@ -66,7 +66,7 @@ func (a *app) showProposals(list server.ProposalList) error {
 		return writeJSON(a.out, list)
 	}
 	if len(list.Items) == 0 {
-		fmt.Fprintln(a.out, "no proposals; 'gabion waf exclude EVENT' makes one from an event, 'gabion seg propose' from flows")
+		fmt.Fprintln(a.out, "no proposals; 'gabion waf exclude EVENT' makes one from an event, 'gabion seg propose' from flows, 'gabion api propose' from operations")
 		return nil
 	}
 	t := newTable(a.out, "PROPOSAL", "STATE", "AGE", "AUTHOR", "TARGET", "REHEARSED", "TITLE")
@@ -277,6 +277,10 @@ func newProposalReject(a *app) *cobra.Command {
 
 // showProposal prints what is proposed and its evidence.
 func (a *app) showProposal(p proposal.Proposal) {
+	if p.API != nil {
+		a.showAPIProposal(p)
+		return
+	}
 	if p.Network != nil {
 		a.showPolicyProposal(p)
 		fmt.Fprintf(a.out, "\n%s", a.coloured(p.Patch))

@@ -239,7 +239,7 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 	desk := proposal.NewDesk(proposal.Options{
 		Store: st, World: world, Engine: judgesOf(chain.NewJudging(chain.Options{})), Attacks: regression.Attacks,
 		Recordings: recording.NewOpener(l.recordings(), keys.record), Network: &network{loop: loop, store: st},
-		Lost: lostRecordings(st), Log: log,
+		APIs: apis{operations}, Lost: lostRecordings(st), Log: log,
 	})
 
 	// REST: everything above for people and their tools.

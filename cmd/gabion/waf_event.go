@@ -94,6 +94,7 @@ func (a *app) showEvent(e filters.Event) {
 		fmt.Fprintf(a.out, "  because: %s\n", printable(e.Reason))
 	}
 	fmt.Fprintln(a.out)
+	a.showViolations(e.API)
 	for _, m := range e.Matches {
 		a.showMatch(m)
 	}

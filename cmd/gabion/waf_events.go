@@ -26,6 +26,7 @@ type eventFlags struct {
 	client                                      string
 	rule, limit                                 int
 	follow                                      bool
+	api                                         bool // of API protection only
 }
 
 func newEvents(a *app) *cobra.Command {
@@ -41,27 +42,40 @@ rules matched and block mode would have let it pass too.`,
   gabion waf events --rule 942100 -o json
   gabion waf events --follow`,
 		Args: args(cobra.NoArgs),
-		RunE: func(c *cobra.Command, _ []string) error {
-			q, err := f.query(a.now())
-			if err != nil {
-				return usageOf(c, err)
-			}
-			cl, err := a.dial()
-			if err != nil {
-				return err
-			}
-			if f.follow {
-				return feed[store.StoredEvent]{"/api/v1/events", "event", a.printEvent}.follow(c.Context(), a, cl, q, f.since != "")
-			}
-			return a.listEvents(c.Context(), cl, q, f.limit)
-		},
+		RunE: func(c *cobra.Command, _ []string) error { return a.events(c, f) },
 	}
+	f.register(c)
+	c.Flags().IntVar(&f.rule, "rule", 0, "with a match of this rule")
+	return a.outputs(a.remote(c), "table", "json")
+}
+
+// events lists or follows the events that flags select.
+func (a *app) events(c *cobra.Command, f eventFlags) error {
+	q, err := f.query(a.now())
+	if err != nil {
+		return usageOf(c, err)
+	}
+	cl, err := a.dial()
+	if err != nil {
+		return err
+	}
+	if f.follow {
+		show := a.printEvent
+		if f.api {
+			show = a.printAPIEvent
+		}
+		return feed[store.StoredEvent]{"/api/v1/events", "event", show}.follow(c.Context(), a, cl, q, f.since != "")
+	}
+	return a.listEvents(c.Context(), cl, q, f)
+}
+
+// register adds the flags that narrow events of every kind.
+func (f *eventFlags) register(c *cobra.Command) {
 	fl := c.Flags()
 	fl.StringVar(&f.since, "since", "", "only later ones: 90s, 1h, 7d, or a time like 2026-01-31T15:04:05Z")
 	fl.StringVar(&f.until, "until", "", "only earlier ones, written the same way")
 	fl.StringVar(&f.route, "route", "", "of this route: shop, or default/shop")
 	fl.StringVar(&f.decision, "decision", "", "with this decision: allow, detect or deny")
-	fl.IntVar(&f.rule, "rule", 0, "with a match of this rule")
 	fl.StringVar(&f.policy, "policy", "", "of this policy: default/shop")
 	fl.StringVar(&f.host, "host", "", "of this host")
 	fl.StringVar(&f.path, "path", "", "of this path")
@@ -69,7 +83,6 @@ rules matched and block mode would have let it pass too.`,
 	fl.StringVar(&f.client, "client", "", "of this client, as events show it")
 	fl.IntVar(&f.limit, "limit", 50, "how many at most")
 	fl.BoolVar(&f.follow, "follow", false, "wait for new ones and print them as they arrive")
-	return a.outputs(a.remote(c), "table", "json")
 }
 
 func (f eventFlags) query(now time.Time) (url.Values, error) {
@@ -93,7 +106,11 @@ func (f eventFlags) query(now time.Time) (url.Values, error) {
 		if !strings.Contains(policy, "/") {
 			policy = "default/" + policy
 		}
-		policy = "WAFPolicy " + policy
+		if f.api {
+			policy = "APIPolicy " + policy
+		} else {
+			policy = "WAFPolicy " + policy
+		}
 	}
 	for name, text := range map[string]string{
 		"route": route, "decision": f.decision, "policy": policy, "host": f.host, "path": f.path, "method": f.method, "client": f.client,
@@ -105,10 +122,14 @@ func (f eventFlags) query(now time.Time) (url.Values, error) {
 	if f.rule != 0 {
 		q.Set("rule", strconv.Itoa(f.rule))
 	}
+	if f.api {
+		q.Set("api", "true")
+	}
 	return q, nil
 }
 
-func (a *app) listEvents(ctx context.Context, cl *client, q url.Values, limit int) error {
+func (a *app) listEvents(ctx context.Context, cl *client, q url.Values, f eventFlags) error {
+	limit := f.limit
 	var items []store.StoredEvent
 	for len(items) < limit {
 		q.Set("limit", strconv.Itoa(min(limit-len(items), 1000)))
@@ -131,9 +152,13 @@ func (a *app) listEvents(ctx context.Context, cl *client, q url.Values, limit in
 	if len(items) == 0 {
 		return a.noEvents(ctx, cl)
 	}
-	t := newTable(a.out, eventColumns()...)
+	columns, row := eventColumns(), a.eventRow
+	if f.api {
+		columns, row = apiEventColumns(), a.apiEventRow
+	}
+	t := newTable(a.out, columns...)
 	for _, e := range items {
-		t.row(a.eventRow(e)...)
+		t.row(row(e)...)
 	}
 	if err := t.flush(); err != nil {
 		return err

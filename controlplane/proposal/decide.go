@@ -57,7 +57,7 @@ func (d *Desk) Accept(ctx context.Context, id, author string) (Acceptance, error
 // contains: the resource excludes already what the proposal adds, or is the policy
 // it proposes.
 func contains(text []byte, p Proposal) bool {
-	if p.Kind == KindSegmentation {
+	if p.Kind == KindSegmentation || p.Kind == KindAPI {
 		return sameResource(text, []byte(p.Candidate))
 	}
 	policy, err := decodePolicy(text)

@@ -71,6 +71,7 @@ type Options struct {
 	World      World
 	Engine     Engine
 	Recordings Recordings                            // nil: nothing is recorded
+	APIs       APIs                                  // nil: no APIPolicies are made
 	Network    Network                               // nil: no policies are learned from flows
 	Lost       func(context.Context) (uint64, error) // exchanges known to be lost before they were stored; nil: unknown
 	Attacks    func() ([]wafrules.Attack, error)     // known attacks, read once when first needed; nil: none are tried

@@ -29,6 +29,11 @@ func rulesOf(v verdict) []string {
 	for _, m := range v.event.Matches {
 		out = append(out, fmt.Sprintf("%d %s", m.Rule, m.Variable))
 	}
+	if v.event.API != nil {
+		for _, x := range v.event.API.Violations {
+			out = append(out, x.String())
+		}
+	}
 	return out
 }
 

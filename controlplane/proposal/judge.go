@@ -3,6 +3,8 @@ package proposal
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -30,6 +32,24 @@ type verdict struct {
 	score    int
 	rules    []int          // distinct, in order of evaluation
 	event    *filters.Event // nil: no finding
+}
+
+// names are what a verdict is about: rules by their ids, and fields of operations.
+func (v verdict) names() []string {
+	var out []string
+	for _, id := range v.rules {
+		out = append(out, strconv.Itoa(id))
+	}
+	if v.event == nil || v.event.API == nil {
+		return out
+	}
+	for _, x := range v.event.API.Violations {
+		name := strings.TrimSpace(v.event.API.Operation + " " + x.String())
+		if !x.Told && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
 }
 
 func verdictOf(v filters.Verdict) verdict {
@@ -113,7 +133,7 @@ func (s side) policy(listener, key string) (p *filters.Policy, known bool) {
 	if !ok || !has {
 		return nil, false
 	}
-	if found, has := table.Policies[binding.Policy]; has && found.Mode != filters.ModeOff {
+	if found, has := table.Policies[binding.Policy]; has && found.Inspects() {
 		return &found, true
 	}
 	return nil, true
@@ -163,6 +183,7 @@ func complete(p *filters.Policy, x *recording.Exchange) bool {
 		return true
 	}
 	return enough(p.RequestBody, x.RequestBody, x.RequestBodyTruncated) &&
+		(!x.RequestBodyTruncated || int64(len(x.RequestBody)) > p.APIBody()) &&
 		(x.Response.Status == 0 || enough(p.ResponseBody, x.ResponseBody, x.ResponseBodyTruncated))
 }
 

@@ -34,7 +34,7 @@ const Learned = "learned"
 // and served; fields are only ever added.
 type Proposal struct {
 	ID        string    `json:"id"`
-	Kind      string    `json:"kind"` // "exclusion", "segmentation"
+	Kind      string    `json:"kind"` // "exclusion", "segmentation", "api"
 	State     State     `json:"state"`
 	Title     string    `json:"title"` // one line: "exclude 942100 from ARGS:q on GET /search"
 	Created   time.Time `json:"created"`
@@ -52,6 +52,7 @@ type Proposal struct {
 	Rehearsal *Rehearsal `json:"rehearsal,omitempty"` // nil: not rehearsed yet
 
 	Network *NetworkEvidence `json:"network,omitempty"` // of kind "segmentation"
+	API     *APIEvidence     `json:"api,omitempty"`     // of kind "api"
 }
 
 // Base is the resource a proposal was made on.

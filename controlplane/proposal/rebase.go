@@ -48,6 +48,9 @@ func (d *Desk) rebase(ctx context.Context, p Proposal) (Proposal, error) {
 	if err != nil || base.same(p.Base) {
 		return p, err
 	}
+	if p.Kind == KindAPI {
+		return d.rebaseAPI(p, base, text)
+	}
 	h := home{base: base, text: text}
 	if text == nil {
 		old, err := decodePolicy([]byte(p.Candidate))

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"runtime"
 	"slices"
-	"strconv"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -215,12 +214,13 @@ func (r *rehearsing) seen(x *recording.Exchange) {
 // verdict that the other does not have, or all of them when it has all (a
 // threshold moved, or the mode).
 func (r *rehearsing) byRule(strict, lax verdict, count func(*Shift)) {
-	rules := slices.DeleteFunc(slices.Clone(strict.rules), func(id int) bool { return slices.Contains(lax.rules, id) })
+	all, known := strict.names(), lax.names()
+	rules := slices.DeleteFunc(slices.Clone(all), func(name string) bool { return slices.Contains(known, name) })
 	if len(rules) == 0 {
-		rules = strict.rules
+		rules = all
 	}
-	for _, id := range rules {
-		count(shift(r.rules, strconv.Itoa(id)))
+	for _, name := range rules {
+		count(shift(r.rules, name))
 	}
 }
 

@@ -47,6 +47,7 @@ type OperationSummary struct {
 	First      time.Time                `json:"first,omitzero"`
 	Last       time.Time                `json:"last,omitzero"`
 	Confidence float64                  `json:"confidence" doc:"that the template is right, between 0 and 1"`
+	Listeners  []string                 `json:"listeners" doc:"that lead to it from outside; none: only workloads can call it"`
 }
 
 // OperationList lists operations, by service, path and method.
@@ -61,6 +62,7 @@ type OperationDetail struct {
 	Sensitive []SensitivePlace       `json:"sensitive" doc:"kinds of data, and where they are"`
 	Drift     []apidiscovery.Drift   `json:"drift" doc:"how it differs from what is declared"`
 	Findings  []apidiscovery.Finding `json:"findings" doc:"weaknesses that traffic shows"`
+	Listeners []string               `json:"listeners" doc:"that lead to it from outside; none: only workloads can call it"`
 }
 
 // SensitivePlace is a place that carries sensitive data.
@@ -172,6 +174,7 @@ type OperationFilter struct {
 	Auth      string                 `query:"auth" enum:"none,basic,bearer,digest,apiKey,cookie,mtls,unknown" doc:"called so at least once"`
 	Sensitive string                 `query:"sensitive" maxLength:"64" doc:"a kind of data, or any"`
 	Drift     apidiscovery.DriftKind `query:"drift" enum:"shadow,zombie,orphan,mismatch"`
+	Exposure  Exposure               `query:"exposure" enum:"outside,inside" doc:"outside: a listener leads to it; inside: none does"`
 	Since     time.Time              `query:"since" doc:"first called at this time or later"`
 	Idle      time.Time              `query:"idle" doc:"last called before this time"`
 }
@@ -187,7 +190,7 @@ func (a *api) listOperations(ctx context.Context, f *OperationFilter) (*bodyOf[O
 			return nil, err
 		}
 	}
-	out := OperationList{Items: []OperationSummary{}, Now: a.Now()}
+	out, reach := OperationList{Items: []OperationSummary{}, Now: a.Now()}, a.exposure()
 	names := in.Declarations()
 	specs := map[string]apidiscovery.Spec{}
 	for _, s := range in.Specs(ctx) {
@@ -203,18 +206,21 @@ func (a *api) listOperations(ctx context.Context, f *OperationFilter) (*bodyOf[O
 		if err != nil {
 			return nil, err
 		}
-		out.Items = append(out.Items, f.among(specs[name], r)...)
+		out.Items = append(out.Items, f.among(specs[name], r, reach)...)
 	}
 	return &bodyOf[OperationList]{out}, nil
 }
 
 // among picks the operations of a service that the filter is for. Orphans are
 // operations that are declared only: they are there when they are asked for.
-func (f *OperationFilter) among(s apidiscovery.Spec, r inventory.Report) (list []OperationSummary) {
+func (f *OperationFilter) among(s apidiscovery.Spec, r inventory.Report, reach exposure) (list []OperationSummary) {
 	if f.Drift == apidiscovery.Orphan {
 		for _, d := range r.Drift {
 			if d.Kind == apidiscovery.Orphan {
-				list = append(list, OperationSummary{ID: d.ID, OperationKey: d.OperationKey, Auth: []string{}, Sensitive: []string{}, Drift: []apidiscovery.DriftKind{d.Kind}})
+				o := OperationSummary{ID: d.ID, OperationKey: d.OperationKey, Auth: []string{}, Sensitive: []string{}, Drift: []apidiscovery.DriftKind{d.Kind}, Listeners: reach.of(d.OperationKey)}
+				if f.Exposure.fits(o.Listeners) {
+					list = append(list, o)
+				}
 			}
 		}
 		return list
@@ -227,7 +233,8 @@ func (f *OperationFilter) among(s apidiscovery.Spec, r inventory.Report) (list [
 	}
 	for i := range s.Operations {
 		o := summary(&s.Operations[i], drift[s.Operations[i].ID])
-		if f.fits(&o) {
+		o.Listeners = reach.of(o.OperationKey)
+		if f.fits(&o) && f.Exposure.fits(o.Listeners) {
 			list = append(list, o)
 		}
 	}
@@ -311,7 +318,8 @@ func (a *api) getOperation(ctx context.Context, p *OperationPath) (*bodyOf[Opera
 	if err != nil {
 		return nil, err
 	}
-	out := OperationDetail{Operation: found[0], Sensitive: sensitivePlaces(&found[0]), Drift: []apidiscovery.Drift{}, Findings: []apidiscovery.Finding{}}
+	out := OperationDetail{Operation: found[0], Sensitive: sensitivePlaces(&found[0]), Drift: []apidiscovery.Drift{}, Findings: []apidiscovery.Finding{},
+		Listeners: a.exposure().of(found[0].OperationKey)}
 	for _, d := range r.Drift {
 		if d.ID == out.ID {
 			out.Drift = append(out.Drift, d)

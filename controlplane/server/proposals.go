@@ -23,6 +23,7 @@ type Proposals interface {
 	Reject(ctx context.Context, id, author, reason string) (proposal.Proposal, error)
 	Get(ctx context.Context, id string) (proposal.Proposal, error)
 	List(ctx context.Context, state proposal.State) ([]proposal.Proposal, error)
+	ProposeAPI(context.Context, proposal.APIOptions) (proposal.Proposal, error)
 	LearnPolicies(ctx context.Context, author string, o proposal.LearnOptions) ([]proposal.Proposal, proposal.NetworkLooked, error)
 }
 
@@ -54,6 +55,8 @@ func (a *api) proposalOperations() {
 		summary: "Let gabion learn exclusions from the stored events, rehearsed and with their price"}, a.suggest)
 	route(a, operation{id: "learn-policies", method: http.MethodPost, path: "/segmentation/propose", tag: "proposals", role: store.RoleEditor, long: true,
 		summary: "Learn segmentation policies from the edges that are kept, as proposals"}, a.learnPolicies)
+	route(a, operation{id: "propose-api", method: http.MethodPost, path: "/apis/propose", tag: "proposals", role: store.RoleEditor, status: http.StatusCreated, long: true,
+		summary: "Propose an APIPolicy from what is learned or declared of a service, rehearsed"}, a.proposeAPI)
 	route(a, operation{id: "accept-proposal", method: http.MethodPost, path: "/proposals/{id}/accept", tag: "proposals", role: store.RoleEditor, long: true,
 		summary: "Write the proposal's resource"}, a.acceptProposal)
 	route(a, operation{id: "reject-proposal", method: http.MethodPost, path: "/proposals/{id}/reject", tag: "proposals", role: store.RoleEditor,
@@ -77,7 +80,7 @@ func deskError(err error) error {
 		return huma.Error409Conflict(err.Error())
 	case errors.Is(err, proposal.ErrNoNetwork):
 		return fmt.Errorf("%w: %w", err, ErrDisabled)
-	case errors.Is(err, proposal.ErrNotExcludable), errors.Is(err, proposal.ErrInvalid):
+	case errors.Is(err, proposal.ErrNoAPI), errors.Is(err, proposal.ErrNotExcludable), errors.Is(err, proposal.ErrInvalid):
 		return huma.Error422UnprocessableEntity(err.Error())
 	}
 	return err
@@ -195,6 +198,44 @@ func (a *api) learnPolicies(ctx context.Context, in *bodyOf[LearnRequest]) (*bod
 	a.note(ctx, "learn policies", "", fmt.Sprintf("%d proposals", len(ps)))
 	coverage, err := a.flowCoverage(ctx)
 	return &bodyOf[PolicyProposals]{PolicyProposals{orEmpty(ps), looked, coverage}}, err
+}
+
+// ProposeAPIRequest asks for an APIPolicy of a service, or of one of its operations.
+type ProposeAPIRequest struct {
+	Service   string `json:"service,omitempty" maxLength:"512" doc:"namespace/name, or the name alone; this or an operation"`
+	Operation string `json:"operation,omitempty" maxLength:"32" doc:"id, or an unambiguous beginning of it"`
+	Declared  bool   `json:"declared,omitempty" doc:"from what is declared, not from what was learned"`
+	DryRun    bool   `json:"dryRun,omitempty" doc:"make it and do not keep it"`
+}
+
+func (a *api) proposeAPI(ctx context.Context, in *bodyOf[ProposeAPIRequest]) (*bodyOf[proposal.Proposal], error) {
+	desk, err := a.desk()
+	if err != nil {
+		return nil, err
+	}
+	o := proposal.APIOptions{Declared: in.Body.Declared, DryRun: in.Body.DryRun, Author: caller(ctx).Name}
+	switch {
+	case (in.Body.Service == "") == (in.Body.Operation == ""):
+		return nil, huma.Error422UnprocessableEntity("name either a service or an operation")
+	case in.Body.Service != "":
+		if _, o.Service, err = a.knownService(ctx, in.Body.Service); err != nil {
+			return nil, err
+		}
+	default:
+		found, err := a.getOperation(ctx, &OperationPath{ID: in.Body.Operation})
+		if err != nil {
+			return nil, err
+		}
+		o.Service, o.Operation = found.Body.Service, found.Body.ID
+	}
+	p, err := desk.ProposeAPI(ctx, o)
+	if err != nil {
+		return nil, deskError(err)
+	}
+	if !in.Body.DryRun {
+		a.note(ctx, "propose", p.ID, p.Title)
+	}
+	return &bodyOf[proposal.Proposal]{p}, nil
 }
 
 func (a *api) acceptProposal(ctx context.Context, in *ProposalPath) (*bodyOf[proposal.Acceptance], error) {

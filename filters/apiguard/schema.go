@@ -26,6 +26,7 @@ type compiled struct {
 // schema is one JSON Schema compiled, with what its author said by name.
 type schema struct {
 	valid *jsonschema.Schema
+	quick *quick          // nil: the schema says more than it knows
 	names map[string]bool // of properties
 	kinds typesOf
 }
@@ -93,7 +94,7 @@ func compileSchema(raw json.RawMessage) (*schema, error) {
 	if err != nil {
 		return nil, explain(err)
 	}
-	return &schema{valid, names, typesIn(doc, 0)}, nil
+	return &schema{valid, quickly(valid, map[*jsonschema.Schema]*quick{}), names, typesIn(doc, 0)}, nil
 }
 
 // explain makes the library's error one with a place.

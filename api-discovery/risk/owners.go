@@ -9,7 +9,7 @@ import (
 	"github.com/gabion-io/gabion/internal/exchange"
 )
 
-// Bounds of an Owners: beyond them nothing new is taken, and it is counted.
+// The bounds of an Owners that looks at recordings.
 const (
 	maxPlaces  = 20_000  // operations as paths with their values taken out
 	maxObjects = 500_000 // objects of all places
@@ -21,6 +21,7 @@ const (
 // no value. It may be used by many goroutines.
 type Owners struct {
 	mu      sync.Mutex
+	bounds  Bounds
 	places  map[string]*place
 	objects int
 	callers int
@@ -46,7 +47,10 @@ type walker struct {
 }
 
 // NewOwners makes one that knows nothing.
-func NewOwners() *Owners { return &Owners{places: map[string]*place{}} }
+func NewOwners() *Owners { return NewOwnersWithin(Bounds{maxPlaces, maxObjects, maxSeen}) }
+
+// NewOwnersWithin makes one with bounds of its own.
+func NewOwnersWithin(b Bounds) *Owners { return &Owners{bounds: b, places: map[string]*place{}} }
 
 // Add folds one observation in. Only callers that said who they are count: an
 // address is not an owner.
@@ -75,7 +79,7 @@ func (w *Owners) Add(o *exchange.Observation) {
 
 func (w *Owners) place(key string) *place {
 	p := w.places[key]
-	if p == nil && len(w.places) < maxPlaces {
+	if p == nil && len(w.places) < w.bounds.Places {
 		p = &place{objects: map[uint64]*object{}, callers: map[uint64]*walker{}}
 		w.places[key] = p
 	}
@@ -85,7 +89,7 @@ func (w *Owners) place(key string) *place {
 func (w *Owners) fold(p *place, o *exchange.Observation, id uint64) {
 	c := p.callers[o.Caller.Hash]
 	if c == nil {
-		if w.callers >= maxSeen {
+		if w.callers >= w.bounds.Callers {
 			w.Evicted++
 			return
 		}
@@ -105,7 +109,7 @@ func (w *Owners) fold(p *place, o *exchange.Observation, id uint64) {
 	}
 	x := p.objects[id]
 	if x == nil {
-		if w.objects >= maxObjects {
+		if w.objects >= w.bounds.Objects {
 			w.Evicted++
 			return
 		}

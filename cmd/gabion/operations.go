@@ -25,7 +25,9 @@ func (l operationLearning) Decode(b []byte) (inventory.Fold, error) {
 }
 
 // documents are descriptions of APIs as the inventory reads and compares them.
-type documents struct{}
+type documents struct {
+	owners *risk.Owners // who asked for which object; nil: unknown
+}
 
 func (documents) Parse(body []byte, service, name string) (apidiscovery.Spec, []string, error) {
 	spec, problems, err := openapi.Parse(body, openapi.Options{Service: service, Name: name})
@@ -48,8 +50,8 @@ func (documents) Compare(declared, observed apidiscovery.Spec) []apidiscovery.Dr
 	return openapi.Compare(declared, observed)
 }
 
-func (documents) Findings(observed apidiscovery.Spec) []apidiscovery.Finding {
-	return risk.Findings(observed, nil)
+func (d documents) Findings(observed apidiscovery.Spec) []apidiscovery.Finding {
+	return risk.Findings(observed, d.owners)
 }
 
 func (documents) Changes(before, after []byte) ([]apidiscovery.Change, error) {

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gabion-io/gabion/api-discovery"
+	"github.com/gabion-io/gabion/api-discovery/risk"
 	"github.com/gabion-io/gabion/controlplane/inventory"
 	"github.com/gabion-io/gabion/controlplane/store"
 	"github.com/gabion-io/gabion/internal/exchange"
@@ -272,5 +273,66 @@ func TestDecisionsAndDeclarations(t *testing.T) {
 	list, err := k.Changes(t.Context(), "a/shop", first.Revision, 0)
 	if err != nil || len(list) != 1 || list[0].Path != "/fresh" {
 		t.Errorf("%+v, %v", list, err)
+	}
+}
+
+// Who asked for which object is known again after a restart, and makes findings.
+func TestEvidenceSurvives(t *testing.T) {
+	dir := t.TempDir()
+	open := func() (*inventory.Inventory, *store.Store) {
+		st, err := store.Open(t.Context(), store.Options{Dir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { st.Close() })
+		owners := risk.NewOwnersWithin(risk.LiveBounds())
+		in, err := inventory.Open(t.Context(), inventory.Options{Store: st, Learning: operationLearning{}, Documents: documents{owners}, Evidence: owners})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return in, st
+	}
+	in, st := open()
+	ask := func(caller, id int) {
+		o := new(exchange.Observation)
+		door := exchange.Door{Service: "a/shop"}
+		door.Observe(&exchange.Raw{Time: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), Method: "GET", Path: fmt.Sprintf("/orders/%d", id), Status: 200,
+			Request: exchange.RawMessage{Headers: []exchange.Header{{Name: "x-api-key", Value: fmt.Sprintf("key-of-caller-%d-1f2e3d4c5b6a7980", caller)}}}}, o)
+		in.Add(o)
+	}
+	for caller := range 20 {
+		for k := range 3 {
+			ask(caller, 100000*(caller+1)+k*37)
+		}
+	}
+	ask(2, 100000)
+	found := func(in *inventory.Inventory) (list []string) {
+		r, err := in.Report(t.Context(), "a/shop")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range r.Findings {
+			if strings.Contains(f.Where, "two owners") {
+				list = append(list, f.Evidence)
+			}
+		}
+		return list
+	}
+	want := found(in)
+	if len(want) != 1 {
+		t.Fatalf("findings are %v", want)
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if err := in.Run(ended); err != nil { // the end of a control plane
+		t.Fatal(err)
+	}
+	if err := in.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	st.Close()
+	again, _ := open()
+	if diff := cmp.Diff(want, found(again)); diff != "" {
+		t.Error(diff)
 	}
 }

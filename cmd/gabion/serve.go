@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
+	"github.com/gabion-io/gabion/api-discovery/risk"
 	"github.com/gabion-io/gabion/controlplane/access"
 	"github.com/gabion-io/gabion/controlplane/ads"
 	"github.com/gabion-io/gabion/controlplane/compile"
@@ -219,7 +220,8 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 	if err != nil {
 		return err
 	}
-	operations, err := inventory.Open(ctx, inventory.Options{Store: st, Learning: operationLearning{}, Documents: documents{}, Given: given, Log: log})
+	owners := risk.NewOwnersWithin(risk.LiveBounds())
+	operations, err := inventory.Open(ctx, inventory.Options{Store: st, Learning: operationLearning{}, Documents: documents{owners}, Evidence: owners, Given: given, Log: log})
 	if err != nil {
 		return err
 	}

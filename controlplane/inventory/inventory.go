@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gabion-io/gabion/api-discovery"
@@ -53,9 +54,18 @@ type Store interface {
 	RemoveOverride(ctx context.Context, id int64, author string) error
 	PutDeclared(context.Context, store.DeclaredAPI) (bool, error)
 	Declared(context.Context) ([]store.DeclaredAPI, error)
+	MergeEvidence(ctx context.Context, merge func(stored []byte) ([]byte, error)) error
 	AddObserved(context.Context, store.ObservedAPI) (store.ObservedAPI, bool, error)
 	Observed(ctx context.Context, service string) ([]store.ObservedAPI, error)
 	ObservedAt(ctx context.Context, service string, revision int64) (store.ObservedAPI, error)
+}
+
+// Evidence is what findings rest on beside what operations hold: who asked for
+// which object. It keeps no value, is bounded, and lasts beyond a restart.
+type Evidence interface {
+	Add(*exchange.Observation)
+	Encode() []byte
+	Merge([]byte) error // what was stored; twice is once
 }
 
 // Options wire an Inventory.
@@ -63,6 +73,7 @@ type Options struct {
 	Store     Store
 	Learning  Learning
 	Documents Documents // nil: nothing is declared or compared
+	Evidence  Evidence  // nil: none beside what operations hold
 	// Given are declarations that are not stored: a stored one of the same service
 	// goes before it.
 	Given []store.DeclaredAPI
@@ -87,6 +98,9 @@ type Inventory struct {
 	evicted uint64 // operations forgotten to stay within the bound
 
 	words words // what persons decided and declared
+
+	noted atomic.Uint64 // what was added to the evidence
+	saved uint64        // of it, stored; Run's own
 
 	specs map[string]*concluded // as long as nothing new came
 
@@ -125,7 +139,41 @@ func Open(ctx context.Context, o Options) (*Inventory, error) {
 	if err := in.load(ctx); err != nil {
 		return nil, err
 	}
+	if in.o.Evidence != nil {
+		if err := o.Store.MergeEvidence(ctx, in.readEvidence); err != nil {
+			return nil, err
+		}
+	}
 	return in, in.readWords(ctx)
+}
+
+// readEvidence takes what was stored in. What is damaged is said aloud, and what is
+// known now takes its place.
+func (in *Inventory) readEvidence(stored []byte) ([]byte, error) {
+	if len(stored) > 0 {
+		if err := in.o.Evidence.Merge(stored); err != nil {
+			in.o.Log.Error("what was known of who asked for which object cannot be read and is left out", "error", err)
+		}
+	}
+	return nil, nil // nothing to write
+}
+
+// keepEvidence stores it, joined with what others stored meanwhile.
+func (in *Inventory) keepEvidence(ctx context.Context) error {
+	now := in.noted.Load()
+	if in.o.Evidence == nil || now == in.saved {
+		return nil
+	}
+	err := in.o.Store.MergeEvidence(ctx, func(stored []byte) ([]byte, error) {
+		if _, err := in.readEvidence(stored); err != nil {
+			return nil, err
+		}
+		return in.o.Evidence.Encode(), nil
+	})
+	if err == nil {
+		in.saved = now
+	}
+	return err
 }
 
 // load replaces what is in memory by what is stored. A part that is damaged is
@@ -165,6 +213,10 @@ func (in *Inventory) Add(o *exchange.Observation) {
 	defer in.mu.Unlock()
 	in.fresh.Add(o)
 	in.added++
+	if in.o.Evidence != nil {
+		in.o.Evidence.Add(o)
+		in.noted.Add(1)
+	}
 }
 
 // Run writes what is learned until ctx ends, and keeps a revision of each API a
@@ -174,10 +226,19 @@ func (in *Inventory) Run(ctx context.Context) error {
 	defer write.Stop()
 	revise := time.NewTicker(10 * time.Minute)
 	defer revise.Stop()
+	keep := time.NewTicker(time.Minute)
+	defer keep.Stop()
 	for {
 		select {
 		case <-ctx.Done():
+			if err := in.keepEvidence(context.WithoutCancel(ctx)); err != nil {
+				in.warn(err)
+			}
 			return nil
+		case <-keep.C:
+			if err := in.keepEvidence(ctx); err != nil && ctx.Err() == nil {
+				in.warn(err)
+			}
 		case <-write.C:
 			if err := in.Flush(ctx); err != nil && ctx.Err() == nil {
 				in.warn(err)

@@ -8,7 +8,7 @@ SHELL := /bin/bash
 # the output unreadable.
 .NOTPARALLEL:
 
-.PHONY: help setup build up test test-full lint generate bench bench-engine bench-collateral bench-exclusions bench-rehearse waf-quality crs bench-api bench-datapath bench-uplink bench-learn clean
+.PHONY: help setup build up test test-full lint generate bench bench-engine bench-collateral bench-exclusions bench-rehearse waf-quality crs bench-api bench-datapath bench-capture bench-uplink bench-learn clean
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -49,6 +49,10 @@ bench: ## measure Envoy plain, module, ext_proc and nginx side by side
 bench-datapath: ## measure the segmentation programs, as JSON lines (root)
 	@scripts/setup build
 	@go run ./test/bench/datapath $(ARGS)
+
+bench-capture: ## measure what seeing HTTP costs a packet, as JSON lines (root)
+	@scripts/setup build
+	@go run ./test/bench/capture $(ARGS)
 
 bench-uplink: ## measure what reporting flows costs an agent, as JSON (root)
 	@scripts/setup build

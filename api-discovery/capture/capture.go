@@ -292,12 +292,13 @@ func (c *Capture) ignore(client, server netip.AddrPort) {
 	k := keyOf(client, server)
 	var s bpf.Stream
 	m := c.all.Maps["streams"]
-	if m.Lookup(&k, &s) != nil {
-		return
+	err := m.Lookup(&k, &s)
+	if err == nil {
+		s.State = bpf.Ignored
+		err = m.Update(&k, &s, ebpf.UpdateExist)
 	}
-	s.State = bpf.Ignored
-	if err := m.Update(&k, &s, ebpf.UpdateExist); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-		c.o.Log.Debug("a connection is read on in vain", "error", err)
+	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		c.o.Log.Warn("a connection is read on in vain", "error", err)
 	}
 }
 

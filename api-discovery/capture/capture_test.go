@@ -318,6 +318,28 @@ web→cart HTTP/2 GET /large  0→8388608 200
 	}
 }
 
+// ignored holds that nothing more is told of a connection that was given up.
+func (b *bed) ignored(echo netip.AddrPort) {
+	b.Helper()
+	c, err := b.web.Dial("tcp", netip.Addr{}, echo, netnstest.Patience)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.Close()
+	before := b.counters()
+	if err := netnstest.Echo(c, "GET out of here\n\n", netnstest.Patience); err != nil {
+		b.Error(err)
+	}
+	b.until("it is given up", func(n Counters) bool { return n.GivenUp > before.GivenUp })
+	before = b.counters()
+	if err := netnstest.Echo(c, strings.Repeat("GET / HTTP/1.1 or not ", 5000), netnstest.Patience); err != nil {
+		b.Error(err)
+	}
+	if n := b.counters(); n.Segments != before.Segments {
+		b.Errorf("%d pieces more are told of what was given up", n.Segments-before.Segments)
+	}
+}
+
 // What is no HTTP passes untouched and makes no exchange, also when it looks like
 // it at first; and a server that is not written in Go is seen as well.
 func TestOthers(t *testing.T) {
@@ -342,6 +364,7 @@ func TestOthers(t *testing.T) {
 		c.Close()
 	}
 	b.until("what looks like HTTP is counted", func(n Counters) bool { return n.Unparsable > 0 && n.GivenUp >= 3 })
+	b.ignored(echo)
 	b.want(0, "")
 
 	python, err := exec.LookPath("python3")

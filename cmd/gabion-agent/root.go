@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gabion-io/gabion/api-discovery/capture"
 	"github.com/gabion-io/gabion/internal/tcx"
 	"github.com/gabion-io/gabion/segmentation/datapath"
 )
@@ -28,6 +29,7 @@ type options struct {
 	name   string
 	flows  string
 	window time.Duration
+	http   bool // capture it
 }
 
 // defaultName is the directory of pins of an agent that was given no other.
@@ -74,6 +76,7 @@ over, and 'gabion-agent detach' removes everything.`,
 	c.Flags().StringVar(&o.state, "state", "/var/lib/gabion-agent", "directory for what must outlive the agent")
 	c.Flags().StringVar(&o.flows, "flows", "", "write flows as JSON lines to this file, - is the standard output")
 	c.Flags().DurationVar(&o.window, "window", 5*time.Second, "time that flows are folded over before they are reported, at least 1s")
+	c.Flags().BoolVar(&o.http, "capture-http", false, "see HTTP in cleartext on the workloads' interfaces, and tell the control plane which operations there are")
 	c.PersistentFlags().StringVar(&o.bpffs, "bpffs", "/sys/fs/bpf", "where the BPF file system is, or is to be mounted")
 	c.PersistentFlags().StringVar(&o.name, "pins", "", "name of the directory in it, "+defaultName+"-NAME for a second agent on one machine (default "+defaultName+"; detach: all there are)")
 	c.AddCommand(newDetach(o, out), newProbe(out))
@@ -94,7 +97,7 @@ func newDetach(o *options, out io.Writer) *cobra.Command {
 				if _, gone := os.Stat(dir); errors.Is(gone, fs.ErrNotExist) {
 					continue
 				}
-				if e := datapath.Remove(dir); e != nil {
+				if e := errors.Join(capture.Remove(capturePins(dir)), datapath.Remove(dir)); e != nil {
 					err = errors.Join(err, e)
 					continue
 				}

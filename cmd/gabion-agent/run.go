@@ -64,11 +64,18 @@ func run(ctx context.Context, o *options, out, errs io.Writer) error {
 		return err
 	}
 
+	// HTTP: up the same way, if it is to be seen.
+	seeing, err := o.seeing(holder, log)
+	if err != nil {
+		return err
+	}
+
 	g, ctx := errgroup.WithContext(ctx)
 	// The kernel, and what it counts.
 	g.Go(func() error {
-		return enforce(ctx, agent.Options{Pins: o.pins(), State: o.state, Window: o.window, Report: tell(report, up), Log: log}, wish.desired)
+		return enforce(ctx, agent.Options{Pins: o.pins(), State: o.state, Window: o.window, Report: tell(report, up), Log: log}, seeing.follow(ctx, wish.desired))
 	})
+	g.Go(func() error { return seeing.run(ctx) })
 	g.Go(func() error { return wish.followFiles(ctx, len(o.files) > 0) })
 	if holder == nil {
 		wish.begin()

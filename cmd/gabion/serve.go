@@ -234,7 +234,7 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 		return err
 	}
 
-	flows := newFlowDoor(st, loop, callerOf(authority), log, registry)
+	flows := newFlowDoor(st, loop, callerOf(authority), operations, keys, log, registry)
 
 	// Proposals: evidence and rehearsals on what was recorded.
 	world := &world{loop: loop, store: st}

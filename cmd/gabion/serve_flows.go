@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,11 +17,16 @@ import (
 	"github.com/gabion-io/gabion/workload"
 )
 
-// newFlowDoor takes what agents report. host is who a call comes from, as its
-// connection proves it.
-func newFlowDoor(st *store.Store, loop *reconcile.Loop, host func(context.Context) (string, error), log *slog.Logger, registry prometheus.Registerer) *ingest.FlowDoor {
+// newFlowDoor takes what agents report: flows, and HTTP that they saw. host is who a
+// call comes from, as its connection proves it.
+func newFlowDoor(st *store.Store, loop *reconcile.Loop, host func(context.Context) (string, error), operations ingest.Operations, k keys, log *slog.Logger, registry prometheus.Registerer) *ingest.FlowDoor {
 	residents := &residents{loop: loop}
-	return ingest.NewFlowDoor(ingest.FlowOptions{Sink: st, Host: host, Workload: residents.workload, Log: log, Registry: registry})
+	return ingest.NewFlowDoor(ingest.FlowOptions{
+		Sink: st, Host: host, Workload: residents.workload, Log: log, Registry: registry,
+		Exchanges: ingest.NewExchangeDoor(ingest.ExchangeOptions{
+			Sink: st, Operations: operations, ClientKey: k.client, OperationKey: k.operation, Resident: residents.at,
+		}),
+	})
 }
 
 // callerOf is the host whose certificate a call came with.
@@ -39,19 +45,38 @@ type residents struct {
 	mu    sync.Mutex
 	state *reconcile.State
 	by    map[workload.ID]*workload.Workload
+	ats   map[netip.Addr]*workload.Workload
 }
 
 func (r *residents) workload(id workload.ID) (*workload.Workload, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if s := r.loop.State(); s != r.state {
-		r.state, r.by = s, map[workload.ID]*workload.Workload{}
-		for _, w := range workloadsOf(s) {
-			r.by[w.ID] = w
-		}
-	}
+	r.refresh()
 	w, ok := r.by[id]
 	return w, ok
+}
+
+// at is the workload that has an address.
+func (r *residents) at(a netip.Addr) (*workload.Workload, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.refresh()
+	w, ok := r.ats[a]
+	return w, ok
+}
+
+func (r *residents) refresh() {
+	s := r.loop.State()
+	if s == r.state {
+		return
+	}
+	r.state, r.by, r.ats = s, map[workload.ID]*workload.Workload{}, map[netip.Addr]*workload.Workload{}
+	for _, w := range workloadsOf(s) {
+		r.by[w.ID] = w
+		for _, a := range w.Addresses {
+			r.ats[a.Unmap()] = w
+		}
+	}
 }
 
 // workloadsOf are the workloads that the resources describe.

@@ -33,9 +33,11 @@ type FlowOptions struct {
 	Host func(ctx context.Context) (string, error)
 	// Workload is a workload as the resources have it, the host it runs on with it.
 	Workload func(workload.ID) (*workload.Workload, bool)
-	Log      *slog.Logger
-	Now      func() time.Time
-	Registry prometheus.Registerer // nil: no metrics
+	// Exchanges takes HTTP that agents saw; nil refuses it.
+	Exchanges *ExchangeDoor
+	Log       *slog.Logger
+	Now       func() time.Time
+	Registry  prometheus.Registerer // nil: no metrics
 }
 
 // FlowDoor takes what agents report of the network. A host may speak for its own
@@ -108,12 +110,16 @@ func (d *FlowDoor) Report(ctx context.Context, m flowreport.Message) (flowreport
 	}
 	r, delta, err := d.take(ctx, host, m)
 	if err == nil {
-		delta.Source = FlowSource(host)
+		if delta.Source = FlowSource(host); m.Exchanges != nil || m.Of == flowreport.OfExchanges {
+			delta.Source = ExchangeSource(host)
+		}
 		err = d.o.Sink.AddCoverage(ctx, []store.CoverageDelta{delta})
 	}
 	switch {
 	case errors.Is(err, store.ErrDiskFull):
 		return r, status.Error(codes.ResourceExhausted, err.Error())
+	case status.Code(err) == codes.InvalidArgument:
+		return r, err
 	case err != nil:
 		d.o.Log.Warn("flows were not stored", "host", host, "error", err)
 		return r, status.Error(codes.Unavailable, "flows could not be stored")
@@ -124,10 +130,20 @@ func (d *FlowDoor) Report(ctx context.Context, m flowreport.Message) (flowreport
 // take stores a message and says what it does to the host's coverage.
 func (d *FlowDoor) take(ctx context.Context, host string, m flowreport.Message) (r flowreport.Receipt, delta store.CoverageDelta, err error) {
 	switch {
+	case m.Exchanges != nil && d.o.Exchanges == nil:
+		return r, delta, status.Error(codes.InvalidArgument, "exchanges are not taken here")
+	case m.Exchanges != nil:
+		if r, delta, err = d.o.Exchanges.take(ctx, d, host, m.Exchanges); r.Refused > 0 {
+			d.warn(host, r)
+		}
+		return r, delta, err
 	case m.Lost != nil:
 		delta.Writer, delta.WriterLost = m.Lost.Queue, m.Lost.Total
 		return r, delta, nil
 	case m.Batch == nil:
+		if m.Of == flowreport.OfExchanges && d.o.Exchanges != nil {
+			r = d.o.Exchanges.alive(host, d.o.Now())
+		}
 		return r, delta, nil
 	}
 	flows, receipt := d.flows(host, m.Batch)
@@ -162,7 +178,7 @@ func (d *FlowDoor) warn(host string, r flowreport.Receipt) {
 	}
 	d.mu.Unlock()
 	if again {
-		d.o.Log.Warn("flows were refused", "host", host, "rows", r.Refused, "why", r.Why)
+		d.o.Log.Warn("what an agent reports was refused", "host", host, "rows", r.Refused, "why", r.Why)
 	}
 }
 

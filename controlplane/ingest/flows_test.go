@@ -98,6 +98,10 @@ type flowBed struct {
 }
 
 func newFlowBed(t *testing.T) *flowBed {
+	return newFlowBedWith(t, func(*store.Store) *ExchangeDoor { return nil })
+}
+
+func newFlowBedWith(t *testing.T, exchanges func(*store.Store) *ExchangeDoor) *flowBed {
 	b := &flowBed{T: t, ca: newAuthority(t), world: map[workload.ID]*workload.Workload{}, now: time.Now()}
 	var err error
 	if b.store, err = store.Open(t.Context(), store.Options{Dir: t.TempDir()}); err != nil {
@@ -109,7 +113,7 @@ func newFlowBed(t *testing.T) *flowBed {
 		b.world[w.ID] = w
 	}
 	door := NewFlowDoor(FlowOptions{
-		Sink: b.store, Host: peerHost, Now: func() time.Time { return b.now },
+		Sink: b.store, Host: peerHost, Exchanges: exchanges(b.store), Now: func() time.Time { return b.now },
 		Workload: func(id workload.ID) (*workload.Workload, bool) { w, ok := b.world[id]; return w, ok },
 	})
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

@@ -7,6 +7,8 @@
 // read by a person. The call answers when the batch is stored: what is not answered
 // is sent again, and known again by its queue and number.
 //
+// HTTP that an agent saw goes the same way, one exchange a row.
+//
 // It stores nothing, believes nothing, and knows no policy. segmentation/uplink
 // sends with it, controlplane/ingest receives.
 package flowreport
@@ -80,12 +82,15 @@ type Lost struct {
 	Total uint64 `json:"total"`
 }
 
-// Message is what one call carries: a batch, or a loss, or that the sender lives
-// and has seen nothing for a while.
+// Message is what one call carries: a batch, or exchanges, or a loss, or that the
+// sender lives and has seen nothing for a while.
 type Message struct {
-	Batch *Batch `json:"batch,omitempty"`
-	Lost  *Lost  `json:"lost,omitempty"`
-	Alive bool   `json:"alive,omitempty"`
+	Batch     *Batch     `json:"batch,omitempty"`
+	Exchanges *Exchanges `json:"exchanges,omitempty"`
+	Lost      *Lost      `json:"lost,omitempty"`
+	Alive     bool       `json:"alive,omitempty"`
+	// Of says what Lost and Alive are about: flows, or OfExchanges.
+	Of string `json:"of,omitempty"`
 }
 
 // Receipt is the answer: what was sent is stored and need not be kept.
@@ -93,6 +98,9 @@ type Receipt struct {
 	Repeated bool   `json:"repeated,omitempty"`
 	Refused  int    `json:"refused,omitempty"` // rows that were not the sender's to report
 	Why      string `json:"why,omitempty"`     // of the first of them
+	// Key is that under which an agent hashes what it tells of exchanges. It is the
+	// answer to who says that it is alive and captures some.
+	Key string `json:"key,omitempty"` // hexadecimal
 }
 
 // Encode writes a message, if it is one that Decode takes.
@@ -126,14 +134,18 @@ func Decode(b []byte) (Message, error) {
 
 func (m Message) check() error {
 	kinds := 0
-	for _, is := range []bool{m.Batch != nil, m.Lost != nil, m.Alive} {
+	for _, is := range []bool{m.Batch != nil, m.Exchanges != nil, m.Lost != nil, m.Alive} {
 		if is {
 			kinds++
 		}
 	}
 	switch {
 	case kinds != 1:
-		return errors.New("it is not one of batch, lost, alive")
+		return errors.New("it is not one of batch, exchanges, lost, alive")
+	case m.Of != "" && (m.Of != OfExchanges || m.Batch != nil):
+		return errors.New("it is about something that is not known")
+	case m.Exchanges != nil:
+		return m.Exchanges.check()
 	case m.Lost != nil:
 		return checkQueue(m.Lost.Queue)
 	case m.Batch != nil:

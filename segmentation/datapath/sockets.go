@@ -10,6 +10,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+
+	"github.com/gabion-io/gabion/segmentation/flowlog"
 )
 
 // socketHooks are where a process is still known when it opens a flow.
@@ -56,6 +58,16 @@ func (d *Datapath) watchSocket(pin, cgroup string, prog *ebpf.Program, at ebpf.A
 	}
 	defer l.Close()
 	return l.Pin(pin)
+}
+
+// Sockets opens what WatchSockets remembers, of the datapath whose pins are below a
+// directory.
+func Sockets(dir string) (*flowlog.Sockets, error) {
+	m, err := ebpf.LoadPinnedMap(filepath.Join(dir, layout, "sockets"), &ebpf.LoadPinOptions{ReadOnly: true})
+	if err != nil {
+		return nil, fmt.Errorf("open what is known of sockets: %w", err)
+	}
+	return flowlog.NewSockets(m), nil
 }
 
 // ErrNoCgroup says that the v2 hierarchy is mounted nowhere.

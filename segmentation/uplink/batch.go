@@ -92,11 +92,16 @@ func (b *batcher) rule(r segmentation.RuleRef) int {
 // record is a batch as it waits: the number of its rows, which is what it weighs
 // when it is lost, before the message.
 func record(b *flowreport.Batch) ([]byte, error) {
-	m, err := flowreport.Message{Batch: b}.Encode()
+	return weighed(len(b.Rows), flowreport.Message{Batch: b})
+}
+
+// weighed is a message of n rows as it waits.
+func weighed(n int, message flowreport.Message) ([]byte, error) {
+	m, err := message.Encode()
 	if err != nil {
 		return nil, err
 	}
-	return append(binary.AppendUvarint(nil, uint64(len(b.Rows))), m...), nil
+	return append(binary.AppendUvarint(nil, uint64(n)), m...), nil
 }
 
 func weight(rec []byte) int {

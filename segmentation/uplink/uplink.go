@@ -26,8 +26,13 @@ import (
 
 // Options wire an Uplink.
 type Options struct {
-	Dir      string // of the queue
-	MaxBytes int64  // of the queue; default 64 MiB: some 600,000 rows
+	Dir string // of the queue
+	// Of is what this queue is of: "" are flows (Add), flowreport.OfExchanges is HTTP
+	// (AddExchanges).
+	Of string
+	// Told is given what the control plane answers; may be nil.
+	Told     func(flowreport.Receipt)
+	MaxBytes int64 // of the queue; default 64 MiB: some 600,000 rows
 	Conn     grpc.ClientConnInterface
 	Log      *slog.Logger
 	// Alive is after how long without flows the control plane is told that nothing
@@ -91,6 +96,38 @@ func (u *Uplink) Add(w agent.Window) {
 		case u.wake <- struct{}{}:
 		default:
 		}
+	}
+}
+
+// maxExchangeBytes of one message, well below what a receiver takes.
+const maxExchangeBytes = 512 << 10
+
+// AddExchanges queues exchanges, and how many were lost on the way here; like Add,
+// it is for one goroutine.
+func (u *Uplink) AddExchanges(list []flowreport.Exchange, lost uint64) {
+	if lost > 0 {
+		u.spool.Lose(int(lost))
+	}
+	for len(list) > 0 {
+		n, size := 0, 0
+		for n < len(list) && n < flowreport.MaxExchanges && (n == 0 || size < maxExchangeBytes) {
+			size += len(list[n].Observation) + len(list[n].Path) + 1024 // and its ends
+			n++
+		}
+		u.seq++
+		rec, err := weighed(n, flowreport.Message{Exchanges: &flowreport.Exchanges{Queue: u.queue, Seq: u.seq, List: list[:n]}})
+		if err != nil {
+			u.o.Log.Error("exchanges cannot be written", "error", err)
+			u.spool.Lose(n)
+		} else {
+			u.spool.Append(rec)
+		}
+		list = list[n:]
+	}
+	u.spool.Flush()
+	select {
+	case u.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -163,7 +200,7 @@ func (s *sending) pass(ctx context.Context) error {
 			return nil
 		},
 		Loss: func(l spool.Loss) error {
-			b, err := flowreport.Message{Lost: &flowreport.Lost{Queue: l.Writer, Total: l.Total}}.Encode()
+			b, err := flowreport.Message{Of: s.o.Of, Lost: &flowreport.Lost{Queue: l.Writer, Total: l.Total}}.Encode()
 			if err != nil {
 				return err
 			}
@@ -173,7 +210,7 @@ func (s *sending) pass(ctx context.Context) error {
 	if err != nil || time.Since(s.last) < s.o.Alive {
 		return err
 	}
-	b, err := flowreport.Message{Alive: true}.Encode()
+	b, err := flowreport.Message{Of: s.o.Of, Alive: true}.Encode()
 	if err != nil {
 		return err
 	}
@@ -193,6 +230,9 @@ func (s *sending) send(ctx context.Context, b []byte) error {
 		return errors.Join(errors.New("report flows"), err)
 	case r.Refused > 0:
 		s.o.Log.Warn("the control plane refused flows", "rows", r.Refused, "why", r.Why)
+	}
+	if err == nil && s.o.Told != nil {
+		s.o.Told(r)
 	}
 	s.last = time.Now()
 	return nil

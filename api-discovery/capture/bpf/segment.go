@@ -19,6 +19,7 @@ type Key struct {
 	_     structs.HostLayout
 	Ends  [2]Address
 	Ports [2]uint16
+	_     uint32
 }
 
 // Stream is a connection on which a request was seen.

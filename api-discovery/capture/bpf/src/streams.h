@@ -16,6 +16,7 @@ union address {
 struct stream_key {
 	union address ends[2];
 	u16 ports[2]; // host order
+	u32 zero;
 };
 
 // One direction. The first interface that its bytes are seen on tells of them: a

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -33,6 +34,7 @@ type seeing struct {
 	desired chan agent.Desired // the newest
 	rows    chan *capture.Seen
 	log     *slog.Logger
+	unkeyed sync.Once
 }
 
 // capturePins is where the attachments of the capture are.
@@ -64,6 +66,12 @@ func (o *options) seeing(holder *enrol.Holder, log *slog.Logger) (*seeing, error
 // told takes the key under which values are hashed: before there is one, nothing
 // may be told.
 func (s *seeing) told(r flowreport.Receipt) {
+	if r.Key == "" {
+		if r == (flowreport.Receipt{}) {
+			s.unkeyed.Do(func() { s.log.Warn("the control plane takes no HTTP from agents: nothing is captured until it does") })
+		}
+		return
+	}
 	b, err := hex.DecodeString(r.Key)
 	if err != nil || len(b) != len(exchange.Key{}) {
 		return

@@ -139,12 +139,9 @@ func (d *FlowDoor) take(ctx context.Context, host string, m flowreport.Message) 
 		return r, delta, err
 	case m.Lost != nil:
 		delta.Writer, delta.WriterLost = m.Lost.Queue, m.Lost.Total
-		return r, delta, nil
+		return d.heard(host, m), delta, nil
 	case m.Batch == nil:
-		if m.Of == flowreport.OfExchanges && d.o.Exchanges != nil {
-			r = d.o.Exchanges.alive(host, d.o.Now())
-		}
-		return r, delta, nil
+		return d.heard(host, m), delta, nil
 	}
 	flows, receipt := d.flows(host, m.Batch)
 	fresh, err := d.o.Sink.AddFlows(ctx, store.FlowReport{Host: host, Queue: m.Batch.Queue, Seq: m.Batch.Seq, Flows: flows})
@@ -163,6 +160,14 @@ func (d *FlowDoor) take(ctx context.Context, host string, m flowreport.Message) 
 		d.warn(host, receipt)
 	}
 	return receipt, delta, nil
+}
+
+// heard answers one who has nothing to store.
+func (d *FlowDoor) heard(host string, m flowreport.Message) flowreport.Receipt {
+	if m.Of != flowreport.OfExchanges || d.o.Exchanges == nil {
+		return flowreport.Receipt{}
+	}
+	return d.o.Exchanges.alive(host, d.o.Now())
 }
 
 // warn logs a host that speaks for others once a minute.

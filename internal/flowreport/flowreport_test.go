@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -26,8 +27,15 @@ func sample() Message {
 	}}
 }
 
+func exchanges() Message {
+	return Message{Exchanges: &Exchanges{Queue: "01-b", Seq: 1, List: []Exchange{{
+		Src: End{Address: netip.MustParseAddr("192.0.2.7")}, Dst: End{Workload: "shop/cart-1"}, Client: netip.MustParseAddr("192.0.2.7"), Port: 80,
+		Path: "/carts/{number}", Method: "GET", Status: 200, Time: time.Unix(1, 0).UTC(), Observation: []byte(`{"Method":"GET"}`),
+	}}}}
+}
+
 func TestRoundTrip(t *testing.T) {
-	for _, want := range []Message{sample(), {Lost: &Lost{Queue: "q", Total: 9}}, {Batch: &Batch{Queue: "q", Seq: 1}}, {Alive: true}} {
+	for _, want := range []Message{sample(), {Lost: &Lost{Queue: "q", Total: 9}}, {Batch: &Batch{Queue: "q", Seq: 1}}, {Alive: true}, {Alive: true, Of: OfExchanges}, exchanges()} {
 		b, err := want.Encode()
 		if err != nil {
 			t.Fatal(err)
@@ -74,7 +82,20 @@ func TestRefuses(t *testing.T) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
 	}
-	for _, text := range []string{"", "{}", "null", "[]", `{"batch":null}`, `{"alive":true,"lost":{"queue":"q"}}`, strings.Repeat("[", 100000)} {
+	for name, spoil := range map[string]func(*Exchange){
+		"no workload": func(x *Exchange) { x.Dst = x.Src },
+		"no client":   func(x *Exchange) { x.Client = netip.Addr{} },
+		"status":      func(x *Exchange) { x.Status = 1000 },
+		"text":        func(x *Exchange) { x.Host = "a\x1b[2J" },
+		"nothing":     func(x *Exchange) { x.Observation = nil },
+	} {
+		m := exchanges()
+		spoil(&m.Exchanges.List[0])
+		if _, err := m.Encode(); err == nil {
+			t.Errorf("exchanges, %s: it is written", name)
+		}
+	}
+	for _, text := range []string{`{"alive":true,"of":"weather"}`, "", "{}", "null", "[]", `{"batch":null}`, `{"alive":true,"lost":{"queue":"q"}}`, strings.Repeat("[", 100000)} {
 		if _, err := Decode([]byte(text)); err == nil {
 			t.Errorf("%.20q is taken", text)
 		}
@@ -85,6 +106,10 @@ func TestRefuses(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	b, err := sample().Encode()
 	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	if b, err = exchanges().Encode(); err != nil {
 		f.Fatal(err)
 	}
 	f.Add(b)
@@ -99,6 +124,11 @@ func FuzzDecode(f *testing.F) {
 			for i := range m.Batch.Rows {
 				r := &m.Batch.Rows[i]
 				_, _, _ = m.Batch.Ends[r.Src], m.Batch.By(r), m.Batch.RuleOf(r)
+			}
+		}
+		if m.Exchanges != nil {
+			for i := range m.Exchanges.List {
+				m.Exchanges.List[i].Observed()
 			}
 		}
 		again, err := m.Encode()

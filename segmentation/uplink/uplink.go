@@ -1,7 +1,8 @@
 // Package uplink sends what an agent saw to the control plane: windows of flows
 // become batches, batches wait in a bounded queue on disk until they are answered,
 // and what did not fit is counted and told. A batch is sent at least once; the
-// receiver knows repetitions by the queue's name and the batch's number.
+// receiver knows repetitions by the queue's name and the batch's number. HTTP that an
+// agent saw goes by a queue of its own.
 //
 // It does not know how a connection is made, nor whether policy comes by it. The
 // agent's program imports it.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -70,6 +71,14 @@ func (r *receiver) Report(_ context.Context, m flowreport.Message) (flowreport.R
 		r.alive++
 	case m.Lost != nil:
 		r.lost[m.Lost.Queue] = m.Lost.Total
+	case m.Exchanges != nil:
+		if m.Exchanges.Seq <= r.seen[m.Exchanges.Queue] {
+			r.repeats++
+			return flowreport.Receipt{Repeated: true}, nil
+		}
+		r.seen[m.Exchanges.Queue] = m.Exchanges.Seq
+		r.rows += len(m.Exchanges.List)
+		return flowreport.Receipt{Key: "aa"}, nil
 	case m.Batch.Seq <= r.seen[m.Batch.Queue]:
 		r.repeats++
 		return flowreport.Receipt{Repeated: true}, nil
@@ -202,6 +211,45 @@ func TestWaitsAndRepeats(t *testing.T) {
 		if flows != 1 {
 			t.Fatalf("port %d has %d flows", port, flows)
 		}
+	}
+}
+
+// Exchanges go the same way: in messages that a receiver takes, once each, and what
+// it answers is told.
+func TestExchanges(t *testing.T) {
+	r := newReceiver()
+	r.fail = status.Error(codes.Unavailable, "away")
+	told := make(chan flowreport.Receipt, 100)
+	u := begin(t, Options{Dir: t.TempDir(), Of: flowreport.OfExchanges, Conn: connect(t, r), Told: func(r flowreport.Receipt) { told <- r }})
+	row := flowreport.Exchange{
+		Src: flowreport.End{Workload: "shop/web"}, Dst: flowreport.End{Workload: "shop/cart"}, Client: netip.MustParseAddr("10.9.1.2"), Path: "/carts",
+		Method: "GET", Status: 200, Observation: fmt.Appendf(nil, `{"Method":"GET","Service":%q}`, strings.Repeat("a", 20_000)),
+	}
+	list := make([]flowreport.Exchange, 300)
+	for i := range list {
+		list[i] = row
+	}
+	u.AddExchanges(list, 0)
+	u.AddExchanges(list[:1], 7)
+	r.until(t, "it was tried twice", func() bool { return r.calls >= 2 })
+	r.mu.Lock()
+	r.fail = nil
+	r.mu.Unlock()
+	r.until(t, "all are there, and what was lost", func() bool {
+		lost := uint64(0)
+		for _, n := range r.lost {
+			lost += n
+		}
+		return r.rows == 301 && lost == 7
+	})
+	keys := 0
+	for range len(told) {
+		if r := <-told; r.Key == "aa" {
+			keys++
+		}
+	}
+	if keys < 10 {
+		t.Errorf("300 exchanges of 20 KB came in %d messages", keys)
 	}
 }
 

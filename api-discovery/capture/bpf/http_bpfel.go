@@ -22,6 +22,7 @@ const (
 	HTTPProgFromWorkload = "from_workload"
 	HTTPProgNothing      = "nothing"
 	HTTPProgToWorkload   = "to_workload"
+	HTTPVarMarks         = "marks"
 	HTTPVarTurnHttp1     = "turn_http1"
 	HTTPVarTurnHttp2     = "turn_http2"
 )
@@ -86,6 +87,7 @@ type HTTPMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type HTTPVariableSpecs struct {
+	Marks     *ebpf.VariableSpec `ebpf:"marks"`
 	TurnHttp1 *ebpf.VariableSpec `ebpf:"turn_http1"`
 	TurnHttp2 *ebpf.VariableSpec `ebpf:"turn_http2"`
 }
@@ -127,6 +129,7 @@ func (m *HTTPMaps) Close() error {
 //
 // It can be passed to LoadHTTPObjects or ebpf.CollectionSpec.LoadAndAssign.
 type HTTPVariables struct {
+	Marks     *ebpf.Variable `ebpf:"marks"`
 	TurnHttp1 *ebpf.Variable `ebpf:"turn_http1"`
 	TurnHttp2 *ebpf.Variable `ebpf:"turn_http2"`
 }

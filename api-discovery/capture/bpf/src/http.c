@@ -5,8 +5,8 @@
 // TCX_NEXT whatever it sees.
 //
 // A connection is followed from the first segment on that begins as a request
-// does. Until then it has no state here: a packet that is no HTTP costs one lookup
-// that fails and a look at eight bytes.
+// does. Until then it has no state here: a packet that is no HTTP costs a look at a
+// mark and at eight bytes of payload.
 #include "streams.h"
 
 const char licence[] SEC("license") = "Dual MIT/GPL";
@@ -21,6 +21,7 @@ struct visit {
 	u8 flags;
 	u8 outbound;
 	u8 sender;  // which end of the key
+	u32 mark;   // the same for both directions
 };
 
 static always_inline void map_ipv4(union address *to, u32 from)
@@ -128,6 +129,20 @@ static always_inline u8 normalise(struct stream_key *k, const struct visit *v)
 		k->ports[1] = v->ports[1];
 	}
 	return swap;
+}
+
+// hash is the same for both directions of a connection.
+static always_inline u32 hash(const struct visit *v)
+{
+	u32 h = v->from.w[3] ^ v->to.w[3] ^ v->from.w[1] ^ v->to.w[1] ^ (u32)(v->ports[0] ^ v->ports[1]) << 8;
+
+	return h * 0x9e3779b1 >> 17; // Knuth's multiplicative hash, to 15 bits
+}
+
+static always_inline void forget(const struct stream_key *key, u32 mark)
+{
+	if (!bpf_map_delete_elem(&streams, key))
+		__sync_fetch_and_add(&marks[mark & (MARKS - 1)], -1);
 }
 
 // word is up to eight bytes of text as a little endian machine reads them.
@@ -256,12 +271,12 @@ static noinline void follow(struct __sk_buff *skb, const struct visit *v, const 
 
 	if (v->flags & TCP_SYN) {
 		if (!(v->flags & TCP_ACK)) // the ports are used again
-			bpf_map_delete_elem(&streams, key);
+			forget(key, v->mark);
 		return;
 	}
 	if (s->state == IGNORED) {
 		if (v->flags & (TCP_FIN | TCP_RST))
-			bpf_map_delete_elem(&streams, key);
+			forget(key, v->mark);
 		return;
 	}
 	if (!side->ifindex)
@@ -281,7 +296,7 @@ static noinline void follow(struct __sk_buff *skb, const struct visit *v, const 
 	if (v->flags & TCP_FIN)
 		s->finished |= mine;
 	if ((v->flags & TCP_RST) || s->finished == 3)
-		bpf_map_delete_elem(&streams, key);
+		forget(key, v->mark);
 }
 
 static noinline void begin(struct __sk_buff *skb, const struct visit *v, const struct stream_key *key, u32 turn)
@@ -291,7 +306,10 @@ static noinline void begin(struct __sk_buff *skb, const struct visit *v, const s
 	};
 
 	fresh.sides[0].budget = fresh.sides[1].budget = turn;
+	u32 *mark = &marks[v->mark & (MARKS - 1)];
+	__sync_fetch_and_add(mark, 1);
 	if (bpf_map_update_elem(&streams, key, &fresh, BPF_NOEXIST)) {
+		__sync_fetch_and_add(mark, -1);
 		count(FULL, 1);
 		return;
 	}
@@ -301,6 +319,20 @@ static noinline void begin(struct __sk_buff *skb, const struct visit *v, const s
 		follow(skb, v, key, s);
 }
 
+// search looks whether a connection that is not followed is to be.
+static always_inline void search(struct __sk_buff *skb, struct visit *v, struct stream_key *key)
+{
+	u32 turn;
+
+	if (!v->length || (v->flags & TCP_SYN))
+		return;
+	turn = recognise(skb, v);
+	if (!turn)
+		return;
+	v->sender = normalise(key, v);
+	begin(skb, v, key, turn);
+}
+
 static always_inline int handle(struct __sk_buff *skb, const u8 outbound)
 {
 	struct visit v = {.outbound = outbound};
@@ -308,15 +340,17 @@ static always_inline int handle(struct __sk_buff *skb, const u8 outbound)
 
 	if (read_packet(skb, &v) || (!v.length && !(v.flags & (TCP_SYN | TCP_FIN | TCP_RST))))
 		return TCX_NEXT;
+	v.mark = hash(&v);
+	if (likely(!marks[v.mark & (MARKS - 1)])) {
+		search(skb, &v, &key);
+		return TCX_NEXT;
+	}
 	v.sender = normalise(&key, &v);
 	struct stream *s = bpf_map_lookup_elem(&streams, &key);
-	if (s) {
+	if (s)
 		follow(skb, &v, &key, s);
-	} else if (v.length && !(v.flags & TCP_SYN)) {
-		u32 turn = recognise(skb, &v);
-		if (turn)
-			begin(skb, &v, &key, turn);
-	}
+	else
+		search(skb, &v, &key);
 	return TCX_NEXT;
 }
 

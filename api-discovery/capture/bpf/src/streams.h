@@ -93,6 +93,12 @@ struct {
 	__type(value, u64);
 } counters SEC(".maps");
 
+// How many connections are followed whose ends have this hash: where there is none, a
+// packet needs no lookup. One that the table has evicted stays counted, which costs
+// lookups and no more.
+enum { MARKS = 32768 };
+u32 marks[MARKS];
+
 // Bytes of one direction that are told until the other end speaks. HTTP/2 cannot
 // be read with gaps, so it has more.
 const volatile u32 turn_http1 = 32768;

@@ -108,6 +108,9 @@ func (e *ExchangeDoor) take(ctx context.Context, d *FlowDoor, host string, b *fl
 			continue
 		}
 		x := e.exchange(host, b, i, dst, now)
+		if src.workload != nil {
+			x.Caller = src.workload.ID.String()
+		}
 		e.settle(o, &x, src)
 		xs, observed = append(xs, x), append(observed, o)
 	}
@@ -153,11 +156,14 @@ func (e *ExchangeDoor) exchange(host string, b *flowreport.Exchanges, i int, dst
 	row := &b.List[i]
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d:%s%s %d %d", len(host), host, b.Queue, b.Seq, i))
 	keep := door{key: e.o.ClientKey, now: func() time.Time { return now }}
-	service := serviceOfEnd(dst.workload, row.Dst.Address)
+	service, process := serviceOfEnd(dst.workload, row.Dst.Address), ""
+	if row.Process != nil {
+		process = row.Process.Executable
+	}
 	return exchange.Exchange{
 		ID: hex.EncodeToString(sum[:16]), Time: keep.at(row.Time), Proxy: "agent " + host, Cluster: fmt.Sprintf("%s:%d", service, row.Port),
 		Client: keep.clientHash(row.Client.Unmap()), Method: bounded(row.Method, 32), Host: exchange.MaskHost(row.Host), Path: bounded(row.Path, 2048),
-		Params: row.Params, Proto: bounded(row.Proto, 16), Status: row.Status, BytesIn: row.BytesIn, BytesOut: row.BytesOut, Duration: row.Duration,
+		Params: row.Params, Process: process, Proto: bounded(row.Proto, 16), Status: row.Status, BytesIn: row.BytesIn, BytesOut: row.BytesOut, Duration: row.Duration,
 	}
 }
 

@@ -52,6 +52,7 @@ func (b *flowBed) exchanges(seq uint64, src, dst string) flowreport.Message {
 	return flowreport.Message{Exchanges: &flowreport.Exchanges{Queue: "q1", Seq: seq, List: []flowreport.Exchange{{
 		Src: end(src), Dst: end(dst), Client: netip.MustParseAddr("10.9.1.2"), Port: 8080, Host: "cart.example", Path: "/carts/{number}",
 		Params: []string{"full"}, Proto: "HTTP/1.1", Method: "GET", Status: 200, Time: b.now, Duration: time.Millisecond, Observation: observation,
+		Process: &flowreport.Process{PID: 7, Executable: "/usr/bin/curl"},
 	}}}}
 }
 
@@ -87,14 +88,16 @@ func TestExchanges(t *testing.T) {
 	if o := l.list[2]; o.Caller.Name != "far/away" {
 		t.Errorf("whom the host does not know is %+v", o.Caller)
 	}
+	b.now = b.now.Add(time.Second)
+	b.send(h2, b.exchanges(4, "192.0.2.8", "shop/cart-1"))
 	list, err := b.store.Exchanges(t.Context(), store.ExchangeQuery{})
-	if err != nil || len(list) != 3 {
+	if err != nil || len(list) != 4 {
 		t.Fatal(list, err)
 	}
-	if x := list[0]; x.Proxy != "agent h2" || x.Cluster != "shop/car:8080" || x.Client == "" || x.Path != "/carts/{number}" {
+	if x := list[0]; x.Proxy != "agent h2" || x.Cluster != "shop/car:8080" || x.Client == "" || x.Path != "/carts/{number}" || x.Caller != "far/away" || x.Process != "/usr/bin/curl" {
 		t.Errorf("stored is %+v", x)
 	}
-	if c := b.coverage(); !strings.Contains(c, "http h2: 3 stored, 1 repeated, 0 lost, 0 refused") {
+	if c := b.coverage(); !strings.Contains(c, "http h2: 4 stored, 1 repeated, 0 lost, 0 refused") {
 		t.Errorf("coverage is %s", c)
 	}
 }

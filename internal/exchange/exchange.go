@@ -28,4 +28,6 @@ type Exchange struct {
 	Flags     string        `json:"flags,omitempty"`   // Envoy response flags: "UH", "URX"
 	Failure   string        `json:"failure,omitempty"` // why the upstream's TLS or connection failed, as Envoy says it
 	Event     string        `json:"event,omitempty"`   // id of its security event
+	Caller    string        `json:"caller,omitempty"`  // namespace/name of the workload that asked, where an agent saw it
+	Process   string        `json:"process,omitempty"` // executable of the process that opened the connection, where that is known
 }

@@ -1,6 +1,10 @@
 package plane
 
 import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +17,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gabion-io/gabion/controlplane/server"
 	"github.com/gabion-io/gabion/internal/netnstest"
 )
 
@@ -62,9 +67,10 @@ func TestOperationsWithoutAProxy(t *testing.T) {
 	b.shop(at)
 	agent := b.start("capturing HTTP", []string{"GABION_JOIN=" + token}, "gabion-agent", "--server", b.server, "--host", "node-1",
 		"--state", b.agent, "--bpffs", b.bpffs, "--capture-http")
-	b.until("both workloads are watched", func() error {
-		if n := strings.Count(b.log.String(), "capturing HTTP"); n < 2 {
-			return fmt.Errorf("%d are", n)
+	b.until("both workloads are watched, and who opens connections", func() error {
+		said := b.log.String()
+		if n, m := strings.Count(said, "capturing HTTP"), strings.Count(said, "msg=attached"); n < 2 || m < 2 {
+			return fmt.Errorf("%d and %d are", n, m)
 		}
 		return nil
 	})
@@ -77,6 +83,8 @@ func TestOperationsWithoutAProxy(t *testing.T) {
 	if out := b.run("", "api", "callers", "GET", "/carts/{cartId}"); !strings.Contains(out, "shop/web") {
 		t.Errorf("callers are\n%s", out)
 	}
+
+	b.stored()
 
 	b.kill(plane)
 	if err := b.ask(at, "POST /carts HTTP/1.1\r\nHost: cart\r\nConnection: close\r\nContent-Length: 9\r\nContent-Type: application/json\r\n\r\n{\"n\":123}"); err != nil {
@@ -95,6 +103,52 @@ func TestOperationsWithoutAProxy(t *testing.T) {
 	b.enforce("enforcing;")
 	if _, err := os.Stat(pins); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("an agent that does not capture leaves %s (%v)", pins, err)
+	}
+}
+
+// stored holds that each exchange is kept with the workload and the process that
+// asked: us.
+func (b *bed) stored() {
+	b.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		b.Fatal(err)
+	}
+	ca, err := os.ReadFile(filepath.Join(b.state, "keys", "ca.pem"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	token, err := os.ReadFile(filepath.Join(b.state, "admin.token"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(ca)
+	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: pool},
+		DialContext: func(_ context.Context, network, to string) (net.Conn, error) {
+			return b.home.Dial(network, netip.Addr{}, netip.MustParseAddrPort(to), netnstest.Patience)
+		}}}
+	r, err := http.NewRequestWithContext(b.Context(), http.MethodGet, "https://127.0.0.1:9090/api/v1/exchanges", nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	w, err := c.Do(r)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer w.Body.Close()
+	var list server.ExchangeList
+	if err := json.NewDecoder(w.Body).Decode(&list); err != nil {
+		b.Fatal(err)
+	}
+	if len(list.Items) != 3 {
+		b.Errorf("%d exchanges are stored", len(list.Items))
+	}
+	for _, x := range list.Items {
+		if x.Caller != "shop/web" || x.Process != self || x.Path != "/carts/{number}" || x.Proxy != "agent node-1" {
+			b.Errorf("stored is %+v, asked by %s", x, self)
+		}
 	}
 }
 

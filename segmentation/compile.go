@@ -5,7 +5,6 @@ import (
 	"iter"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/gabion-io/gabion/workload"
 )
@@ -14,7 +13,7 @@ import (
 type World struct {
 	Workloads []*workload.Workload
 	// Names are the addresses that DNS names are known to have, beside those
-	// that rules keep.
+	// that rules keep. They change more often than all else: Table.PeerNamed.
 	Names map[string][]netip.Addr
 	// Proxied says whether a proxy judges a workload's HTTP in a direction; nil:
 	// none does.
@@ -88,13 +87,19 @@ func compareEntries(a, b Entry) int {
 
 // peers makes the classes of addresses: workloads by identity and the CIDRs they
 // are in; every prefix that a rule mentions by the CIDRs it is in; every address
-// of a name by its names too.
+// of a name by the rules' names that mean it too.
 func (c *compiler) peers() {
 	cidrs, names := c.mentioned()
 	prefixes := map[netip.Prefix]peerClass{}
 	for _, cidr := range cidrs {
 		for _, p := range append([]netip.Prefix{cidr.Prefix}, cidr.Except...) {
 			prefixes[p.Masked()] = peerClass{prefix: p.Masked()}
+		}
+	}
+	fixed := map[netip.Prefix]int{}
+	for p := range prefixes {
+		if p.IsSingleIP() {
+			fixed[p] = 0
 		}
 	}
 	for a, list := range names {
@@ -106,9 +111,10 @@ func (c *compiler) peers() {
 			a = a.Unmap()
 			p := netip.PrefixFrom(a, a.BitLen())
 			prefixes[p] = peerClass{workload: w, prefix: p}
+			fixed[p] = 0
 		}
 	}
-	number := map[string]int{"outside": 0}
+	c.table.naming = &naming{cidrs: cidrs, means: c.means(), number: map[string]int{"outside": 0}, fixed: fixed}
 	c.table.Peers, c.classes = []PeerClass{{"outside"}}, []peerClass{{}}
 	order := make([]netip.Prefix, 0, len(prefixes))
 	for p := range prefixes {
@@ -118,17 +124,49 @@ func (c *compiler) peers() {
 		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
 	})
 	for _, p := range order {
-		class := prefixes[p]
-		key := c.peerKey(class, cidrs)
-		n, known := number[key]
-		if !known {
-			n = len(c.classes)
-			number[key] = n
-			c.classes = append(c.classes, class)
-			c.table.Peers = append(c.table.Peers, PeerClass{key})
-		}
+		n := c.classOf(prefixes[p])
 		c.table.Prefixes = append(c.table.Prefixes, PrefixPeer{p, n})
+		if _, is := fixed[p]; is {
+			fixed[p] = n
+		}
 	}
+	for _, class := range c.table.naming.unused() {
+		c.classOf(class)
+	}
+}
+
+// classOf is the number of a class, which is made if there is none like it.
+func (c *compiler) classOf(class peerClass) int {
+	key := ""
+	if class.workload != nil {
+		key = workloadKey + c.identityKey(class.workload)
+	}
+	key = c.table.naming.key(key, class)
+	n, known := c.table.naming.number[key]
+	if !known {
+		n = len(c.classes)
+		c.table.naming.number[key] = n
+		c.classes = append(c.classes, class)
+		c.table.Peers = append(c.table.Peers, PeerClass{key})
+	}
+	return n
+}
+
+// means lists the names of all rules, each once.
+func (c *compiler) means() []*Peer {
+	all := map[string]*Peer{}
+	for i := range c.policies {
+		for peer := range c.policies[i].peers() {
+			if peer.Name != nil {
+				all[peer.key()] = peer
+			}
+		}
+	}
+	out := make([]*Peer, 0, len(all))
+	for _, key := range sortedKeys(all) {
+		out = append(out, all[key])
+	}
+	return out
 }
 
 // mentioned collects the CIDRs of all rules, each once, and the addresses of all
@@ -181,28 +219,6 @@ func sortedKeys[V any](m map[string]V) []string {
 	}
 	slices.Sort(out)
 	return out
-}
-
-// peerKey tells classes apart.
-func (c *compiler) peerKey(p peerClass, cidrs []*CIDR) string {
-	var parts []string
-	if p.workload != nil {
-		parts = append(parts, "workload "+c.identityKey(p.workload))
-	}
-	for _, cidr := range cidrs {
-		if cidr.holds(p.prefix) {
-			parts = append(parts, "in "+(&Peer{CIDR: cidr}).String())
-		}
-	}
-	if p.workload == nil && p.names != nil {
-		// An address that only a rule keeps has a name nobody asked for: it is a
-		// class of its own.
-		parts = append(parts, "named "+strings.Join(p.names, ","), p.prefix.String())
-	}
-	if len(parts) == 0 {
-		return "outside"
-	}
-	return strings.Join(parts, "; ")
 }
 
 func (c *compiler) identityKey(w *workload.Workload) string {

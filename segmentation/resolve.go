@@ -31,6 +31,7 @@ func (c *compiler) subjects() {
 			for _, d := range []Direction{Ingress, Egress} {
 				c.table.Subjects[n].Governed[d] = c.resolve(n, w, selected, d)
 			}
+			c.table.Subjects[n].Named = c.named(selected)
 		}
 		c.table.SubjectOf[w.ID] = n
 	}
@@ -58,6 +59,15 @@ func (c *compiler) subjectKey(w *workload.Workload, selected []int) string {
 	}
 	ports := workload.Identity{Ports: w.Ports}.Key()
 	return fmt.Sprintf("%s; ports %s; proxied %v %v", strings.Join(parts, ","), ports, c.proxied(w, Ingress), c.proxied(w, Egress))
+}
+
+// named says whether one of the policies has an egress rule about a DNS name.
+func (c *compiler) named(selected []int) bool {
+	return slices.ContainsFunc(selected, func(i int) bool {
+		return slices.ContainsFunc(c.policies[i].Egress.List, func(r Rule) bool {
+			return slices.ContainsFunc(r.Peers, func(p Peer) bool { return p.Name != nil })
+		})
+	})
 }
 
 func (c *compiler) proxied(w *workload.Workload, d Direction) bool {

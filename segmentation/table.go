@@ -25,6 +25,7 @@ type Table struct {
 	Prefixes []PrefixPeer
 	// Entries are sorted by subject, direction, peer, protocol and first port.
 	Entries []Entry
+	naming  *naming
 }
 
 // Subject is a class of workloads. Key is the same in every Table that knows the
@@ -34,6 +35,9 @@ type Subject struct {
 	// Governed says in which directions there are entries; in others everything
 	// is allowed, by no policy.
 	Governed [2]bool // by Direction
+	// Named says that an egress rule is about a DNS name: what such a workload is
+	// told by a name service must be known before it has it.
+	Named bool
 }
 
 // PeerClass is a class of addresses, with a key like a Subject's.

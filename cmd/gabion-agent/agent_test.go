@@ -108,9 +108,9 @@ func (h *host) command(args ...string) *exec.Cmd {
 }
 
 // start runs an agent until it says that it enforces, and has drained once.
-func (h *host) start() *exec.Cmd {
+func (h *host) start(args ...string) *exec.Cmd {
 	h.Helper()
-	c := h.command("-f", h.files, "--state", h.state, "--flows", h.flows, "--window", "1s")
+	c := h.command(append([]string{"-f", h.files, "--state", h.state, "--flows", h.flows, "--window", "1s"}, args...)...)
 	c.Stderr, c.Stdout = h.log, h.log
 	said := strings.Count(h.log.String(), "enforcing")
 	if err := c.Start(); err != nil {

@@ -16,6 +16,7 @@ import (
 type line struct {
 	Src      string                `json:"src"`
 	Dst      string                `json:"dst"`
+	DstName  string                `json:"dstName,omitempty"` // by which the source was told the address
 	Protocol segmentation.Protocol `json:"protocol"`
 	Port     uint16                `json:"port,omitempty"`
 	By       string                `json:"by"`
@@ -71,6 +72,9 @@ func (r *report) write(w agent.Window) {
 			Src: end(s.Src), Dst: end(s.Dst), Protocol: s.Protocol, Port: s.Port, By: s.By.String(),
 			Verdict: s.Verdict, Rule: s.Rule.String(), Flows: s.Flows, Answered: *s.Answered,
 			Packets: s.Packets, Bytes: s.Bytes, First: s.First.UTC(), Last: s.Last.UTC(),
+		}
+		if len(s.Dst.Names) > 0 {
+			l.DstName = s.Dst.Names[0]
 		}
 		if s.Verdict == segmentation.Denied {
 			l.Reason = s.Reason.String()

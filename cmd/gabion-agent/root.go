@@ -29,7 +29,9 @@ type options struct {
 	name   string
 	flows  string
 	window time.Duration
-	http   bool // capture it
+	http   bool     // capture it
+	asked  []string // resolvers, as given
+	grace  time.Duration
 }
 
 // defaultName is the directory of pins of an agent that was given no other.
@@ -77,6 +79,8 @@ over, and 'gabion-agent detach' removes everything.`,
 	c.Flags().StringVar(&o.flows, "flows", "", "write flows as JSON lines to this file, - is the standard output")
 	c.Flags().DurationVar(&o.window, "window", 5*time.Second, "time that flows are folded over before they are reported, at least 1s")
 	c.Flags().BoolVar(&o.http, "capture-http", false, "see HTTP in cleartext on the workloads' interfaces, and tell the control plane which operations there are")
+	c.Flags().StringArrayVar(&o.asked, "resolver", nil, "address of a DNS resolver whose answers to workloads count for rules by name; may be repeated (default: those that this host asks itself)")
+	c.Flags().DurationVar(&o.grace, "name-grace", time.Minute, "how much longer than its TTL an address is its name's")
 	c.PersistentFlags().StringVar(&o.bpffs, "bpffs", "/sys/fs/bpf", "where the BPF file system is, or is to be mounted")
 	c.PersistentFlags().StringVar(&o.name, "pins", "", "name of the directory in it, "+defaultName+"-NAME for a second agent on one machine (default "+defaultName+"; detach: all there are)")
 	c.AddCommand(newDetach(o, out), newProbe(out))

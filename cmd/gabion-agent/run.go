@@ -18,6 +18,7 @@ import (
 	"github.com/gabion-io/gabion/controlplane/source/file"
 	"github.com/gabion-io/gabion/internal/tcx"
 	"github.com/gabion-io/gabion/segmentation/agent"
+	"github.com/gabion-io/gabion/segmentation/lookup"
 )
 
 // run is the composition root, in the order in which data flows: identity, files and
@@ -36,6 +37,10 @@ func run(ctx context.Context, o *options, out, errs io.Writer) error {
 	}
 	defer unlock()
 	if err := tcx.MountPins(o.bpffs); err != nil {
+		return err
+	}
+	resolvers, err := o.resolvers()
+	if err != nil {
 		return err
 	}
 	report, err := openReport(o.flows, out)
@@ -73,7 +78,10 @@ func run(ctx context.Context, o *options, out, errs io.Writer) error {
 	g, ctx := errgroup.WithContext(ctx)
 	// The kernel, and what it counts.
 	g.Go(func() error {
-		return enforce(ctx, agent.Options{Pins: o.pins(), State: o.state, Window: o.window, Report: tell(report, up), Log: log}, seeing.follow(ctx, wish.desired))
+		return enforce(ctx, agent.Options{
+			Pins: o.pins(), State: o.state, Window: o.window, Report: tell(report, up),
+			Resolvers: resolvers, Names: lookup.Limits{Grace: o.grace}, Log: log,
+		}, seeing.follow(ctx, wish.desired))
 	})
 	g.Go(func() error { return seeing.run(ctx) })
 	g.Go(func() error { return wish.followFiles(ctx, len(o.files) > 0) })

@@ -68,6 +68,9 @@ func newResidents(known []*workload.Workload) *residentsOf {
 func (r *residentsOf) end(e store.FlowEnd) (segmentation.Endpoint, bool) {
 	if e.Workload == "" {
 		a, err := netip.ParseAddr(e.Address)
+		if e.DNSName != "" {
+			return segmentation.Outside(a, e.DNSName), err == nil
+		}
 		return segmentation.Outside(a), err == nil
 	}
 	w, known := r.byID[e.Workload]

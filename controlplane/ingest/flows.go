@@ -225,7 +225,7 @@ func (d *FlowDoor) flows(host string, b *flowreport.Batch) ([]store.Flow, flowre
 // end resolves an end, and says whether it is the host's own.
 func (d *FlowDoor) end(host string, e *flowreport.End, now time.Time) (store.FlowEnd, bool) {
 	if e.Workload == "" {
-		return store.FlowEnd{Address: e.Address.Unmap().String()}, false
+		return store.FlowEnd{Address: e.Address.Unmap().String(), DNSName: e.Name}, false
 	}
 	out := store.FlowEnd{Workload: e.Workload, Labels: e.Labels}
 	id, err := workload.ParseID(e.Workload)

@@ -19,6 +19,7 @@ type FlowEnd struct {
 	Workload string          `json:"workload,omitempty"` // namespace/name
 	Labels   workload.Labels `json:"labels,omitempty"`
 	Address  string          `json:"address,omitempty"` // of what is no workload
+	DNSName  string          `json:"dnsName,omitempty"` // by which the other end was told the address
 }
 
 // String names it.
@@ -128,7 +129,7 @@ func newFlowEndRow(e FlowEnd, now int64) (flowEndRow, error) {
 		}
 		r.Namespace, r.Name, r.Labels = text(id.Namespace), text(id.Name), text(string(labels))
 	} else {
-		r.Address = text(e.Address)
+		r.Address, r.Name = text(e.Address), text(e.DNSName)
 	}
 	sum := sha256.Sum256([]byte(r.Namespace + "\x00" + r.Name + "\x00" + r.Labels + "\x00" + r.Address))
 	r.Hash, r.Last = hex.EncodeToString(sum[:16]), now
@@ -137,8 +138,8 @@ func newFlowEndRow(e FlowEnd, now int64) (flowEndRow, error) {
 }
 
 func (r flowEndRow) end() (FlowEnd, error) {
-	if r.Name == "" {
-		return FlowEnd{Address: r.Address}, nil
+	if r.Address != "" || r.Name == "" {
+		return FlowEnd{Address: r.Address, DNSName: r.Name}, nil
 	}
 	e := FlowEnd{Workload: r.Namespace + "/" + r.Name}
 	if err := json.Unmarshal([]byte(r.Labels), &e.Labels); err != nil {
@@ -198,7 +199,7 @@ func (s *Store) advance(ctx context.Context, tx bun.Tx, r FlowReport) (bool, err
 }
 
 // hash tells ends apart within a batch.
-func (e FlowEnd) hash() string { return e.Workload + "|" + e.Labels.String() + "|" + e.Address }
+func (e FlowEnd) hash() string { return e.Workload + "|" + e.Labels.String() + "|" + e.Address + "|" + e.DNSName }
 
 // touchEvery bounds how often an end that is seen is written again.
 const touchEvery = time.Hour

@@ -29,6 +29,7 @@ const (
 	MaxRows   = 5000
 	MaxLabels = 64  // of one workload
 	MaxText   = 512 // bytes of one name, label, rule
+	maxName   = 253 // of a DNS name (RFC 1035, 2.3.4)
 )
 
 // Batch is what is reported at once.
@@ -47,6 +48,8 @@ type End struct {
 	Workload string            `json:"workload,omitempty"` // namespace/name
 	Labels   map[string]string `json:"labels,omitempty"`
 	Address  netip.Addr        `json:"address,omitzero"`
+	// Name is the DNS name by which the other end was told the address.
+	Name string `json:"name,omitempty"`
 }
 
 // Row is what flows came to, as one of their ends was judged.
@@ -193,7 +196,7 @@ func checkQueue(name string) error {
 
 func (e *End) check() error {
 	if e.Workload == "" {
-		if !e.Address.IsValid() || e.Address.Zone() != "" || len(e.Labels) > 0 {
+		if !e.Address.IsValid() || e.Address.Zone() != "" || len(e.Labels) > 0 || len(e.Name) > maxName || !sound(e.Name) {
 			return errors.New("it is neither a workload nor an address")
 		}
 		return nil

@@ -15,12 +15,14 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/gabion-io/gabion/segmentation"
 	"github.com/gabion-io/gabion/segmentation/bpf"
 	"github.com/gabion-io/gabion/segmentation/datapath"
 	"github.com/gabion-io/gabion/segmentation/flowlog"
+	"github.com/gabion-io/gabion/segmentation/lookup"
 	"github.com/gabion-io/gabion/segmentation/policymap"
 	"github.com/gabion-io/gabion/workload"
 )
@@ -53,7 +55,11 @@ type Options struct {
 	// Report is told of each window, also of an empty one, and keeps what it wants
 	// before it returns: then the kernel forgets it. May be nil.
 	Report func(Window)
-	Log    *slog.Logger
+	// Resolvers are the name services whose answers count. Without any no name gets
+	// an address but those that its rule keeps.
+	Resolvers []netip.Addr
+	Names     lookup.Limits
+	Log       *slog.Logger
 }
 
 // Window is what was counted since the one before.
@@ -66,7 +72,7 @@ type Window struct {
 // watched may be picked up in their middle.
 const adoption = time.Minute
 
-// Agent is for one goroutine.
+// Agent is for one goroutine, and has another for names.
 type Agent struct {
 	options Options
 	dp      *datapath.Datapath
@@ -79,6 +85,10 @@ type Agent struct {
 	named   bool   // the names are known: what was counted can be told
 	fresh   bool   // an earlier agent may have left rows
 	lost    uint64 // flows that the kernel could not count, so far
+	lookups *lookups
+
+	lock    sync.Mutex // of what both goroutines use: the writer, and what follows
+	inForce inForce
 }
 
 // Open loads the programs, or takes over those of an earlier run.
@@ -109,6 +119,9 @@ func Open(o Options) (*Agent, error) {
 		o.Log.Warn("flows are not attributed to processes", "error", err)
 	}
 	a.lost = loadLost(a.lostFile())
+	if err := a.openLookups(); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
 	return a, nil
 }
 
@@ -136,6 +149,9 @@ func (a *Agent) Close() error {
 	if a.names.Openers != nil {
 		err = errors.Join(err, a.names.Openers.Close())
 	}
+	if a.lookups != nil {
+		err = errors.Join(err, a.lookups.close())
+	}
 	a.dp.Close()
 	return err
 }
@@ -149,6 +165,9 @@ func (a *Agent) Run(ctx context.Context, desired <-chan Desired) error {
 	}
 	drain := time.NewTimer(time.Second)
 	defer drain.Stop()
+	expire := time.NewTicker(expiry)
+	defer expire.Stop()
+	defer a.lookups.stop()
 	drained := time.Now()
 	began := false
 	for {
@@ -161,6 +180,19 @@ func (a *Agent) Run(ctx context.Context, desired <-chan Desired) error {
 				return err
 			}
 			began = began || took
+			if took {
+				a.lookups.start(a)
+			}
+		case done := <-a.lookups.anew:
+			err := a.Reconcile()
+			close(done)
+			if err != nil {
+				return err
+			}
+		case now := <-expire.C:
+			if err := a.expireNames(now); err != nil {
+				return err
+			}
 		case <-links:
 			if !began {
 				continue
@@ -229,15 +261,9 @@ func (a *Agent) Reconcile() error {
 	if err := a.Drain(); err != nil {
 		return err
 	}
-	table := segmentation.Compile(a.want.Policies, a.want.World)
-	img := policymap.Render(table, a.want.World, present, a.numbers)
-	if err := a.numbers.Save(filepath.Join(a.options.State, "workloads.json")); err != nil {
+	if err := a.publish(present); err != nil {
 		return err
 	}
-	if err := a.writer.Publish(img); err != nil {
-		return err
-	}
-	a.name(img)
 	for _, i := range present {
 		if err := a.dp.Attach(i.Index); err != nil {
 			// It may be gone again: the next change of links comes back to it.
@@ -256,6 +282,26 @@ func (a *Agent) Reconcile() error {
 			a.options.Log.Info("detached", "interface", index)
 		}
 	}
+	return nil
+}
+
+// publish makes the tables what is wanted, with the addresses that names have now.
+func (a *Agent) publish(present []policymap.Interface) error {
+	a.lock.Lock()
+	defer a.lock.Unlock()
+	world := a.want.World
+	world.Names = a.lookups.book.Names()
+	table := segmentation.Compile(a.want.Policies, world)
+	img := policymap.Render(table, world, present, a.numbers)
+	if err := a.numbers.Save(filepath.Join(a.options.State, "workloads.json")); err != nil {
+		return err
+	}
+	if err := a.writer.Publish(img); err != nil {
+		return err
+	}
+	a.name(img)
+	a.inForce = inForce{table: table, peers: img.Peers, workloads: a.names.Workloads}
+	a.lookups.forget(a.names.Workloads)
 	return nil
 }
 

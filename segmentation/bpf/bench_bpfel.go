@@ -17,6 +17,7 @@ import (
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	BenchMapAddresses        = "addresses"
+	BenchMapAskings          = "askings"
 	BenchMapControl          = "control"
 	BenchMapCounters         = "counters"
 	BenchMapDrops            = "drops"
@@ -26,6 +27,7 @@ const (
 	BenchMapFlows            = "flows"
 	BenchMapFragments        = "fragments"
 	BenchMapHalfOpen         = "half_open"
+	BenchMapNames            = "names"
 	BenchMapNeighbours       = "neighbours"
 	BenchMapPrefixes         = "prefixes"
 	BenchMapRules            = "rules"
@@ -45,6 +47,8 @@ const (
 	BenchVarLimitEstablished = "limit_established"
 	BenchVarLimitEvents      = "limit_events"
 	BenchVarLimitEventsRate  = "limit_events_rate"
+	BenchVarLimitNames       = "limit_names"
+	BenchVarLimitNamesRate   = "limit_names_rate"
 	BenchVarLimitOpened      = "limit_opened"
 	BenchVarTimeoutHalfOpen  = "timeout_half_open"
 	BenchVarTimeoutOther     = "timeout_other"
@@ -112,6 +116,7 @@ type BenchProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type BenchMapSpecs struct {
 	Addresses   *ebpf.MapSpec `ebpf:"addresses"`
+	Askings     *ebpf.MapSpec `ebpf:"askings"`
 	Control     *ebpf.MapSpec `ebpf:"control"`
 	Counters    *ebpf.MapSpec `ebpf:"counters"`
 	Drops       *ebpf.MapSpec `ebpf:"drops"`
@@ -121,6 +126,7 @@ type BenchMapSpecs struct {
 	Flows       *ebpf.MapSpec `ebpf:"flows"`
 	Fragments   *ebpf.MapSpec `ebpf:"fragments"`
 	HalfOpen    *ebpf.MapSpec `ebpf:"half_open"`
+	Names       *ebpf.MapSpec `ebpf:"names"`
 	Neighbours  *ebpf.MapSpec `ebpf:"neighbours"`
 	Prefixes    *ebpf.MapSpec `ebpf:"prefixes"`
 	Rules       *ebpf.MapSpec `ebpf:"rules"`
@@ -135,6 +141,8 @@ type BenchVariableSpecs struct {
 	LimitEstablished *ebpf.VariableSpec `ebpf:"limit_established"`
 	LimitEvents      *ebpf.VariableSpec `ebpf:"limit_events"`
 	LimitEventsRate  *ebpf.VariableSpec `ebpf:"limit_events_rate"`
+	LimitNames       *ebpf.VariableSpec `ebpf:"limit_names"`
+	LimitNamesRate   *ebpf.VariableSpec `ebpf:"limit_names_rate"`
 	LimitOpened      *ebpf.VariableSpec `ebpf:"limit_opened"`
 	TimeoutHalfOpen  *ebpf.VariableSpec `ebpf:"timeout_half_open"`
 	TimeoutOther     *ebpf.VariableSpec `ebpf:"timeout_other"`
@@ -163,6 +171,7 @@ func (o *BenchObjects) Close() error {
 // It can be passed to LoadBenchObjects or ebpf.CollectionSpec.LoadAndAssign.
 type BenchMaps struct {
 	Addresses   *ebpf.Map `ebpf:"addresses"`
+	Askings     *ebpf.Map `ebpf:"askings"`
 	Control     *ebpf.Map `ebpf:"control"`
 	Counters    *ebpf.Map `ebpf:"counters"`
 	Drops       *ebpf.Map `ebpf:"drops"`
@@ -172,6 +181,7 @@ type BenchMaps struct {
 	Flows       *ebpf.Map `ebpf:"flows"`
 	Fragments   *ebpf.Map `ebpf:"fragments"`
 	HalfOpen    *ebpf.Map `ebpf:"half_open"`
+	Names       *ebpf.Map `ebpf:"names"`
 	Neighbours  *ebpf.Map `ebpf:"neighbours"`
 	Prefixes    *ebpf.Map `ebpf:"prefixes"`
 	Rules       *ebpf.Map `ebpf:"rules"`
@@ -182,6 +192,7 @@ type BenchMaps struct {
 func (m *BenchMaps) Close() error {
 	return _BenchClose(
 		m.Addresses,
+		m.Askings,
 		m.Control,
 		m.Counters,
 		m.Drops,
@@ -191,6 +202,7 @@ func (m *BenchMaps) Close() error {
 		m.Flows,
 		m.Fragments,
 		m.HalfOpen,
+		m.Names,
 		m.Neighbours,
 		m.Prefixes,
 		m.Rules,
@@ -206,6 +218,8 @@ type BenchVariables struct {
 	LimitEstablished *ebpf.Variable `ebpf:"limit_established"`
 	LimitEvents      *ebpf.Variable `ebpf:"limit_events"`
 	LimitEventsRate  *ebpf.Variable `ebpf:"limit_events_rate"`
+	LimitNames       *ebpf.Variable `ebpf:"limit_names"`
+	LimitNamesRate   *ebpf.Variable `ebpf:"limit_names_rate"`
 	LimitOpened      *ebpf.Variable `ebpf:"limit_opened"`
 	TimeoutHalfOpen  *ebpf.Variable `ebpf:"timeout_half_open"`
 	TimeoutOther     *ebpf.Variable `ebpf:"timeout_other"`

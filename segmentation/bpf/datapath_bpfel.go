@@ -17,6 +17,7 @@ import (
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	DatapathMapAddresses        = "addresses"
+	DatapathMapAskings          = "askings"
 	DatapathMapControl          = "control"
 	DatapathMapCounters         = "counters"
 	DatapathMapDrops            = "drops"
@@ -26,6 +27,7 @@ const (
 	DatapathMapFlows            = "flows"
 	DatapathMapFragments        = "fragments"
 	DatapathMapHalfOpen         = "half_open"
+	DatapathMapNames            = "names"
 	DatapathMapNeighbours       = "neighbours"
 	DatapathMapPrefixes         = "prefixes"
 	DatapathMapRules            = "rules"
@@ -42,6 +44,8 @@ const (
 	DatapathVarLimitEstablished = "limit_established"
 	DatapathVarLimitEvents      = "limit_events"
 	DatapathVarLimitEventsRate  = "limit_events_rate"
+	DatapathVarLimitNames       = "limit_names"
+	DatapathVarLimitNamesRate   = "limit_names_rate"
 	DatapathVarLimitOpened      = "limit_opened"
 	DatapathVarTimeoutHalfOpen  = "timeout_half_open"
 	DatapathVarTimeoutOther     = "timeout_other"
@@ -106,6 +110,7 @@ type DatapathProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type DatapathMapSpecs struct {
 	Addresses   *ebpf.MapSpec `ebpf:"addresses"`
+	Askings     *ebpf.MapSpec `ebpf:"askings"`
 	Control     *ebpf.MapSpec `ebpf:"control"`
 	Counters    *ebpf.MapSpec `ebpf:"counters"`
 	Drops       *ebpf.MapSpec `ebpf:"drops"`
@@ -115,6 +120,7 @@ type DatapathMapSpecs struct {
 	Flows       *ebpf.MapSpec `ebpf:"flows"`
 	Fragments   *ebpf.MapSpec `ebpf:"fragments"`
 	HalfOpen    *ebpf.MapSpec `ebpf:"half_open"`
+	Names       *ebpf.MapSpec `ebpf:"names"`
 	Neighbours  *ebpf.MapSpec `ebpf:"neighbours"`
 	Prefixes    *ebpf.MapSpec `ebpf:"prefixes"`
 	Rules       *ebpf.MapSpec `ebpf:"rules"`
@@ -129,6 +135,8 @@ type DatapathVariableSpecs struct {
 	LimitEstablished *ebpf.VariableSpec `ebpf:"limit_established"`
 	LimitEvents      *ebpf.VariableSpec `ebpf:"limit_events"`
 	LimitEventsRate  *ebpf.VariableSpec `ebpf:"limit_events_rate"`
+	LimitNames       *ebpf.VariableSpec `ebpf:"limit_names"`
+	LimitNamesRate   *ebpf.VariableSpec `ebpf:"limit_names_rate"`
 	LimitOpened      *ebpf.VariableSpec `ebpf:"limit_opened"`
 	TimeoutHalfOpen  *ebpf.VariableSpec `ebpf:"timeout_half_open"`
 	TimeoutOther     *ebpf.VariableSpec `ebpf:"timeout_other"`
@@ -157,6 +165,7 @@ func (o *DatapathObjects) Close() error {
 // It can be passed to LoadDatapathObjects or ebpf.CollectionSpec.LoadAndAssign.
 type DatapathMaps struct {
 	Addresses   *ebpf.Map `ebpf:"addresses"`
+	Askings     *ebpf.Map `ebpf:"askings"`
 	Control     *ebpf.Map `ebpf:"control"`
 	Counters    *ebpf.Map `ebpf:"counters"`
 	Drops       *ebpf.Map `ebpf:"drops"`
@@ -166,6 +175,7 @@ type DatapathMaps struct {
 	Flows       *ebpf.Map `ebpf:"flows"`
 	Fragments   *ebpf.Map `ebpf:"fragments"`
 	HalfOpen    *ebpf.Map `ebpf:"half_open"`
+	Names       *ebpf.Map `ebpf:"names"`
 	Neighbours  *ebpf.Map `ebpf:"neighbours"`
 	Prefixes    *ebpf.Map `ebpf:"prefixes"`
 	Rules       *ebpf.Map `ebpf:"rules"`
@@ -176,6 +186,7 @@ type DatapathMaps struct {
 func (m *DatapathMaps) Close() error {
 	return _DatapathClose(
 		m.Addresses,
+		m.Askings,
 		m.Control,
 		m.Counters,
 		m.Drops,
@@ -185,6 +196,7 @@ func (m *DatapathMaps) Close() error {
 		m.Flows,
 		m.Fragments,
 		m.HalfOpen,
+		m.Names,
 		m.Neighbours,
 		m.Prefixes,
 		m.Rules,
@@ -200,6 +212,8 @@ type DatapathVariables struct {
 	LimitEstablished *ebpf.Variable `ebpf:"limit_established"`
 	LimitEvents      *ebpf.Variable `ebpf:"limit_events"`
 	LimitEventsRate  *ebpf.Variable `ebpf:"limit_events_rate"`
+	LimitNames       *ebpf.Variable `ebpf:"limit_names"`
+	LimitNamesRate   *ebpf.Variable `ebpf:"limit_names_rate"`
 	LimitOpened      *ebpf.Variable `ebpf:"limit_opened"`
 	TimeoutHalfOpen  *ebpf.Variable `ebpf:"timeout_half_open"`
 	TimeoutOther     *ebpf.Variable `ebpf:"timeout_other"`

@@ -37,7 +37,7 @@ type Control struct {
 	Generation uint32
 	Set        uint32
 	Flows      uint32
-	_          uint32
+	Reading    uint32 // until when names are read, in units of 2^28 ns
 }
 
 // Shapes of a rule's key.
@@ -53,7 +53,7 @@ type Lane struct {
 	Closed uint8
 	Strict uint8
 	Count  uint8
-	_      uint8
+	Named  uint8
 	Shapes [Shapes]uint8
 }
 
@@ -200,4 +200,30 @@ type Process struct {
 	PID     uint32
 	UID     uint32
 	Command [16]byte
+}
+
+// Message is the head of what one workload asked a name service or was told by it;
+// the frame follows.
+type Message struct {
+	_        structs.HostLayout
+	Time     uint64 // of the programs' clock
+	From, To Address
+	Workload uint32
+	Ifindex  uint32
+	Length   uint32 // of the frame
+	L4       uint32 // where the transport's header begins in it
+	FromPort uint16
+	ToPort   uint16
+	Protocol uint8
+	Version  uint8
+	Outbound uint8
+	Held     uint8
+}
+
+// Asking is what one workload has had copied of its messages.
+type Asking struct {
+	_      structs.HostLayout
+	Tokens uint64
+	Refill uint64
+	Lost   uint64
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/gabion-io/gabion/internal/tcx"
 	"github.com/gabion-io/gabion/segmentation/bpf"
 	"github.com/gabion-io/gabion/segmentation/flowlog"
+	"github.com/gabion-io/gabion/segmentation/nametap"
 	"github.com/gabion-io/gabion/segmentation/policymap"
 )
 
@@ -133,6 +134,31 @@ func (d *Datapath) Logs() flowlog.Maps {
 	return flowlog.Maps{
 		Control: m["control"], Flows: m["flows"], Drops: m["drops"], Counters: m["counters"],
 		Events: m["events"], Sockets: m["sockets"], Inner: d.inner,
+	}
+}
+
+// Names are the maps by which what workloads ask name services is read.
+func (d *Datapath) Names() nametap.Maps {
+	m := d.all.Maps
+	return nametap.Maps{Names: m["names"], Askings: m["askings"], Control: m["control"]}
+}
+
+// Ends are the addresses at both ends of every established flow.
+func (d *Datapath) Ends() (map[netip.Addr]bool, error) {
+	const batch = 2048
+	keys, values := make([]bpf.FlowKey, batch), make([]bpf.Flow, batch)
+	out := map[netip.Addr]bool{}
+	var cursor ebpf.MapBatchCursor
+	for {
+		n, err := d.Map("established").BatchLookup(&cursor, keys, values, nil)
+		for i := range n {
+			out[keys[i].Ends[0].Addr()], out[keys[i].Ends[1].Addr()] = true, true
+		}
+		if errors.Is(err, ebpf.ErrKeyNotExist) {
+			return out, nil
+		} else if err != nil {
+			return nil, fmt.Errorf("read flows: %w", err)
+		}
 	}
 }
 

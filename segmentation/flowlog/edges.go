@@ -21,6 +21,9 @@ type Names struct {
 	Rules     map[uint32]segmentation.RuleRef
 	Boot      time.Time // when the clock of the tables began
 	Openers   *Openers  // nil: nobody knows who opens flows
+	// Told is the DNS name by which a workload was told an address outside; empty:
+	// by none. Nil: nobody knows.
+	Told func(workload.ID, netip.Addr) string
 }
 
 // BootTime is when the clock of the tables began.
@@ -62,6 +65,11 @@ func (n *Names) Sightings(rows []Row) []Sighting {
 		answered := r.Answered
 		s := Sighting{By: own.ID, Direction: r.Direction(), Verdict: r.Verdict(), Rule: n.Rules[r.Rule], Reason: r.Reason(), Packets: r.Packets}
 		peer := n.end(r.Peer.Addr())
+		if n.Told != nil && peer.Workload == nil && r.Direction() == segmentation.Egress {
+			if name := n.Told(own.ID, peer.Addr); name != "" {
+				peer.Names = []string{name}
+			}
+		}
 		me := ownEnd(own, peer.Addr)
 		s.Src, s.Dst = me, peer
 		if r.Direction() == segmentation.Ingress {

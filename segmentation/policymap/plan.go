@@ -144,6 +144,7 @@ func widest(old, next bpf.Endpoint) bpf.Endpoint {
 		setShapes(&out.Lanes[d], used)
 		out.Lanes[d].Strict = max(a.Strict, b.Strict)
 		out.Lanes[d].Closed = max(a.Closed, b.Closed)
+		out.Lanes[d].Named = max(a.Named, b.Named)
 	}
 	return out
 }

@@ -36,6 +36,9 @@ type Image struct {
 	Rules     map[bpf.RuleKey]bpf.Rule
 	// Refs names the rules by the numbers that the tables have for them.
 	Refs map[uint32]segmentation.RuleRef
+	// Peers are the identities of the table's peers. Those that no address has yet
+	// are there as well.
+	Peers []uint32
 }
 
 // Render makes the tables' content of compiled policies. Only rules for the
@@ -59,11 +62,15 @@ func Render(t *segmentation.Table, w segmentation.World, interfaces []Interface,
 		peers[i] = n.peer(p.Key)
 	}
 	peers[0] = bpf.Outside
+	img.Peers = peers
 	lanes := img.rules(t, wanted, peers)
 	for _, i := range interfaces {
 		e := bpf.Endpoint{Workload: local[i.Workload], Adopt: i.Adopt}
 		if s, ok := t.SubjectOf[i.Workload]; ok {
 			e.Subject, e.Lanes = wanted[s], lanes[s]
+			if t.Subjects[s].Named {
+				e.Lanes[segmentation.Egress].Named = 1
+			}
 		}
 		img.Endpoints[uint32(i.Index)] = e
 	}

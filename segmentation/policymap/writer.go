@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -91,6 +92,34 @@ func (w *Writer) Publish(img *Image) error {
 		}
 	}
 	return w.swap(img)
+}
+
+// ErrNotInPlace says that a whole image must be published.
+var ErrNotInPlace = errors.New("the tables have no room for it, or nothing was published yet")
+
+// Rename changes what one address stands for in the image in force; 0: nothing of
+// its own, it is what its prefixes say. When it returns, every flow is judged by it.
+func (w *Writer) Rename(a netip.Addr, identity uint32) error {
+	k := bpf.AddressOf(a)
+	if w.now == nil || len(w.now.Addresses)+w.void >= w.set.capacity[w.set.addresses] {
+		return ErrNotInPlace
+	}
+	was, there := w.now.Addresses[k]
+	next := bpf.Peer{Identity: identity, Workload: was.Workload}
+	if next == was {
+		return nil
+	}
+	if err := w.editAddress(k, next); err != nil {
+		return err
+	}
+	if identity != 0 {
+		w.now.Addresses[k] = next
+	} else if there {
+		delete(w.now.Addresses, k)
+		w.void++
+	}
+	w.raise(0)
+	return nil
 }
 
 func (w *Writer) fits(img *Image) bool {

@@ -24,6 +24,7 @@ type batcher struct {
 type endKey struct {
 	id   workload.ID
 	addr netip.Addr // of what is no workload
+	name string     // and the DNS name it was told by
 }
 
 // batchOf writes sightings with workloads' names and labels.
@@ -56,6 +57,9 @@ func (b *batcher) add(s *flowlog.Sighting) {
 
 func (b *batcher) end(e segmentation.Endpoint) int {
 	key := endKey{addr: e.Addr}
+	if len(e.Names) > 0 {
+		key.name = e.Names[0]
+	}
 	if e.Workload != nil {
 		key = endKey{id: e.Workload.ID}
 	}
@@ -63,7 +67,7 @@ func (b *batcher) end(e segmentation.Endpoint) int {
 	if !known {
 		n = len(b.out.Ends)
 		b.ends[key] = n
-		end := flowreport.End{Address: e.Addr.WithZone("")}
+		end := flowreport.End{Address: e.Addr.WithZone(""), Name: key.name}
 		if e.Workload != nil {
 			end = flowreport.End{Workload: e.Workload.ID.String(), Labels: e.Workload.Labels}
 			if flowreport.CheckLabels(end.Labels) != nil {

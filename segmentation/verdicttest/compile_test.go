@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/gabion-io/gabion/segmentation"
 	"github.com/gabion-io/gabion/segmentation/verdicttest"
@@ -57,12 +59,63 @@ func TestTableMeansWhatEvaluateMeans(t *testing.T) {
 	}
 }
 
+// An address that gets names, or loses them, becomes what Compile would have made of
+// it; or the table says that it must be compiled again.
+func TestPeerNamedMeansWhatCompileMeans(t *testing.T) {
+	names := map[netip.Addr][]string{}
+	for name, list := range verdicttest.Names() {
+		for _, a := range list {
+			names[a] = append(names[a], name)
+		}
+	}
+	checked, again := 0, 0
+	for seed := range 300 {
+		d := verdicttest.NewDice(uint64(seed))
+		workloads, policies := d.Workloads(), d.Policies()
+		without := segmentation.World{Workloads: workloads}
+		with := segmentation.World{Workloads: workloads, Names: verdicttest.Names()}
+		for _, from := range []segmentation.World{without, with} {
+			table := segmentation.Compile(policies, from)
+			ends := verdicttest.Ends(workloads)
+			for i := range ends {
+				if e := &ends[i]; from.Names != nil && e.Workload == nil {
+					e.Names = nil
+				}
+			}
+			for a, list := range names {
+				if from.Names != nil {
+					list = nil
+				}
+				table.Prefixes = slices.DeleteFunc(table.Prefixes, func(p segmentation.PrefixPeer) bool { return p.Prefix == netip.PrefixFrom(a, a.BitLen()) })
+				switch peer, ok := table.PeerNamed(a, list); {
+				case !ok:
+					again++
+					ends = slices.DeleteFunc(ends, func(e segmentation.Endpoint) bool { return e.Addr == a })
+				case peer != segmentation.AnyPeer:
+					table.Prefixes = append(table.Prefixes, segmentation.PrefixPeer{Prefix: netip.PrefixFrom(a, a.BitLen()), Peer: peer})
+				}
+			}
+			for range 100 {
+				f := d.Flow(ends)
+				for _, dir := range []segmentation.Direction{segmentation.Ingress, segmentation.Egress} {
+					want, wantRule := segmentation.Judge(policies, f, dir)
+					if got, gotRule := table.Judge(f, dir); got != want || gotRule != wantRule {
+						t.Fatalf("seed %d, %s of %+v: the table says %s by %s, Evaluate %s by %s\n%+v", seed, dir, f, got, gotRule, want, wantRule, policies)
+					}
+					checked++
+				}
+			}
+		}
+	}
+	t.Logf("%d verdicts compared, %d times a table must be compiled again", checked, again)
+}
+
 func TestCompileKeepsKeysAndOrder(t *testing.T) {
 	d := verdicttest.NewDice(1)
 	workloads, policies := d.Workloads(), d.Policies()
 	one := segmentation.Compile(policies, segmentation.World{Workloads: workloads, Names: verdicttest.Names()})
 	d.Shuffle(len(workloads), func(i, j int) { workloads[i], workloads[j] = workloads[j], workloads[i] })
-	if diff := cmp.Diff(one, segmentation.Compile(policies, segmentation.World{Workloads: workloads, Names: verdicttest.Names()}), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+	if diff := cmp.Diff(one, segmentation.Compile(policies, segmentation.World{Workloads: workloads, Names: verdicttest.Names()}), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }), cmpopts.IgnoreUnexported(segmentation.Table{})); diff != "" {
 		t.Errorf("the order of workloads matters:\n%s", diff)
 	}
 }

@@ -55,7 +55,7 @@ struct control {
 	u32 generation; // raised when a flow that was judged must be judged again
 	u32 set;        // of policy tables, 0 or 1
 	u32 flows;      // which table of flows is written to, 0 or 1
-	u32 reserved;
+	u32 reading;    // until when an agent reads `names`, in units of 2^28 ns
 };
 
 // A shape is which parts of a rule's key are wild.
@@ -71,7 +71,7 @@ struct lane {
 	u8 closed; // denies what no rule is about
 	u8 strict; // denies something
 	u8 count;
-	u8 zero;
+	u8 named; // has rules by DNS name
 	u8 shapes[SHAPES];
 };
 

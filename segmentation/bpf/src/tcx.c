@@ -4,6 +4,7 @@
 // calls ingress there comes from the workload, egress goes to it. Each judges for
 // its own workload only; a packet between two workloads of one host meets both.
 #include "judge.h"
+#include "names.h"
 #include "packet.h"
 #include "tally.h"
 
@@ -412,6 +413,8 @@ static noinline int shortcut(struct __sk_buff *skb, struct visit *v, const struc
 
 	if (!other || generation != v->generation || v->p.l3 != 14 || v->p.hops <= 1)
 		return TCX_NEXT;
+	if (v->p.ports[0] == NAME_SERVICE)
+		return TCX_NEXT; // the other end's hook may have to hold it
 	const struct neighbour *n = bpf_map_lookup_elem(&neighbours, &v->p.to);
 	if (!n || n->workload != other)
 		return TCX_NEXT;
@@ -577,6 +580,28 @@ static always_inline int enter(struct __sk_buff *skb, struct visit *v)
 	return TCX_NEXT;
 }
 
+// name_seen is for what passes to a name service or from one. 1: it is held. Over
+// TCP a message comes in a segment that is pushed; others have nothing to read.
+static noinline int name_seen(struct __sk_buff *skb, const struct visit *v)
+{
+	if (v->p.protocol != IPPROTO_UDP && !(v->p.protocol == IPPROTO_TCP && (v->p.flags & TCP_PSH)))
+		return 0;
+	struct message m = {
+		.time = v->now,
+		.from = v->p.from,
+		.to = v->p.to,
+		.workload = v->endpoint->workload,
+		.ifindex = v->ifindex,
+		.l4 = v->p.l4,
+		.ports = {v->p.ports[0], v->p.ports[1]},
+		.protocol = v->p.protocol,
+		.version = v->p.version,
+		.outbound = v->outbound,
+		.held = !v->outbound && v->endpoint->lanes[EGRESS].named,
+	};
+	return tell_name(skb, &v->p, &m);
+}
+
 #ifdef BENCH
 static u32 bench_flow;
 #endif
@@ -635,6 +660,8 @@ static always_inline int handle(struct __sk_buff *skb, const u8 way)
 	}
 	if (unlikely(v.p.first) && answer != TCX_DROP)
 		remember_fragment(&v);
+	if (unlikely(v.p.ports[outbound] == NAME_SERVICE) && answer != TCX_DROP && name_seen(skb, &v))
+		return TCX_DROP;
 	return answer;
 }
 

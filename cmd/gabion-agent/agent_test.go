@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 
 // host is a network with the files of an agent.
 type host struct {
-	*testing.T
+	testing.TB
 	net       *netnstest.Net
 	web, cart *netnstest.Workload
 	bpffs     string
@@ -44,8 +44,8 @@ type host struct {
 	log       *lockedbuffer.Buffer
 }
 
-func newHost(t *testing.T) *host {
-	h := &host{T: t, net: netnstest.New(t), bpffs: netnstest.Pins(t), state: t.TempDir(), files: t.TempDir(), log: &lockedbuffer.Buffer{}}
+func newHost(t testing.TB) *host {
+	h := &host{TB: t, net: netnstest.New(t), bpffs: netnstest.Pins(t), state: t.TempDir(), files: t.TempDir(), log: &lockedbuffer.Buffer{}}
 	h.flows = filepath.Join(h.state, "flows.jsonl")
 	h.web, h.cart = h.net.Workload("web"), h.net.Workload("cart")
 	h.workload("web", h.web)

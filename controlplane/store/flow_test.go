@@ -107,7 +107,7 @@ func TestFlowQueries(t *testing.T) {
 			sampleFlow(day, nil),
 			sampleFlow(day.Add(time.Minute), func(f *Flow) { f.Src = shopEnd("web-2"); f.Verdict = audited; f.Port = 81 }),
 			sampleFlow(day.Add(2*time.Minute), func(f *Flow) {
-				f.Dst = FlowEnd{Address: "192.0.2.7"}
+				f.Dst = FlowEnd{Address: "192.0.2.7", DNSName: "api.example.com"}
 				f.Verdict = denied
 				f.Port = 443
 				f.Reason = "denied"
@@ -154,6 +154,10 @@ func TestFlowQueries(t *testing.T) {
 			if edges, total, err := s.Edges(ctx, c.q); err != nil || total != len(got) || len(edges) != len(got) {
 				t.Errorf("%s: %v (%v)", c.name, edgesText(edges), err)
 			}
+		}
+		outside := FlowQuery{Dst: EndFilter{Address: netip.MustParsePrefix("192.0.2.0/24")}}
+		if edges, _, _ := s.Edges(ctx, outside); len(edges) != 1 || edges[0].Dst.DNSName != "api.example.com" || must(s.Flows(ctx, outside))[0].Dst.DNSName != "api.example.com" {
+			t.Error("the name by which an address was told is lost", edgesText(edges))
 		}
 		if edges, total, _ := s.Edges(ctx, FlowQuery{Limit: 1}); len(edges) != 1 || total != 4 || edges[0].Src.Workload != "ops/mon" {
 			t.Error(edgesText(edges), total)

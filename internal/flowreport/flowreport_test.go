@@ -60,6 +60,7 @@ func TestRefuses(t *testing.T) {
 		{"number", func(b *Batch) { b.Seq = 0 }, "the first is 1"},
 		{"rows", func(b *Batch) { b.Rows = make([]Row, MaxRows+1) }, "more than"},
 		{"end", func(b *Batch) { b.Ends[2] = End{} }, "neither a workload nor an address"},
+		{"name", func(b *Batch) { b.Ends[2].Name = "a\x1b[2J" }, "neither a workload nor an address"},
 		{"workload", func(b *Batch) { b.Ends[0].Workload = "web" }, "namespace/name"},
 		{"control character", func(b *Batch) { b.Ends[0].Labels = map[string]string{"app": "a\x1b[2J"} }, "a label is no text"},
 		{"index", func(b *Batch) { b.Rows[0].Dst = 3 }, "ends are not listed"},

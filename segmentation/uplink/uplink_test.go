@@ -171,14 +171,14 @@ func TestSendsNamesAndLabels(t *testing.T) {
 	u := begin(t, Options{Dir: t.TempDir(), Conn: connect(t, r)})
 	w := window(80, 1)
 	outside := w.Sightings[0]
-	outside.Dst, outside.Src = segmentation.Outside(netip.MustParseAddr("192.0.2.1")), outside.Dst
+	outside.Dst, outside.Src = segmentation.Outside(netip.MustParseAddr("192.0.2.1"), "api.example.com"), outside.Dst
 	outside.Direction, outside.Verdict, outside.By = segmentation.Egress, segmentation.Denied, outside.Src.Workload.ID
 	outside.Rule = segmentation.RuleRef{Policy: segmentation.PolicyName{Kind: "SegmentationPolicy", ID: workload.ID{Namespace: "shop", Name: "cart"}}, Index: segmentation.Default}
 	w.Sightings = append(w.Sightings, outside)
 	u.Add(w)
 	r.until(t, "the batch is there", func() bool { return len(r.batches) == 1 })
 	b := r.batches[0]
-	if got := fmt.Sprint(b.Ends); got != "[{shop/web map[app:web] invalid IP} {shop/cart map[app:cart] invalid IP} { map[] 192.0.2.1}]" {
+	if got := fmt.Sprint(b.Ends); got != "[{shop/web map[app:web] invalid IP } {shop/cart map[app:cart] invalid IP } { map[] 192.0.2.1 api.example.com}]" {
 		t.Error(got)
 	}
 	if b.Seq != 1 || b.By(&b.Rows[1]) != "shop/cart" || b.RuleOf(&b.Rows[1]) != "SegmentationPolicy shop/cart default deny (ingress)" {

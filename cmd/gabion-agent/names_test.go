@@ -8,10 +8,12 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -19,6 +21,7 @@ import (
 
 	"github.com/gabion-io/gabion/internal/netnstest"
 	"github.com/gabion-io/gabion/segmentation/bpf"
+	"github.com/gabion-io/gabion/segmentation/datapath"
 )
 
 const (
@@ -67,18 +70,15 @@ spec:
 	return n
 }
 
-func (n *names) run() func() {
+func (n *names) run() *exec.Cmd {
 	n.Helper()
 	r := n.resolver.Interfaces[0]
 	attached := strings.Count(n.log.String(), "msg=attached")
-	agent := n.start("--resolver", r.V4.String(), "--resolver", r.V6.String(), "--name-grace", "2s")
+	c := n.start("--resolver", r.V4.String(), "--resolver", r.V6.String(), "--name-grace", "2s")
 	if attached == 0 {
 		n.until("both workloads are attached", func() bool { return strings.Count(n.log.String(), "msg=attached") == 2 })
 	}
-	return func() {
-		agent.Process.Kill()
-		agent.Wait()
-	}
+	return c
 }
 
 // nameServer answers from a table.
@@ -300,7 +300,7 @@ func TestNamesOpenWhatTheyMean(t *testing.T) {
 	for i := range 40 {
 		n.server.set(fmt.Sprintf("n%d.wild.example.com", i), 600, at(100+i), at6(100+i))
 	}
-	kill := n.run()
+	agent := n.run()
 
 	n.shut("before it is asked for", at(1))
 	before := n.counters()[bpf.ReasonDenied]
@@ -346,7 +346,8 @@ func TestNamesOpenWhatTheyMean(t *testing.T) {
 	}
 
 	// Killed: what is open stays open, answers still come, and nothing new opens.
-	kill()
+	agent.Process.Kill()
+	agent.Wait()
 	n.open("without an agent", at(1))
 	n.server.set("late.wild.example.com", 600, at(8))
 	n.eventually("answers come without an agent", func() bool { return n.try(r.V4, "late.wild.example.com") == nil })
@@ -459,7 +460,7 @@ func TestNamesExpire(t *testing.T) {
 	n.server.set("short.wild.example.com", 1, at(1))
 	n.server.set("used.wild.example.com", 1, at(2))
 	n.server.set("long.wild.example.com", 600, at(3))
-	n.run()
+	agent := n.run()
 	n.open("while it lasts", n.ask("udp", n.web, r.V4, "short.wild.example.com", typeA))
 	n.open("a long one", n.ask("udp", n.web, r.V4, "long.wild.example.com", typeA))
 	c, err := n.web.Dial("tcp", netip.Addr{}, port(n.ask("udp", n.web, r.V4, "used.wild.example.com", typeA)), netnstest.Patience)
@@ -486,6 +487,68 @@ func TestNamesExpire(t *testing.T) {
 	if text, err := os.ReadFile(filepath.Join(n.state, "names.jsonl")); err != nil || !strings.Contains(string(text), "long.wild.example.com") {
 		t.Errorf("names are kept as %s (%v)", text, err)
 	}
+	// One that ends in peace leaves no answer behind: the first question is answered.
+	if err := agent.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := agent.Wait(); err != nil {
+		t.Errorf("the agent ends with %v", err)
+	}
+	if a := n.ask("udp", n.web, r.V4, "long.wild.example.com", typeA); a != at(3) {
+		t.Errorf("without an agent it is told %s", a)
+	}
+}
+
+// notCopied counts the messages that the programs let pass unseen.
+func (n *names) notCopied() (lost uint64) {
+	n.Helper()
+	dp, err := datapath.Open(filepath.Join(n.bpffs, "gabion"), datapath.Limits{})
+	if err != nil {
+		n.Fatal(err)
+	}
+	defer dp.Close()
+	var workload uint32
+	var a bpf.Asking
+	for all := dp.Names().Askings.Iterate(); all.Next(&workload, &a); {
+		lost += a.Lost
+	}
+	return lost
+}
+
+// A workload that asks without end is cut off from being watched, not from its
+// answers; what others ask is seen as before.
+func TestFloodOfQuestionsHarmsNobodyElse(t *testing.T) {
+	t.Parallel()
+	n := newNames(t)
+	r := n.resolver.Interfaces[0]
+	n.server.set("api.example.com", 600, at(1))
+	n.server.silent["flood.example.com"] = true
+	n.run()
+	c, err := n.cart.Dial("udp", netip.Addr{}, netip.AddrPortFrom(r.V4, 53), netnstest.Patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	q := question(1, "flood.example.com", typeA)
+	n.eventually("messages are not copied any more", func() bool {
+		for range 5000 { // of which a thousand may be copied at once, and a thousand a second
+			if _, err := c.Write(q); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return n.notCopied() > 0
+	})
+	// Until the resolver has read all of it, it drops others' questions by itself.
+	n.eventually("the resolver answers again", func() bool { return n.try(r.V4, "other.example.com") == nil })
+	before := n.counters()[bpf.ReasonDenied]
+	n.open("beside a flood", n.ask("udp", n.web, r.V4, "api.example.com", typeA))
+	if after := n.counters()[bpf.ReasonDenied]; after != before {
+		t.Errorf("%d packets after an answer were dropped", after-before)
+	}
+	n.server.lock.Lock()
+	n.server.silent["flood.example.com"] = false
+	n.server.lock.Unlock()
+	n.ask("udp", n.cart, r.V4, "flood.example.com", typeA)
 }
 
 // udpFrame is a datagram over IPv4 without a checksum of its own.

@@ -183,6 +183,9 @@ func setProposal(ts *testscript.TestScript, neg bool, words []string) {
 func flowEnd(name string) store.FlowEnd {
 	id, err := workload.ParseID(name)
 	if err != nil {
+		if dns, address, named := strings.Cut(name, "="); named {
+			return store.FlowEnd{Address: address, DNSName: dns}
+		}
 		return store.FlowEnd{Address: name}
 	}
 	app, _, _ := strings.Cut(id.Name, "-")

@@ -24,8 +24,11 @@ type FlowEnd struct {
 
 // String names it.
 func (e FlowEnd) String() string {
-	if e.Workload != "" {
+	switch {
+	case e.Workload != "":
 		return e.Workload
+	case e.DNSName != "":
+		return e.DNSName + " (" + e.Address + ")"
 	}
 	return e.Address
 }
@@ -199,7 +202,9 @@ func (s *Store) advance(ctx context.Context, tx bun.Tx, r FlowReport) (bool, err
 }
 
 // hash tells ends apart within a batch.
-func (e FlowEnd) hash() string { return e.Workload + "|" + e.Labels.String() + "|" + e.Address + "|" + e.DNSName }
+func (e FlowEnd) hash() string {
+	return e.Workload + "|" + e.Labels.String() + "|" + e.Address + "|" + e.DNSName
+}
 
 // touchEvery bounds how often an end that is seen is written again.
 const touchEvery = time.Hour

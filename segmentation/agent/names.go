@@ -141,8 +141,9 @@ func (a *Agent) learn(m *nametap.Message, payload []byte) bool {
 		return true
 	}
 	// The TTL counts from when the answer came, not from when it was read.
-	at := time.Now().Add(-time.Duration(monotonic() - m.Time))
-	changed, keep := a.lookups.book.Learn(w.ID, answer, at, a.inForce.table.Means)
+	now := time.Now()
+	told := now.Add(-time.Duration(monotonic() - m.Time))
+	changed, keep := a.lookups.book.Learn(w.ID, answer, told, now, a.inForce.table.Means)
 	if err := a.lookups.journal.Write(keep); err != nil {
 		a.options.Log.Warn("names are forgotten when the agent ends", "error", err)
 	}
@@ -188,7 +189,11 @@ func (a *Agent) expireNames(now time.Time) error {
 	}
 	a.lock.Lock()
 	due := a.inForce.table != nil && a.lookups.book.Due(now)
+	err := a.compactNames()
 	a.lock.Unlock()
+	if err != nil {
+		a.options.Log.Warn("names are forgotten when the agent ends", "error", err)
+	}
 	if !due {
 		return nil
 	}
@@ -198,17 +203,19 @@ func (a *Agent) expireNames(now time.Time) error {
 	}
 	a.lock.Lock()
 	renamed := a.rename(a.lookups.book.Expire(now, func(addr netip.Addr) bool { return used[addr] }))
-	if a.lookups.journal.Long(a.lookups.book) {
-		err = a.lookups.journal.Compact(a.lookups.book)
-	}
 	a.lock.Unlock()
-	if err != nil {
-		a.options.Log.Warn("names are forgotten when the agent ends", "error", err)
-	}
 	if !renamed {
 		return a.Reconcile()
 	}
 	return nil
+}
+
+// compactNames writes the journal anew when it has become long; under the lock.
+func (a *Agent) compactNames() error {
+	if !a.lookups.journal.Long(a.lookups.book) {
+		return nil
+	}
+	return a.lookups.journal.Compact(a.lookups.book)
 }
 
 // Lookups counts what became of what workloads asked name services.

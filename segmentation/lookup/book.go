@@ -67,8 +67,13 @@ type Page struct {
 // Learn takes an answer that counts. It returns the addresses whose names are others
 // than before, and what is worth keeping on disk; nothing if the disk has it nearly.
 // precious says whether a name is worth more than another when there are too many.
-func (b *Book) Learn(id workload.ID, a Answer, now time.Time, precious func(string) bool) (changed []netip.Addr, keep Page) {
-	until := now.Add(min(a.TTL, b.limits.MaxTTL) + b.limits.Grace)
+//
+// One whose time is over already, because nobody read it in time, changes nothing.
+func (b *Book) Learn(id workload.ID, a Answer, told, now time.Time, precious func(string) bool) (changed []netip.Addr, keep Page) {
+	until := told.Add(min(a.TTL, b.limits.MaxTTL) + b.limits.Grace)
+	if !until.After(now) {
+		return nil, keep
+	}
 	return b.note(Page{Workload: id, Name: a.Name, Addresses: a.Addresses, Until: until}, precious)
 }
 

@@ -21,12 +21,12 @@ func answer(name string, ttl time.Duration, addresses ...netip.Addr) Answer {
 
 func TestTimesOfAddresses(t *testing.T) {
 	b := NewBook(Limits{Grace: time.Minute, MaxTTL: time.Hour})
-	changed, keep := b.Learn(web, answer("api.example.com", 30*time.Second, first, second), start, nil)
+	changed, keep := b.Learn(web, answer("api.example.com", 30*time.Second, first, second), start, start, nil)
 	if d := cmp.Diff([]string{first.String(), second.String()}, texts(changed)); d != "" || len(keep.Addresses) != 2 {
 		t.Error(d, keep)
 	}
 	// Told again, one lives longer; the disk is not written for a little more.
-	changed, keep = b.Learn(cart, answer("api.example.com", 40*time.Second, first), start, nil)
+	changed, keep = b.Learn(cart, answer("api.example.com", 40*time.Second, first), start, start, nil)
 	if len(changed) != 0 || len(keep.Addresses) != 0 {
 		t.Errorf("changed %v, to keep %v", changed, keep)
 	}
@@ -52,8 +52,11 @@ func TestTimesOfAddresses(t *testing.T) {
 	if b.Told(web, first) != "api.example.com" {
 		t.Error("the flow's name is forgotten")
 	}
+	if changed, _ := b.Learn(web, answer("api.example.com", time.Minute, second), start, start.Add(2*time.Minute), nil); len(changed) != 0 {
+		t.Error("an answer that was read too late counts")
+	}
 	// A TTL of a week is an hour here.
-	b.Learn(web, answer("api.example.com", 7*24*time.Hour, first), start, nil)
+	b.Learn(web, answer("api.example.com", 7*24*time.Hour, first), start, start, nil)
 	if gone := b.Expire(start.Add(62*time.Minute), never); len(gone) != 1 {
 		t.Error("a long TTL is not bounded")
 	}
@@ -63,24 +66,24 @@ func TestBookIsBounded(t *testing.T) {
 	b := NewBook(Limits{Names: 10, Addresses: 4, Told: 5})
 	at := func(n int) netip.Addr { return netip.AddrFrom4([4]byte{198, 51, 100, byte(n)}) }
 	for n := range 6 {
-		b.Learn(web, answer("api.example.com", time.Duration(n)*time.Second, at(n)), start, nil)
+		b.Learn(web, answer("api.example.com", time.Duration(n)*time.Second, at(n)), start, start, nil)
 	}
 	if got := texts(b.Names()["api.example.com"]); cmp.Diff([]string{at(2).String(), at(3).String(), at(4).String(), at(5).String()}, got) != "" || b.Overflowing() != 2 {
 		t.Errorf("left are %v, %d overflowed", got, b.Overflowing())
 	}
 	precious := func(name string) bool { return name == "api.example.com" || name == "late.example.com" }
 	for n := range 20 {
-		b.Learn(web, answer(fmt.Sprintf("n%d.example.org", n), time.Second, at(100+n)), start, precious)
+		b.Learn(web, answer(fmt.Sprintf("n%d.example.org", n), time.Second, at(100+n)), start, start, precious)
 	}
 	if len(b.Names()) != 10 || b.Overflowing() != 2+11 {
 		t.Errorf("there are %d names, %d overflowed", len(b.Names()), b.Overflowing())
 	}
-	changed, _ := b.Learn(web, answer("late.example.com", time.Second, at(200)), start, precious)
+	changed, _ := b.Learn(web, answer("late.example.com", time.Second, at(200)), start, start, precious)
 	if len(b.Names()) != 10 || b.Names()["late.example.com"] == nil || b.Names()["api.example.com"] == nil || len(changed) != 2 {
 		t.Errorf("a name that a rule means got no place: %v; changed %v", b.Names(), changed)
 	}
 	// Another workload has its own budget.
-	b.Learn(cart, answer("cart.example.org", time.Second, first), start, precious)
+	b.Learn(cart, answer("cart.example.org", time.Second, first), start, start, precious)
 	if b.Names()["cart.example.org"] == nil || len(b.told[web]) != 5 {
 		t.Errorf("%v; web is told %d names", b.Names(), len(b.told[web]))
 	}
@@ -93,7 +96,7 @@ func TestJournal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, keep := b.Learn(web, answer("api.example.com", time.Minute, first, sixth), start, nil)
+	_, keep := b.Learn(web, answer("api.example.com", time.Minute, first, sixth), start, start, nil)
 	if err := j.Write(keep); err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +131,7 @@ func TestJournal(t *testing.T) {
 		}
 	}
 	for n := range 5000 {
-		_, keep := b.Learn(web, answer("api.example.com", time.Minute, first), start.Add(time.Duration(n)*time.Minute), nil)
+		_, keep := b.Learn(web, answer("api.example.com", time.Minute, first), start.Add(time.Duration(n)*time.Minute), start, nil)
 		if err := j.Write(keep); err != nil {
 			t.Fatal(err)
 		}

@@ -66,6 +66,8 @@ spec:
     ports: [{protocol: UDP, port: 53}, {protocol: TCP, port: 53}]
   - to: [{dnsName: api.example.com}, {dnsName: "*.wild.example.com"}]
     ports: [{protocol: TCP, port: 80}, {protocol: TCP, port: 8080}]
+  - to: [{cidr: 198.51.100.240/28}]
+    ports: [{protocol: UDP, port: 9}]
 `, r.V4, r.V6, c.V4))
 	return n
 }
@@ -93,6 +95,19 @@ func (s *nameServer) set(name string, ttl int, values ...any) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	s.records[name] = append([]any{ttl}, values...)
+}
+
+// before has an answer to another name sent before that to a name.
+func (s *nameServer) before(name, other string) {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	s.also[name] = other
+}
+
+func (s *nameServer) silence(name string, silent bool) {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	s.silent[name] = silent
 }
 
 func serveNames(t testing.TB, w *netnstest.Workload) *nameServer {
@@ -290,13 +305,14 @@ func TestNamesOpenWhatTheyMean(t *testing.T) {
 	r, fake := n.resolver.Interfaces[0], n.cart.Interfaces[0].V4
 	n.server.set("api.example.com", 600, at(1), at6(1))
 	n.server.set("alias.wild.example.com", 600, "edge.example.net", at(2))
+	n.server.set("within.wild.example.com", 600, at(245))
 	n.server.set("other.example.com", 600, at(3))
 	n.server.set("tcp.wild.example.com", 600, at(4))
 	n.fake.set("fake.wild.example.com", 600, at(5))
 	n.fake.set("api.example.com", 600, at(5))
 	n.server.set("two.wild.example.com", 600, at(6))
 	n.server.set("unasked.wild.example.com", 600, at(7))
-	n.server.also["two.wild.example.com"] = "unasked.wild.example.com"
+	n.server.before("two.wild.example.com", "unasked.wild.example.com")
 	for i := range 40 {
 		n.server.set(fmt.Sprintf("n%d.wild.example.com", i), 600, at(100+i), at6(100+i))
 	}
@@ -308,6 +324,8 @@ func TestNamesOpenWhatTheyMean(t *testing.T) {
 	n.open("IPv4", n.ask("udp", n.web, r.V4, "api.example.com", typeA))
 	n.open("IPv6", n.ask("udp", n.web, r.V6, "api.example.com", typeAAAA))
 	n.open("an alias", n.ask("udp", n.web, r.V4, "alias.wild.example.com", typeA))
+	// No address was in that network and had a name before: the tables are made anew.
+	n.open("a name within a network that a rule mentions", n.ask("udp", n.web, r.V4, "within.wild.example.com", typeA))
 	n.open("over TCP", n.ask("tcp", n.web, r.V4, "tcp.wild.example.com", typeA))
 	for i := range 40 {
 		kind, server := typeA, r.V4
@@ -392,7 +410,7 @@ func TestForgedAnswersOpenNothing(t *testing.T) {
 	t.Parallel()
 	n := newNames(t)
 	r := n.resolver.Interfaces[0]
-	n.server.silent["forged.wild.example.com"] = true
+	n.server.silence("forged.wild.example.com", true)
 	n.server.set("true.wild.example.com", 600, at(1))
 	n.run()
 	var c net.PacketConn
@@ -522,7 +540,7 @@ func TestFloodOfQuestionsHarmsNobodyElse(t *testing.T) {
 	n := newNames(t)
 	r := n.resolver.Interfaces[0]
 	n.server.set("api.example.com", 600, at(1))
-	n.server.silent["flood.example.com"] = true
+	n.server.silence("flood.example.com", true)
 	n.run()
 	c, err := n.cart.Dial("udp", netip.Addr{}, netip.AddrPortFrom(r.V4, 53), netnstest.Patience)
 	if err != nil {
@@ -545,9 +563,7 @@ func TestFloodOfQuestionsHarmsNobodyElse(t *testing.T) {
 	if after := n.counters()[bpf.ReasonDenied]; after != before {
 		t.Errorf("%d packets after an answer were dropped", after-before)
 	}
-	n.server.lock.Lock()
-	n.server.silent["flood.example.com"] = false
-	n.server.lock.Unlock()
+	n.server.silence("flood.example.com", false)
 	n.ask("udp", n.cart, r.V4, "flood.example.com", typeA)
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -292,6 +293,21 @@ func (n *names) open(what string, a netip.Addr) {
 	}
 }
 
+// openByGo asks as Go's own resolver does: with EDNS, for both kinds at once.
+func (n *names) openByGo(name string, want int) {
+	n.Helper()
+	r := net.Resolver{PreferGo: true, Dial: func(_ context.Context, network, _ string) (net.Conn, error) {
+		return n.web.Dial(network, netip.Addr{}, netip.AddrPortFrom(n.resolver.Interfaces[0].V4, 53), netnstest.Patience)
+	}}
+	list, err := r.LookupNetIP(n.Context(), "ip", name+".")
+	if err != nil || len(list) != want {
+		n.Errorf("%s is %v (%v)", name, list, err)
+	}
+	for _, a := range list {
+		n.open("asked by Go's resolver", a.Unmap())
+	}
+}
+
 func (n *names) shut(what string, a netip.Addr) {
 	n.Helper()
 	if err := n.web.Try("tcp", netip.Addr{}, port(a), 150*time.Millisecond); err == nil {
@@ -306,6 +322,7 @@ func TestNamesOpenWhatTheyMean(t *testing.T) {
 	n.server.set("api.example.com", 600, at(1), at6(1))
 	n.server.set("alias.wild.example.com", 600, "edge.example.net", at(2))
 	n.server.set("within.wild.example.com", 600, at(245))
+	n.server.set("go.wild.example.com", 600, "edge.example.net", at(20), at6(20))
 	n.server.set("other.example.com", 600, at(3))
 	n.server.set("tcp.wild.example.com", 600, at(4))
 	n.fake.set("fake.wild.example.com", 600, at(5))
@@ -327,6 +344,7 @@ func TestNamesOpenWhatTheyMean(t *testing.T) {
 	// No address was in that network and had a name before: the tables are made anew.
 	n.open("a name within a network that a rule mentions", n.ask("udp", n.web, r.V4, "within.wild.example.com", typeA))
 	n.open("over TCP", n.ask("tcp", n.web, r.V4, "tcp.wild.example.com", typeA))
+	n.openByGo("go.wild.example.com", 2)
 	for i := range 40 {
 		kind, server := typeA, r.V4
 		if i%2 == 1 {
@@ -347,6 +365,9 @@ func TestNamesOpenWhatTheyMean(t *testing.T) {
 	}
 	n.ask("udp", n.web, fake, "api.example.com", typeA)
 	n.shut("an answer of a workload that is no resolver", at(5))
+	n.until("it is told that the other's answers do not count", func() bool {
+		return strings.Contains(n.log.String(), "workload=shop/web resolver="+fake.String())
+	})
 	n.ask("udp", n.web, r.V4, "two.wild.example.com", typeA)
 	n.shut("an answer that nobody has asked for", at(7))
 

@@ -38,14 +38,15 @@ type lookups struct {
 
 	cancel context.CancelFunc // nil: not begun
 	done   chan struct{}
-	told   lookup.Counts // what was logged last, and when
+	others map[netip.Addr]bool // servers of which was logged that they are not permitted
+	told   lookup.Counts       // what was logged last, and when
 	at     time.Time
 }
 
 func (a *Agent) openLookups() error {
 	l := &lookups{
 		watcher: lookup.NewWatcher(a.options.Resolvers), book: lookup.NewBook(a.options.Names),
-		anew: make(chan chan struct{}),
+		anew: make(chan chan struct{}), others: map[netip.Addr]bool{},
 	}
 	var err error
 	if l.journal, err = lookup.OpenJournal(filepath.Join(a.options.State, "names.jsonl"), l.book, time.Now()); err != nil {
@@ -133,6 +134,7 @@ func (a *Agent) learn(m *nametap.Message, payload []byte) bool {
 	if w == nil {
 		return true
 	}
+	a.tellOther(m, w.ID)
 	answer, ok := a.lookups.watcher.See(lookup.Message{
 		At: time.Duration(m.Time), Workload: w.ID, Outbound: m.Outbound != 0, TCP: m.Protocol == uint8(segmentation.TCP),
 		Client: m.Client(), Server: m.Server(), Payload: payload,
@@ -148,6 +150,19 @@ func (a *Agent) learn(m *nametap.Message, payload []byte) bool {
 		a.options.Log.Warn("names are forgotten when the agent ends", "error", err)
 	}
 	return a.rename(changed)
+}
+
+// tellOther logs that a workload whose rules are by name asks somebody whose answers
+// do not count: its rules open nothing then, and nobody would see why.
+func (a *Agent) tellOther(m *nametap.Message, id workload.ID) {
+	const most = 64
+	server := m.Server()
+	if m.Held == 0 || a.lookups.watcher.Permits(server) || a.lookups.others[server] || len(a.lookups.others) >= most {
+		return
+	}
+	a.lookups.others[server] = true
+	a.options.Log.Warn("a workload with rules by name asks a resolver that is not permitted: its answers open nothing (--resolver)",
+		"workload", id, "resolver", server, "permitted", a.options.Resolvers)
 }
 
 // rename writes what addresses stand for now that their names are others; under the

@@ -92,6 +92,9 @@ func NewWatcher(resolvers []netip.Addr) *Watcher {
 	return w
 }
 
+// Permits says whether answers of a server can count.
+func (w *Watcher) Permits(server netip.Addr) bool { return w.permitted[server.Unmap()] }
+
 // Counts are the totals so far.
 func (w *Watcher) Counts() Counts { return w.counts }
 
@@ -99,7 +102,7 @@ func (w *Watcher) Counts() Counts { return w.counts }
 // is the workload itself is never believed; own lists its addresses.
 func (w *Watcher) See(m Message, own []netip.Addr) (Answer, bool) {
 	server := m.Server.Unmap()
-	if !w.permitted[server] {
+	if !w.Permits(server) {
 		w.counts.Elsewhere++
 		return Answer{}, false
 	}

@@ -1,0 +1,115 @@
+package survey
+
+import (
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"os"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gabion-io/gabion/internal/netlink"
+	"github.com/gabion-io/gabion/internal/netnstest"
+)
+
+func TestDirected(t *testing.T) {
+	at := netip.MustParseAddrPort
+	const tcp, udp = unix.IPPROTO_TCP, unix.IPPROTO_UDP
+	none := netip.AddrPortFrom(netip.IPv4Unspecified(), 0)
+	all := []socket{
+		{protocol: tcp, state: stateListen, local: at("[::]:80"), remote: none},
+		{protocol: tcp, state: stateListen, local: at("10.0.0.1:50000"), remote: none},
+		{protocol: udp, state: stateClose, local: at("0.0.0.0:53"), remote: none},
+		{protocol: tcp, state: stateEstablished, local: at("10.0.0.1:80"), remote: at("10.0.0.2:40000"), cookie: 1},
+		{protocol: tcp, state: stateCloseWait, local: at("[fd00::1]:80"), remote: at("[fd00::2]:40000"), cookie: 2},
+		{protocol: tcp, state: stateEstablished, local: at("10.0.0.1:40000"), remote: at("10.0.0.2:80"), cookie: 3},
+		{protocol: tcp, state: stateEstablished, local: at("10.0.0.1:50000"), remote: at("10.0.0.2:22"), cookie: 4},
+		{protocol: tcp, state: stateEstablished, local: at("10.0.0.3:50000"), remote: at("10.0.0.2:22"), cookie: 5},
+		{protocol: tcp, state: stateEstablished, local: at("10.0.0.1:8080"), remote: at("10.0.0.2:40000"), cookie: 6},
+		{protocol: udp, state: stateEstablished, local: at("10.0.0.1:40000"), remote: at("10.0.0.2:53"), cookie: 7},
+		{protocol: udp, state: stateEstablished, local: at("10.0.0.1:53"), remote: at("10.0.0.2:40000"), cookie: 8},
+		{protocol: tcp, state: stateEstablished, local: at("127.0.0.1:80"), remote: at("127.0.0.1:40000"), cookie: 9},
+		{protocol: udp, state: stateEstablished, local: at("[fd00::1]:53"), remote: at("[fd00::2]:40000"), cookie: 10},
+	}
+	want := map[uint64][2]bool{ // in, sure
+		1: {true, true}, 2: {true, true}, 3: {false, false}, 4: {true, true}, 5: {false, false},
+		6: {true, false}, // its server waits no more
+		7: {false, false}, 8: {true, true}, 10: {true, false},
+	}
+	got := directed(all, portRange("32768\t60999\n"))
+	if len(got) != len(want) {
+		t.Errorf("%d connections, want %d", len(got), len(want))
+	}
+	for _, c := range got {
+		if w, ok := want[c.Cookie]; !ok || w != [2]bool{c.In, c.Sure} {
+			t.Errorf("%v to %v (%d): in %v, sure %v", c.Local, c.Remote, c.Cookie, c.In, c.Sure)
+		}
+	}
+	for _, bad := range []string{"", "1", "a b", "1 70000"} {
+		if portRange(bad) != defaultPorts {
+			t.Errorf("%q is read as a range of ports", bad)
+		}
+	}
+}
+
+// What the sockets of another namespace hold is seen from the host, and whose they
+// are.
+func TestConnectionsOfANamespace(t *testing.T) {
+	n := netnstest.New(t)
+	web, cart := n.Workload("web"), n.Workload("cart")
+	to := netip.AddrPortFrom(cart.Interfaces[0].V6, 80)
+	cart.ServeTCP(to)
+	c, err := web.Dial("tcp", netip.Addr{}, to, netnstest.Patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := netnstest.Echo(c, "there", netnstest.Patience); err != nil {
+		t.Fatal(err)
+	}
+	from := c.LocalAddr().(*net.TCPAddr).AddrPort()
+	n.Host.Do(func() {
+		peers, err := Peers([]int{web.Interfaces[0].HostIndex, cart.Interfaces[0].HostIndex, 1})
+		if err != nil || len(peers) != 2 {
+			t.Errorf("found %v (%v), want the two workloads'", peers, err)
+			return
+		}
+		for _, p := range peers {
+			defer p.Close()
+		}
+		out, err := peers[web.Interfaces[0].HostIndex].Connections()
+		if err != nil || len(out) != 1 || out[0].In || out[0].Local != from || out[0].Remote != to {
+			t.Errorf("web has %+v (%v), want what it opened", out, err)
+			return
+		}
+		in, err := peers[cart.Interfaces[0].HostIndex].Connections()
+		if err != nil || len(in) != 1 || !in[0].In || !in[0].Sure || in[0].Local != to || in[0].Remote != from {
+			t.Errorf("cart has %+v (%v), want what came in", in, err)
+		}
+		own, err := Own()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		// The threads of this process are in its own namespace, the sockets are not.
+		if p := own.Processes(out)[out[0].Cookie]; p.PID != os.Getpid() {
+			t.Errorf("the socket is of %+v, want process %d", p, os.Getpid())
+		}
+	})
+}
+
+func FuzzKernelAnswers(f *testing.F) {
+	b := make([]byte, sizeSocket)
+	b[0], b[1] = unix.AF_INET, stateEstablished
+	f.Add(netlink.Append(b, attrCgroupID, binary.NativeEndian.AppendUint64(nil, 7)), "socket:[4711]")
+	f.Add(make([]byte, unix.SizeofIfInfomsg), "")
+	f.Fuzz(func(t *testing.T, b []byte, text string) {
+		if s, ok := parseSocket(b, unix.IPPROTO_TCP); ok && (!s.local.IsValid() || !s.remote.IsValid()) {
+			t.Fatalf("%x is read as %+v", b, s)
+		}
+		parseLink(b)
+		socketInode(text)
+		portRange(text)
+	})
+}

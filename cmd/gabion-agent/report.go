@@ -76,9 +76,7 @@ func (r *report) write(w agent.Window) {
 		if len(s.Dst.Names) > 0 {
 			l.DstName = s.Dst.Names[0]
 		}
-		if s.Verdict == segmentation.Denied {
-			l.Reason = s.Reason.String()
-		}
+		l.Reason = s.Why()
 		if s.Opener != nil {
 			l.PID, l.Process = s.Opener.PID, s.Opener.Executable
 		}

@@ -45,7 +45,7 @@ type Flow struct {
 	Direction segmentation.Direction `json:"direction"` // egress: judged at the source
 	Verdict   segmentation.Verdict   `json:"verdict"`
 	Rule      string                 `json:"rule,omitempty"`
-	Reason    string                 `json:"reason,omitempty"` // of drops
+	Reason    string                 `json:"reason,omitempty"` // of drops; of what passed, that it was there before
 	Flows     uint64                 `json:"flows"`            // that began
 	Answered  uint64                 `json:"answered"`
 	Packets   uint64                 `json:"packets"`

@@ -61,7 +61,7 @@ type Row struct {
 	Egress   bool   `json:"egress,omitempty"` // judged at the source; else at the destination
 	Verdict  uint8  `json:"verdict"`          // 0 denied, 1 audited, 2 allowed
 	Rule     int    `json:"rule,omitempty"`   // in Rules, from 1; 0: no policy
-	Reason   string `json:"reason,omitempty"` // of drops
+	Reason   string `json:"reason,omitempty"` // of drops; "seen at start" of flows that were there before
 	Flows    uint64 `json:"flows,omitempty"`  // that began
 	Answered uint64 `json:"answered,omitempty"`
 	Packets  uint64 `json:"packets,omitempty"`

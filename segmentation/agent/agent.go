@@ -256,12 +256,22 @@ func (a *Agent) Reconcile() error {
 	if err != nil {
 		return err
 	}
-	present := a.present(attached)
+	watched := attached
+	if a.dp.New() && !a.named {
+		watched = nil // by programs with other maps: ours know of no flow
+	}
+	present := a.present(watched)
 	// What was counted so far is told by the names it was counted under.
 	if err := a.Drain(); err != nil {
 		return err
 	}
 	if err := a.publish(present); err != nil {
+		return err
+	}
+	before := a.lookAround(slices.DeleteFunc(slices.Clone(present), func(i policymap.Interface) bool { return slices.Contains(watched, i.Index) }))
+	defer before.close()
+	before.attribute()
+	if err := before.adopt(); err != nil {
 		return err
 	}
 	for _, i := range present {
@@ -273,6 +283,9 @@ func (a *Agent) Reconcile() error {
 		if !slices.Contains(attached, i.Index) {
 			a.options.Log.Info("attached", "interface", i.Index, "workload", i.Workload)
 		}
+	}
+	if err := before.adopt(); err != nil {
+		return err
 	}
 	for _, index := range attached {
 		if !slices.ContainsFunc(present, func(i policymap.Interface) bool { return i.Index == index }) {

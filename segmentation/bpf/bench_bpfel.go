@@ -33,6 +33,7 @@ const (
 	BenchMapRules            = "rules"
 	BenchMapSockets          = "sockets"
 	BenchMapUsages           = "usages"
+	BenchProgAdoptFlow       = "adopt_flow"
 	BenchProgEditTable       = "edit_table"
 	BenchProgEmpty           = "empty"
 	BenchProgFreshFlow       = "fresh_flow"
@@ -98,6 +99,7 @@ type BenchSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type BenchProgramSpecs struct {
+	AdoptFlow    *ebpf.ProgramSpec `ebpf:"adopt_flow"`
 	EditTable    *ebpf.ProgramSpec `ebpf:"edit_table"`
 	Empty        *ebpf.ProgramSpec `ebpf:"empty"`
 	FreshFlow    *ebpf.ProgramSpec `ebpf:"fresh_flow"`
@@ -231,6 +233,7 @@ type BenchVariables struct {
 //
 // It can be passed to LoadBenchObjects or ebpf.CollectionSpec.LoadAndAssign.
 type BenchPrograms struct {
+	AdoptFlow    *ebpf.Program `ebpf:"adopt_flow"`
 	EditTable    *ebpf.Program `ebpf:"edit_table"`
 	Empty        *ebpf.Program `ebpf:"empty"`
 	FreshFlow    *ebpf.Program `ebpf:"fresh_flow"`
@@ -246,6 +249,7 @@ type BenchPrograms struct {
 
 func (p *BenchPrograms) Close() error {
 	return _BenchClose(
+		p.AdoptFlow,
 		p.EditTable,
 		p.Empty,
 		p.FreshFlow,

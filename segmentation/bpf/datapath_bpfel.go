@@ -33,6 +33,7 @@ const (
 	DatapathMapRules            = "rules"
 	DatapathMapSockets          = "sockets"
 	DatapathMapUsages           = "usages"
+	DatapathProgAdoptFlow       = "adopt_flow"
 	DatapathProgEditTable       = "edit_table"
 	DatapathProgFromWorkload    = "from_workload"
 	DatapathProgOnConnect4      = "on_connect4"
@@ -95,6 +96,7 @@ type DatapathSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type DatapathProgramSpecs struct {
+	AdoptFlow    *ebpf.ProgramSpec `ebpf:"adopt_flow"`
 	EditTable    *ebpf.ProgramSpec `ebpf:"edit_table"`
 	FromWorkload *ebpf.ProgramSpec `ebpf:"from_workload"`
 	OnConnect4   *ebpf.ProgramSpec `ebpf:"on_connect4"`
@@ -225,6 +227,7 @@ type DatapathVariables struct {
 //
 // It can be passed to LoadDatapathObjects or ebpf.CollectionSpec.LoadAndAssign.
 type DatapathPrograms struct {
+	AdoptFlow    *ebpf.Program `ebpf:"adopt_flow"`
 	EditTable    *ebpf.Program `ebpf:"edit_table"`
 	FromWorkload *ebpf.Program `ebpf:"from_workload"`
 	OnConnect4   *ebpf.Program `ebpf:"on_connect4"`
@@ -237,6 +240,7 @@ type DatapathPrograms struct {
 
 func (p *DatapathPrograms) Close() error {
 	return _DatapathClose(
+		p.AdoptFlow,
 		p.EditTable,
 		p.FromWorkload,
 		p.OnConnect4,

@@ -1,6 +1,7 @@
 package bpf
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"structs"
 )
@@ -116,6 +117,51 @@ type FlowKey struct {
 	_        [3]uint8
 }
 
+// FlowKeyOf is how the programs write a flow, and which of its ends the first is.
+func FlowKeyOf(one, other netip.AddrPort, protocol uint8) (k FlowKey, end uint8) {
+	k = FlowKey{
+		Ends:  [2]Address{AddressOf(one.Addr()), AddressOf(other.Addr())},
+		Ports: [2]uint16{one.Port(), other.Port()}, Protocol: protocol,
+	}
+	// The halves are compared as the machine reads them.
+	for _, half := range []int{0, 8} {
+		a, b := binary.NativeEndian.Uint64(k.Ends[0][half:]), binary.NativeEndian.Uint64(k.Ends[1][half:])
+		if a != b {
+			return k.ordered(a < b)
+		}
+	}
+	return k.ordered(k.Ports[0] <= k.Ports[1])
+}
+
+func (k FlowKey) ordered(lower bool) (FlowKey, uint8) {
+	if lower {
+		return k, 0
+	}
+	k.Ends[0], k.Ends[1] = k.Ends[1], k.Ends[0]
+	k.Ports[0], k.Ports[1] = k.Ports[1], k.Ports[0]
+	return k, 1
+}
+
+// Adopted is a flow that was there before its packets were looked at, as one of its
+// ends has it.
+type Adopted struct {
+	_         structs.HostLayout
+	Key       FlowKey
+	Cookie    uint64 // of the end's socket
+	Ifindex   uint32
+	Me        uint8 // which end of the key is the workload's
+	Initiator uint8 // which one opened it
+	_         [2]uint8
+}
+
+// What becomes of an Adopted one.
+const (
+	AdoptKnown  = iota // it was there already
+	AdoptTaken         // allowed, or audited
+	AdoptDenied        // it will be cut
+	AdoptFull          // no room: judged by its next packet
+)
+
 // Flow is what is remembered of one.
 type Flow struct {
 	_          structs.HostLayout
@@ -138,7 +184,7 @@ type TallyKey struct {
 	Workload uint32
 	Port     uint16
 	Protocol uint8
-	Way      uint8 // direction, verdict << 1, Reason << 3
+	Way      uint8 // direction, verdict << 1, Reason << 3; ReasonEstablished of flows that were there before
 }
 
 // Tally is what a row has counted. Times are nanoseconds since the machine started.

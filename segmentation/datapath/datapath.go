@@ -35,6 +35,7 @@ type Datapath struct {
 	pins tcx.Pins
 	spec *ebpf.CollectionSpec
 	all  *ebpf.Collection
+	new  bool
 }
 
 // Open loads the programs. Maps that are pinned below dir, on a BPF file system,
@@ -52,6 +53,9 @@ func Open(dir string, limits Limits) (*Datapath, error) {
 	}
 	d := &Datapath{dir: dir, pins: tcx.Pins{Dir: filepath.Join(dir, "links")}, spec: spec}
 	maps := filepath.Join(dir, layout)
+	if _, err := os.Stat(maps); errors.Is(err, fs.ErrNotExist) {
+		d.new = true
+	}
 	if err := os.MkdirAll(maps, 0o700); err != nil {
 		return nil, fmt.Errorf("create pin directory: %w", err)
 	}
@@ -118,6 +122,10 @@ func (d *Datapath) tables(name string) error {
 func (d *Datapath) inner(outer string) *ebpf.MapSpec {
 	return d.spec.Maps[outer].InnerMap.Copy()
 }
+
+// New says that the maps were made by Open, and know of no flow: also where the
+// programs of an earlier run, with other maps, are still on interfaces.
+func (d *Datapath) New() bool { return d.new }
 
 // Tables are the maps that policy is written to.
 func (d *Datapath) Tables() policymap.Maps {

@@ -47,6 +47,22 @@ type Sighting struct {
 	Opener    *Opener // nil: not known
 }
 
+// Existing says that the flows were there before their packets were looked at.
+func (s *Sighting) Existing() bool {
+	return s.Verdict != segmentation.Denied && s.Reason == bpf.ReasonEstablished
+}
+
+// Why is what a person is told beside the verdict; empty: nothing.
+func (s *Sighting) Why() string {
+	switch {
+	case s.Verdict == segmentation.Denied:
+		return s.Reason.String()
+	case s.Existing():
+		return "seen at start"
+	}
+	return ""
+}
+
 // Sightings names the rows. What is between two workloads of this host appears
 // twice, as each of them was judged; Edges has it once. A row whose workload is
 // not known any more is left out.

@@ -43,7 +43,8 @@ func (r *Row) Direction() segmentation.Direction { return segmentation.Direction
 // Verdict is what became of the row's flows.
 func (r *Row) Verdict() segmentation.Verdict { return segmentation.Verdict(r.Way >> 1 & 3) }
 
-// Reason is why packets were dropped; it means something in denied rows only.
+// Reason is why packets were dropped; in rows of flows that pass it is
+// bpf.ReasonEstablished where they were there before their packets were looked at.
 func (r *Row) Reason() bpf.Reason { return bpf.Reason(r.Way >> 3) }
 
 // Reader reads; it is for one goroutine.

@@ -46,9 +46,7 @@ func (b *batcher) add(s *flowlog.Sighting) {
 		Flows: s.Flows, Answered: *s.Answered, Packets: s.Packets, Bytes: s.Bytes,
 		First: s.First.UnixNano(), Last: max(s.Last.UnixNano(), s.First.UnixNano()),
 	}
-	if s.Verdict == segmentation.Denied {
-		r.Reason = s.Reason.String()
-	}
+	r.Reason = s.Why()
 	if o := s.Opener; o != nil {
 		r.Process = &flowreport.Process{PID: o.PID, Executable: flowreport.Text(o.Executable), Cgroup: flowreport.Text(o.Cgroup)}
 	}

@@ -11,10 +11,10 @@ int empty(struct __sk_buff *skb) { return TCX_NEXT; }
 SEC("tcx/ingress")
 int lookup(struct __sk_buff *skb)
 {
-	struct visit v = {.outbound = 1};
+	struct visit v = {.outbound = 1, .ifindex = skb->ifindex};
 	u32 rule = 0;
 
-	if (enter(skb, &v) == TCX_DROP || !v.endpoint)
+	if (enter(&v) == TCX_DROP || !v.endpoint)
 		return TCX_DROP;
 	read_packet(skb, &v.p);
 	if (v.p.kind)

@@ -120,6 +120,14 @@ struct edit {
 	u64 value;
 };
 
+// What adopt_flow answers.
+enum adopt {
+	ADOPT_KNOWN = 0, // there already
+	ADOPT_TAKEN,     // allowed, or audited
+	ADOPT_DENIED,    // will be cut
+	ADOPT_FULL,      // no room: judged by its next packet
+};
+
 // A flow's key is the same for both of its directions: the lower end first.
 struct flow_key {
 	union address ends[2];
@@ -141,13 +149,25 @@ struct flow {
 	u8 finished[2];
 };
 
+// What adopt_flow is given: a flow as one of its ends has it.
+struct adopted {
+	struct flow_key key;
+	u64 cookie; // of the end's socket
+	u32 ifindex;
+	u8 me;        // which end of the key is the workload's
+	u8 initiator; // which one opened it
+	u8 zero[2];
+};
+
 // One row of what is counted: a workload, its peer, what for, what became of it.
 struct tally_key {
 	union address peer;
 	u32 workload;
 	u16 port;
 	u8 protocol;
-	u8 way; // low bit: direction, then two bits of verdict, then the reason of a drop
+	// Low bit: direction, then two bits of verdict, then the reason of a drop;
+	// REASON_ESTABLISHED of flows that were there before we looked.
+	u8 way;
 };
 
 struct tally {

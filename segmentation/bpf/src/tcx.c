@@ -21,6 +21,7 @@ struct visit {
 	u32 flows;
 	u32 length;
 	u32 ifindex;
+	u64 cookie;  // of the sender's socket, where it is not the packet's
 	u8 outbound; // from the workload
 	u8 from;     // which end of the key sent the packet
 	u8 me;       // which end of the key is our workload
@@ -46,7 +47,9 @@ static noinline void tell(struct __sk_buff *skb, const struct visit *v, const st
 	}
 	e->time = v->now;
 	e->count = times;
-	e->cookie = v->outbound ? bpf_get_socket_cookie(skb) : 0;
+	e->cookie = v->cookie;
+	if (v->outbound && !e->cookie)
+		e->cookie = bpf_get_socket_cookie(skb);
 	e->from = v->p.from;
 	e->to = v->p.to;
 	e->workload = row->workload;
@@ -559,7 +562,8 @@ static noinline int unusual(struct __sk_buff *skb, struct visit *v)
 	return TCX_NEXT;
 }
 
-static always_inline int enter(struct __sk_buff *skb, struct visit *v)
+// enter finds the policy for v's interface.
+static always_inline int enter(struct visit *v)
 {
 	u32 zero = 0;
 	struct control *c = bpf_map_lookup_elem(&control, &zero);
@@ -569,7 +573,6 @@ static always_inline int enter(struct __sk_buff *skb, struct visit *v)
 	v->generation = both;
 	v->set = both >> 32 & 1;
 	v->flows = c->flows;
-	v->ifindex = skb->ifindex;
 	void *table = bpf_map_lookup_elem(&endpoints, &v->set);
 	if (table)
 		v->endpoint = bpf_map_lookup_elem(table, &v->ifindex);
@@ -609,9 +612,9 @@ static u32 bench_flow;
 static always_inline int handle(struct __sk_buff *skb, const u8 way)
 {
 	const u8 outbound = way & 1;
-	struct visit v = {.outbound = outbound};
+	struct visit v = {.outbound = outbound, .ifindex = skb->ifindex};
 
-	if (enter(skb, &v) == TCX_DROP || !v.endpoint)
+	if (enter(&v) == TCX_DROP || !v.endpoint)
 		return TCX_DROP;
 	read_packet(skb, &v.p);
 	v.length = skb->len - (v.p.l3 ? v.p.l3 : 0);
@@ -726,6 +729,86 @@ int edit_table(struct __sk_buff *skb)
 		return 0;
 	}
 	return bpf_map_update_elem(table, e.key, &e.value, BPF_NOEXIST) ? -1 : 0;
+}
+
+// register_flow judges a flow that was there before its packets were looked at, for
+// one of its ends, and makes it an established one. A flow that policy denies is made
+// too: its next packet is judged by who opened it, and is dropped. Answers what
+// became of it.
+static noinline int register_flow(struct __sk_buff *skb, struct visit *v, u8 initiator)
+{
+	u32 workload = v->endpoint->workload, rule = 0;
+
+	struct flow *f = bpf_map_lookup_elem(&established, &v->key);
+	if (!f && bpf_map_lookup_elem(&half_open, &v->key))
+		return ADOPT_KNOWN; // a packet was faster
+	if (f && ((v->me ? f->workload[1] : f->workload[0]) == workload || (f->initiator & 1) != initiator))
+		return ADOPT_KNOWN; // of an earlier look, from this end or the other
+	u32 verdict = ask(v, initiator, &rule);
+	if (!f) {
+		struct flow fresh = {.last = v->now, .initiator = initiator, .spoken = {1, 1}};
+		struct usage *u = usage_of(workload);
+		if (!u || u->established >= limit_established) {
+			count(LOST_BUDGET);
+			return ADOPT_FULL;
+		}
+		if (v->me)
+			fresh.workload[1] = workload;
+		else
+			fresh.workload[0] = workload;
+		if (bpf_map_update_elem(&established, &v->key, &fresh, BPF_NOEXIST)) {
+			count(LOST_ESTABLISHED);
+			return ADOPT_FULL;
+		}
+		__sync_fetch_and_add(&u->established, 1);
+		f = bpf_map_lookup_elem(&established, &v->key);
+		if (!f)
+			return ADOPT_FULL;
+	}
+	approve(f, v, verdict);
+	if (verdict == DENIED) {
+		// Of no generation that is: judged again, and counted when it is dropped.
+		if (v->me)
+			f->generation[1] = v->generation - 1;
+		else
+			f->generation[0] = v->generation - 1;
+		return ADOPT_DENIED;
+	}
+	struct amounts a = {.flows = 1, .answered = 1, .now = v->now, .rule = rule, .slot = v->flows};
+	struct tally_key row = {
+		.workload = workload,
+		.protocol = v->p.protocol,
+		.port = v->p.ports[1],
+		.way = direction_of(v->me, initiator) | verdict << 1 | REASON_ESTABLISHED << 3,
+	};
+	row.peer = v->outbound ? v->p.to : v->p.from;
+	tell(skb, v, &row, add(&row, &a), rule);
+	return ADOPT_TAKEN;
+}
+
+// adopt_flow is run by the agent, for flows that it found when it came.
+SEC("tcx/ingress")
+int adopt_flow(struct __sk_buff *skb)
+{
+	struct adopted a;
+	if (bpf_skb_load_bytes(skb, 14, &a, sizeof(a)))
+		return -1;
+	u8 initiator = a.initiator & 1, me = a.me & 1;
+	struct visit v = {.outbound = me == initiator, .ifindex = a.ifindex, .cookie = a.cookie};
+
+	if (enter(&v) == TCX_DROP || !v.endpoint)
+		return -1;
+	v.now = bpf_ktime_get_coarse_ns();
+	v.key = a.key;
+	v.from = initiator;
+	v.me = me;
+	// As the packet that opened it.
+	v.p.protocol = a.key.protocol;
+	v.p.from = initiator ? a.key.ends[1] : a.key.ends[0];
+	v.p.to = initiator ? a.key.ends[0] : a.key.ends[1];
+	v.p.ports[0] = initiator ? a.key.ports[1] : a.key.ports[0];
+	v.p.ports[1] = initiator ? a.key.ports[0] : a.key.ports[1];
+	return register_flow(skb, &v, initiator);
 }
 
 static always_inline int remember_socket(struct bpf_sock_addr *s)

@@ -32,6 +32,7 @@ type options struct {
 	http   bool     // capture it
 	asked  []string // resolvers, as given
 	grace  time.Duration
+	direct bool
 }
 
 // defaultName is the directory of pins of an agent that was given no other.
@@ -81,6 +82,7 @@ over, and 'gabion-agent detach' removes everything.`,
 	c.Flags().BoolVar(&o.http, "capture-http", false, "see HTTP in cleartext on the workloads' interfaces, and tell the control plane which operations there are")
 	c.Flags().StringArrayVar(&o.asked, "resolver", nil, "address of a DNS resolver whose answers to workloads count for rules by name; may be repeated (default: those that this host asks itself)")
 	c.Flags().DurationVar(&o.grace, "name-grace", time.Minute, "how much longer than its TTL an address is its name's")
+	c.Flags().BoolVar(&o.direct, "fast-path", true, "hand packets between two workloads of this host straight over, where nothing else looks at them")
 	c.PersistentFlags().StringVar(&o.bpffs, "bpffs", "/sys/fs/bpf", "where the BPF file system is, or is to be mounted")
 	c.PersistentFlags().StringVar(&o.name, "pins", "", "name of the directory in it, "+defaultName+"-NAME for a second agent on one machine (default "+defaultName+"; detach: all there are)")
 	c.AddCommand(newDetach(o, out), newProbe(out))

@@ -80,7 +80,7 @@ func run(ctx context.Context, o *options, out, errs io.Writer) error {
 	g.Go(func() error {
 		return enforce(ctx, agent.Options{
 			Pins: o.pins(), State: o.state, Window: o.window, Report: tell(report, up),
-			Resolvers: resolvers, Names: lookup.Limits{Grace: o.grace}, Log: log,
+			Resolvers: resolvers, Names: lookup.Limits{Grace: o.grace}, NoShortcuts: !o.direct, Log: log,
 		}, seeing.follow(ctx, wish.desired))
 	})
 	g.Go(func() error { return seeing.run(ctx) })

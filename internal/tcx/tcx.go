@@ -198,3 +198,27 @@ func (p Pins) Others(ifindex int, h Hook) (int, error) {
 	}
 	return n, nil
 }
+
+// Behind counts the programs on a hook that come after the one that is pinned here;
+// all of them if none is.
+func (p Pins) Behind(ifindex int, h Hook) (int, error) {
+	q, err := link.QueryPrograms(link.QueryOptions{Target: ifindex, Attach: h.attach()})
+	if err != nil {
+		return 0, fmt.Errorf("list programs on interface %d: %w", ifindex, err)
+	}
+	l, err := link.LoadPinnedLink(p.path(ifindex, h), nil)
+	if err != nil {
+		return len(q.Programs), nil
+	}
+	defer l.Close()
+	info, err := l.Info()
+	if err != nil {
+		return 0, fmt.Errorf("read pin on interface %d: %w", ifindex, err)
+	}
+	for i, one := range q.Programs {
+		if one.ID == info.Program {
+			return len(q.Programs) - i - 1, nil
+		}
+	}
+	return len(q.Programs), nil
+}

@@ -60,6 +60,9 @@ type Options struct {
 	Resolvers []netip.Addr
 	Names     lookup.Limits
 	Log       *slog.Logger
+	// NoShortcuts leaves packets between two workloads of this host to the host's
+	// stack, also where nothing there looks at them.
+	NoShortcuts bool
 }
 
 // Window is what was counted since the one before.
@@ -86,6 +89,8 @@ type Agent struct {
 	fresh   bool   // an earlier agent may have left rows
 	lost    uint64 // flows that the kernel could not count, so far
 	lookups *lookups
+	on      []policymap.Interface // watched
+	short   *shortcuts            // nil: none are wanted
 
 	lock    sync.Mutex // of what both goroutines use: the writer, and what follows
 	inForce inForce
@@ -122,6 +127,13 @@ func Open(o Options) (*Agent, error) {
 	if err := a.openLookups(); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
+	if !o.NoShortcuts {
+		table, err := a.dp.Shortcuts()
+		if err != nil {
+			return nil, errors.Join(err, a.Close())
+		}
+		a.short = &shortcuts{agent: a, table: table}
+	}
 	return a, nil
 }
 
@@ -146,6 +158,9 @@ func (a *Agent) watchProcesses() error {
 // Close lets go. What is in force stays in force.
 func (a *Agent) Close() error {
 	err := errors.Join(a.log.Close(), a.writer.Close())
+	if a.short != nil {
+		err = errors.Join(err, a.short.table.Close())
+	}
 	if a.names.Openers != nil {
 		err = errors.Join(err, a.names.Openers.Close())
 	}
@@ -170,6 +185,8 @@ func (a *Agent) Run(ctx context.Context, desired <-chan Desired) error {
 	defer a.lookups.stop()
 	drained := time.Now()
 	began := false
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -198,6 +215,13 @@ func (a *Agent) Run(ctx context.Context, desired <-chan Desired) error {
 				continue
 			}
 			if err := a.Reconcile(); err != nil {
+				return err
+			}
+		case <-look.C:
+			if !began {
+				continue
+			}
+			if err := a.short.look(); err != nil {
 				return err
 			}
 		case <-drain.C:
@@ -295,7 +319,8 @@ func (a *Agent) Reconcile() error {
 			a.options.Log.Info("detached", "interface", index)
 		}
 	}
-	return nil
+	a.on = present
+	return a.short.look()
 }
 
 // publish makes the tables what is wanted, with the addresses that names have now.

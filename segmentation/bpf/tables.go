@@ -39,6 +39,7 @@ type Control struct {
 	Set        uint32
 	Flows      uint32
 	Reading    uint32 // until when names are read, in units of 2^28 ns
+	Direct     uint32 // until when shortcuts hold, in seconds
 }
 
 // Shapes of a rule's key.
@@ -234,9 +235,9 @@ type Neighbour struct {
 	_        structs.HostLayout
 	Workload uint32
 	Ifindex  uint32
-	To       [6]byte
-	From     [6]byte
-	_        uint32
+	To       [6]byte // the workload's own interface
+	From     [6]byte // the host's end of it
+	MTU      uint32  // of both
 }
 
 // Process is who opened a socket.

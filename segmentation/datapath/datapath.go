@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/netip"
 	"os"
 	"path/filepath"
 
@@ -194,24 +193,15 @@ func (d *Datapath) Detach(ifindex int) error {
 // Attached lists the interfaces that the programs are on.
 func (d *Datapath) Attached() ([]int, error) { return d.pins.Attached() }
 
-// Others counts foreign programs on an interface's way to its workload.
-func (d *Datapath) Others(ifindex int) (int, error) { return d.pins.Others(ifindex, tcx.Egress) }
-
-// Shortcut tells the programs how to hand packets for an address straight to its
-// workload's interface.
-func (d *Datapath) Shortcut(a netip.Addr, n bpf.Neighbour) error {
-	if err := d.Map("neighbours").Put(bpf.AddressOf(a), &n); err != nil {
-		return fmt.Errorf("write shortcut to %s: %w", a, err)
+// Others counts the programs that a shortcut would pass by: foreign ones on the way
+// to an interface's workload, and those behind ours on the way from it.
+func (d *Datapath) Others(ifindex int) (int, error) {
+	to, err := d.pins.Others(ifindex, tcx.Egress)
+	if err != nil {
+		return 0, err
 	}
-	return nil
-}
-
-// NoShortcut takes the address's shortcut away. There may be none.
-func (d *Datapath) NoShortcut(a netip.Addr) error {
-	if err := d.Map("neighbours").Delete(bpf.AddressOf(a)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-		return fmt.Errorf("remove shortcut to %s: %w", a, err)
-	}
-	return nil
+	from, err := d.pins.Behind(ifindex, tcx.Ingress)
+	return to + from, err
 }
 
 // Sweep folds what established flows have counted into the rows that flowlog

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/gabion-io/gabion/internal/netnstest"
 	"github.com/gabion-io/gabion/segmentation/bpf"
 )
@@ -16,15 +18,31 @@ func TestShortcut(t *testing.T) {
 	b := newBed(t, "web", "cart")
 	b.serve("cart", 80)
 	b.apply(webMayTCP80)
+	short, err := b.dp.Shortcuts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer short.Close()
+	want := map[netip.Addr]bpf.Neighbour{}
 	for _, name := range b.names {
 		i := b.workloads[name].Interfaces[0]
-		n := bpf.Neighbour{Workload: b.numbers.Workload(id(name)), Ifindex: uint32(i.HostIndex), To: [6]byte(i.MAC), From: [6]byte(i.HostMAC)}
 		for _, a := range b.workloads[name].Addresses() {
-			if err := b.dp.Shortcut(a, n); err != nil {
-				t.Fatal(err)
-			}
+			want[a] = bpf.Neighbour{Workload: b.numbers.Workload(id(name)), Ifindex: uint32(i.HostIndex), To: [6]byte(i.MAC), From: [6]byte(i.HostMAC), MTU: 1500}
 		}
 	}
+	keep := func() {
+		if err := short.Set(want); err != nil {
+			t.Fatal(err)
+		}
+		var now unix.Timespec
+		if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+			t.Fatal(err)
+		}
+		if err := short.Keep(uint64(now.Nano()) + uint64(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keep()
 	for _, six := range []bool{false, true} {
 		before := b.count(bpf.ReasonRedirected)
 		c, err := b.workloads["web"].Dial("tcp", netip.Addr{}, b.at("cart", six, 80), netnstest.Patience)
@@ -47,17 +65,35 @@ func TestShortcut(t *testing.T) {
 		b.until("its packet is counted", func() bool { return b.count(bpf.ReasonDenied) > denied })
 		b.publish(webMayTCP80)
 	}
-	// Taken away, packets go the usual way.
-	for _, name := range b.names {
-		for _, a := range b.workloads[name].Addresses() {
-			if err := b.dp.NoShortcut(a); err != nil {
-				t.Fatal(err)
+	// Taken away, past their time, or to a link that takes less at once than the
+	// sender's, packets go the usual way.
+	for _, way := range []struct {
+		what  string
+		leave func() error
+	}{
+		{"that is gone", func() error { return short.Set(nil) }},
+		{"past its time", func() error { return short.Keep(uint64(time.Second)) }},
+		{"that is too narrow", func() error {
+			narrow := map[netip.Addr]bpf.Neighbour{}
+			for a, n := range want {
+				narrow[a] = n
 			}
+			for _, six := range []bool{false, true} {
+				to, back := narrow[b.addr("cart", six)], narrow[b.addr("web", six)]
+				to.MTU, back.Workload = 1400, 0 // and none the other way
+				narrow[b.addr("cart", six)], narrow[b.addr("web", six)] = to, back
+			}
+			return short.Set(narrow)
+		}},
+	} {
+		keep()
+		if err := way.leave(); err != nil {
+			t.Fatal(err)
 		}
-	}
-	before := b.count(bpf.ReasonRedirected)
-	b.passes("tcp", "web", "cart", 80)
-	if b.count(bpf.ReasonRedirected) != before {
-		t.Error("a packet took a shortcut that is gone")
+		before := b.count(bpf.ReasonRedirected)
+		b.passes("tcp", "web", "cart", 80)
+		if b.count(bpf.ReasonRedirected) != before {
+			t.Errorf("a packet took a shortcut %s", way.what)
+		}
 	}
 }

@@ -3,7 +3,6 @@ package survey
 import (
 	"encoding/binary"
 	"fmt"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -12,9 +11,17 @@ import (
 
 // Link is an interface, as far as it matters how packets cross it.
 type Link struct {
-	Index     int
-	away      bool  // its other end is in another namespace
-	namespace int32 // the number of that
+	Index int
+	MTU   int
+	MAC   [6]byte
+	Up    bool
+	other int  // the index of its other end, where that is
+	loose bool // no bridge and no queue handles its packets
+	// guarded says that an XDP program looks at what comes to it.
+	guarded bool
+	away    bool // its other end is in another namespace
+	// number is that namespace's.
+	number int32
 }
 
 // list lists the links of a connection's namespace.
@@ -36,18 +43,37 @@ func parseLink(b []byte) (l Link, ok bool) {
 	if len(b) < unix.SizeofIfInfomsg {
 		return l, false
 	}
-	l.Index = int(int32(binary.NativeEndian.Uint32(b[4:])))
+	l.Index, l.loose = int(int32(binary.NativeEndian.Uint32(b[4:]))), true
+	l.Up = binary.NativeEndian.Uint32(b[8:])&unix.IFF_UP != 0
 	for kind, value := range netlink.Attributes(b[unix.SizeofIfInfomsg:]) {
-		if n, ok := netlink.Uint32(value); ok && kind == unix.IFLA_LINK_NETNSID {
-			l.away, l.namespace = true, int32(n)
+		n, number := netlink.Uint32(value)
+		switch {
+		case kind == unix.IFLA_ADDRESS && len(value) == 6:
+			l.MAC = [6]byte(value)
+		case kind == unix.IFLA_MTU && number:
+			l.MTU = int(n)
+		case kind == unix.IFLA_LINK && number:
+			l.other = int(n)
+		case kind == unix.IFLA_LINK_NETNSID && number:
+			l.away, l.number = true, int32(n)
+		case kind == unix.IFLA_MASTER:
+			l.loose = false
+		case kind == unix.IFLA_QDISC && string(value) != "noqueue\x00":
+			l.loose = false
+		case kind == unix.IFLA_XDP && attached(value):
+			l.guarded = true
 		}
 	}
 	return l, true
 }
 
-func inodeOf(stat any) uint64 {
-	if s, ok := stat.(*syscall.Stat_t); ok {
-		return s.Ino
+// attached says whether an interface has an XDP program, in whatever mode.
+func attached(xdp []byte) bool {
+	const mode = 2 // IFLA_XDP_ATTACHED
+	for kind, value := range netlink.Attributes(xdp) {
+		if kind == mode && len(value) == 1 && value[0] != 0 {
+			return true
+		}
 	}
-	return 0
+	return false
 }

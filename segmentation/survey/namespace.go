@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -80,7 +81,7 @@ func Peers(indexes []int) (map[int]*Namespace, error) {
 	wanted := map[int32][]int{}
 	for _, l := range links {
 		if l.away && slices.Contains(indexes, l.Index) {
-			wanted[l.namespace] = append(wanted[l.namespace], l.Index)
+			wanted[l.number] = append(wanted[l.number], l.Index)
 		}
 	}
 	out := map[int]*Namespace{}
@@ -93,8 +94,7 @@ func Peers(indexes []int) (map[int]*Namespace, error) {
 		if err != nil {
 			return // the process has ended
 		}
-		stat := info.Sys()
-		inode := inodeOf(stat)
+		inode := inodeOf(info)
 		n, known := found[inode]
 		if !known {
 			n = open(c, path, wanted, out)
@@ -173,3 +173,10 @@ func processes() (out []int) {
 }
 
 func netOf(pid int) string { return fmt.Sprintf("/proc/%d/ns/net", pid) }
+
+func inodeOf(info os.FileInfo) uint64 {
+	if s, ok := info.Sys().(*syscall.Stat_t); ok {
+		return s.Ino
+	}
+	return 0
+}

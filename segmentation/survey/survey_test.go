@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -99,16 +100,35 @@ func TestConnectionsOfANamespace(t *testing.T) {
 	})
 }
 
+// As the kernel writes it.
+const packetSockets = `sk               RefCnt Type Proto  Iface R Rmem   User   Inode
+00000000ab12cd34 3      3    0003   7     1 0      0      31337 
+00000000ab12cd35 3      3    88cc   8     1 0      0      31338 
+00000000ab12cd36 3      2    0800   0     1 0      0      31339 
+`
+
+func TestListeners(t *testing.T) {
+	got, err := parseListeners(strings.NewReader(packetSockets))
+	if err != nil || len(got) != 2 || !got[7] || !got[0] {
+		t.Errorf("read %v (%v), want interface 7 and all", got, err)
+	}
+	if got, err := parseListeners(strings.NewReader("head\na 1 2 zz 3\n")); err == nil {
+		t.Errorf("garbage is read as %v", got)
+	}
+}
+
 func FuzzKernelAnswers(f *testing.F) {
 	b := make([]byte, sizeSocket)
 	b[0], b[1] = unix.AF_INET, stateEstablished
 	f.Add(netlink.Append(b, attrCgroupID, binary.NativeEndian.AppendUint64(nil, 7)), "socket:[4711]")
-	f.Add(make([]byte, unix.SizeofIfInfomsg), "")
+	f.Add(make([]byte, unix.SizeofIfInfomsg), packetSockets)
 	f.Fuzz(func(t *testing.T, b []byte, text string) {
 		if s, ok := parseSocket(b, unix.IPPROTO_TCP); ok && (!s.local.IsValid() || !s.remote.IsValid()) {
 			t.Fatalf("%x is read as %+v", b, s)
 		}
 		parseLink(b)
+		judges(b)
+		parseListeners(strings.NewReader(text))
 		socketInode(text)
 		portRange(text)
 	})

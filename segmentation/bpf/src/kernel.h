@@ -54,6 +54,8 @@ enum {
 	TCX_DROP = 2,
 };
 
+enum { PACKET_HOST = 0 }; // of skb->pkt_type: it is for this host
+
 struct __sk_buff {
 	u32 len;
 	u32 pkt_type;

@@ -56,6 +56,7 @@ struct control {
 	u32 set;        // of policy tables, 0 or 1
 	u32 flows;      // which table of flows is written to, 0 or 1
 	u32 reading;    // until when an agent reads `names`, in units of 2^28 ns
+	u32 direct;     // until when shortcuts hold, in seconds; 0: there are none
 };
 
 // A shape is which parts of a rule's key are wild.
@@ -229,7 +230,7 @@ struct neighbour {
 	u32 ifindex;
 	u8 to[6];   // the workload's own interface
 	u8 from[6]; // the host's end of it
-	u32 zero;
+	u32 mtu;    // of both
 };
 
 // Who opened a socket.

@@ -21,6 +21,7 @@ struct visit {
 	u32 flows;
 	u32 length;
 	u32 ifindex;
+	u32 direct;  // until when shortcuts hold
 	u64 cookie;  // of the sender's socket, where it is not the packet's
 	u8 outbound; // from the workload
 	u8 from;     // which end of the key sent the packet
@@ -407,19 +408,27 @@ static noinline int half_open_flow(struct __sk_buff *skb, struct visit *v, struc
 
 // shortcut hands a packet of a flow that both workloads have approved to the other
 // one's interface, past the host's own stack: what a router does to the header is
-// done here.
+// done here. What a router does otherwise (answer that a packet is too old or too
+// large, read options) is left to it. The agent says for how long nothing on the way
+// that is saved looks at packets.
 static noinline int shortcut(struct __sk_buff *skb, struct visit *v, const struct flow *f)
 {
 	u32 other = v->me ? f->workload[0] : f->workload[1];
 	u32 generation = v->me ? f->generation[0] : f->generation[1];
+	u32 plain = v->p.version == 4 ? 34 : 54;
 	u8 head[26];
 
-	if (!other || generation != v->generation || v->p.l3 != 14 || v->p.hops <= 1)
+	if (!other || generation != v->generation || v->now / SECOND >= v->direct)
+		return TCX_NEXT;
+	if (v->p.l3 != 14 || v->p.l4 != plain || v->p.hops <= 1 || skb->pkt_type != PACKET_HOST)
+		return TCX_NEXT;
+	const struct neighbour *own = bpf_map_lookup_elem(&neighbours, &v->p.from);
+	if (!own || own->ifindex != v->ifindex)
 		return TCX_NEXT;
 	if (v->p.ports[0] == NAME_SERVICE)
 		return TCX_NEXT; // the other end's hook may have to hold it
 	const struct neighbour *n = bpf_map_lookup_elem(&neighbours, &v->p.to);
-	if (!n || n->workload != other)
+	if (!n || n->workload != other || n->mtu < own->mtu)
 		return TCX_NEXT;
 	if (bpf_skb_load_bytes(skb, 0, head, sizeof(head)))
 		return TCX_NEXT;
@@ -573,6 +582,7 @@ static always_inline int enter(struct visit *v)
 	v->generation = both;
 	v->set = both >> 32 & 1;
 	v->flows = c->flows;
+	v->direct = *(volatile u32 *)&c->direct;
 	void *table = bpf_map_lookup_elem(&endpoints, &v->set);
 	if (table)
 		v->endpoint = bpf_map_lookup_elem(table, &v->ifindex);

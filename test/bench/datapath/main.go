@@ -1,5 +1,6 @@
 // Command datapath measures the segmentation programs: nanoseconds a packet above
-// an empty program, on packets that the kernel feeds them (BPF_PROG_TEST_RUN). It
+// an empty program, on packets that the kernel feeds them (BPF_PROG_TEST_RUN); and
+// requests between two workloads of a host, beside no program and beside nftables. It
 // prints one JSON object a line; `make bench-datapath` runs it, as root. What is
 // compared runs interleaved.
 package main
@@ -16,8 +17,13 @@ import (
 func main() {
 	rounds := flag.Int("rounds", 7, "how often each thing is measured")
 	repeat := flag.Int("repeat", 200000, "packets of one measurement")
+	requests := flag.Int("requests", 1000, "requests of one measurement between namespaces; 0: none")
 	flag.Parse()
-	if err := programs(*rounds, *repeat); err != nil {
+	err := programs(*rounds, *repeat)
+	if err == nil && *requests > 0 {
+		err = endToEnd(*rounds, *requests)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench-datapath:", err)
 		os.Exit(1)
 	}

@@ -51,17 +51,25 @@ func (n *Namespace) Do(f func() error) error {
 		return f()
 	}
 	done := make(chan error, 1)
-	go func() {
-		// Never unlocked: the thread ends with the goroutine, so that no other one
-		// can find itself in the namespace.
-		runtime.LockOSThread()
-		if err := unix.Setns(int(n.file.Fd()), unix.CLONE_NEWNET); err != nil {
-			done <- fmt.Errorf("enter namespace: %w", err)
-			return
-		}
-		done <- f()
-	}()
+	go func() { done <- n.enter(f) }()
 	return <-done
+}
+
+// enter is for a goroutine that ends afterwards.
+func (n *Namespace) enter(f func() error) error {
+	runtime.LockOSThread()
+	if unix.Gettid() == unix.Getpid() {
+		// A process's first thread does not end before the process, and what it sees
+		// is what /proc/self shows. While we hold it another one does the work.
+		defer runtime.UnlockOSThread()
+		return n.Do(f)
+	}
+	// Never unlocked: the thread ends with the goroutine, so that no other one can
+	// find itself in the namespace.
+	if err := unix.Setns(int(n.file.Fd()), unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("enter namespace: %w", err)
+	}
+	return f()
 }
 
 // Peers finds the namespaces at the other ends of links of this host (veth, netkit),

@@ -88,6 +88,19 @@ func TestConnectionsOfANamespace(t *testing.T) {
 		if err != nil || len(in) != 1 || !in[0].In || !in[0].Sure || in[0].Local != to || in[0].Remote != from {
 			t.Errorf("cart has %+v (%v), want what came in", in, err)
 		}
+		before, err := os.Readlink("/proc/self/ns/net")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		for range 200 { // one of them meets the process's first thread
+			if err := peers[web.Interfaces[0].HostIndex].Do(func() error { return nil }); err != nil {
+				t.Error(err)
+			}
+		}
+		if after, err := os.Readlink("/proc/self/ns/net"); after != before {
+			t.Errorf("the process was in %s, and is left in %s (%v)", before, after, err)
+		}
 		own, err := Own()
 		if err != nil {
 			t.Error(err)

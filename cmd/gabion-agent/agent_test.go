@@ -25,6 +25,10 @@ import (
 // The test binary is the agent when it is told so: what is killed below is a real
 // process of the real program.
 func TestMain(m *testing.M) {
+	if os.Getenv("GABION_PROCESS_UNDER_TEST") != "" {
+		beProcess()
+		return
+	}
 	if os.Getenv("GABION_AGENT_UNDER_TEST") != "" {
 		main()
 		return

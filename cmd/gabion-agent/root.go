@@ -129,6 +129,14 @@ func newProbe(out io.Writer) *cobra.Command {
 			for _, f := range tcx.Features() {
 				fmt.Fprintf(out, "%s: there (Linux has it since %s)\n", f.Name, f.Since)
 			}
+			// Only for workloads that are processes of the host.
+			for _, f := range tcx.CgroupFeatures() {
+				if err := tcx.Probe([]tcx.Feature{f}); err != nil {
+					fmt.Fprintf(out, "%s: missing, for spec.cgroup (Linux has it since %s)\n", f.Name, f.Since)
+					continue
+				}
+				fmt.Fprintf(out, "%s: there, for spec.cgroup (Linux has it since %s)\n", f.Name, f.Since)
+			}
 			return nil
 		},
 	}

@@ -94,7 +94,7 @@ func (w *wish) read(resources []policysync.Resource) ([]v1alpha1.Object, error) 
 		if len(list) != 1 || nameOf(v1alpha1.KeyOf(list[0])) != r.Name {
 			return nil, fmt.Errorf("read resource %s: it is not the one resource of that name", r.Name)
 		}
-		if wl, ok := list[0].(*v1alpha1.Workload); ok && wl.Spec.Interface != "" && wl.Spec.Node != w.host {
+		if wl, ok := list[0].(*v1alpha1.Workload); ok && wl.Spec.Interface+wl.Spec.Cgroup != "" && wl.Spec.Node != w.host {
 			return nil, fmt.Errorf("read resource %s: it is on host %q, and this is %q", r.Name, wl.Spec.Node, w.host)
 		}
 		objects = append(objects, list[0])
@@ -105,10 +105,19 @@ func (w *wish) read(resources []policysync.Resource) ([]v1alpha1.Object, error) 
 // checkInterfaces refuses what would cut the host off.
 func checkInterfaces(objects []v1alpha1.Object) error {
 	for _, o := range objects {
-		if w, ok := o.(*v1alpha1.Workload); ok && w.Spec.Interface != "" {
-			if err := agent.CheckInterface(w.Spec.Interface); err != nil {
-				return fmt.Errorf("enforce %s: %w", nameOf(v1alpha1.KeyOf(w)), err)
-			}
+		w, ok := o.(*v1alpha1.Workload)
+		if !ok {
+			continue
+		}
+		var err error
+		switch {
+		case w.Spec.Interface != "":
+			err = agent.CheckInterface(w.Spec.Interface)
+		case w.Spec.Cgroup != "":
+			err = agent.CheckCgroup(w.Spec.Cgroup)
+		}
+		if err != nil {
+			return fmt.Errorf("enforce %s: %w", nameOf(v1alpha1.KeyOf(w)), err)
 		}
 	}
 	return nil
@@ -169,9 +178,9 @@ func want(objects []v1alpha1.Object) (agent.Desired, []v1alpha1.Condition) {
 	result := segment.Compile(objects, segment.Options{})
 	d := agent.Desired{Policies: result.Policies, World: segmentation.World{Workloads: result.Workloads}}
 	for _, o := range objects {
-		if w, ok := o.(*v1alpha1.Workload); ok && w.Spec.Interface != "" {
+		if w, ok := o.(*v1alpha1.Workload); ok && w.Spec.Interface+w.Spec.Cgroup != "" {
 			key := v1alpha1.KeyOf(w)
-			d.Interfaces = append(d.Interfaces, agent.Interface{Name: w.Spec.Interface, Workload: workload.ID{Namespace: key.Namespace, Name: key.Name}})
+			d.Interfaces = append(d.Interfaces, agent.Interface{Name: w.Spec.Interface, Cgroup: w.Spec.Cgroup, Workload: workload.ID{Namespace: key.Namespace, Name: key.Name}})
 		}
 	}
 	return d, result.Conditions

@@ -14,7 +14,7 @@ import (
 )
 
 // Hosts knows which resources each host needs: the workloads on it (spec.node; those
-// that name an interface and no host are on the one that NewHosts is told), the
+// that name an interface or a cgroup and no host are on the one that NewHosts is told), the
 // policies in audit or enforce that select any of them, and of other workloads
 // those that these policies can tell apart from anybody. Judged by them, flows of
 // the host's workloads get the verdicts that they get by all.
@@ -63,7 +63,7 @@ func (h *Hosts) nodeOf(i int, this string) string {
 	if node := h.result.Workloads[i].Node; node != "" {
 		return node
 	}
-	if w, ok := h.objects[workloadKey(h.result, i)].(*v1alpha1.Workload); ok && w.Spec.Interface != "" {
+	if w, ok := h.objects[workloadKey(h.result, i)].(*v1alpha1.Workload); ok && w.Spec.Interface+w.Spec.Cgroup != "" {
 		return this
 	}
 	return ""
@@ -83,7 +83,7 @@ func (h *Hosts) Names() []string {
 func (h *Hosts) On(host string) (out []v1alpha1.Key) {
 	for _, i := range h.on[host] {
 		key := workloadKey(h.result, i)
-		if w, ok := h.objects[key].(*v1alpha1.Workload); ok && w.Spec.Interface != "" {
+		if w, ok := h.objects[key].(*v1alpha1.Workload); ok && w.Spec.Interface+w.Spec.Cgroup != "" {
 			out = append(out, key)
 		}
 	}

@@ -40,6 +40,17 @@ func Features() []Feature {
 	}
 }
 
+// CgroupFeatures lists what enforcing on processes by their cgroup needs besides.
+func CgroupFeatures() []Feature {
+	helper := func(t ebpf.ProgramType, f asm.BuiltinFunc) func() error {
+		return func() error { return features.HaveProgramHelper(t, f) }
+	}
+	return []Feature{
+		{"the cgroup of a packet's socket (bpf_skb_ancestor_cgroup_id)", "5.8", helper(ebpf.CGroupSKB, asm.FnSkbAncestorCgroupId)},
+		{"the cgroup of who connects (bpf_get_current_ancestor_cgroup_id)", "5.7", helper(ebpf.CGroupSockAddr, asm.FnGetCurrentAncestorCgroupId)},
+	}
+}
+
 func haveTCX() error {
 	// Every network namespace has a loopback, with index 1.
 	_, err := link.QueryPrograms(link.QueryOptions{Target: 1, Attach: ebpf.AttachTCXIngress})

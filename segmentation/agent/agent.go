@@ -37,9 +37,11 @@ type Desired struct {
 	Applied func(error)
 }
 
-// Interface is the host's end of a workload's link. It need not exist yet.
+// Interface is where a workload's packets are judged: the host's end of its link, or
+// the cgroup of the host's processes that it is. It need not exist yet.
 type Interface struct {
 	Name     string
+	Cgroup   string // path below the v2 root; then there is no link
 	Workload workload.ID
 }
 
@@ -91,6 +93,7 @@ type Agent struct {
 	lookups *lookups
 	on      []policymap.Interface // watched
 	short   *shortcuts            // nil: none are wanted
+	groups  *groups               // nil: none were wanted yet
 
 	lock    sync.Mutex // of what both goroutines use: the writer, and what follows
 	inForce inForce
@@ -185,6 +188,8 @@ func (a *Agent) Run(ctx context.Context, desired <-chan Desired) error {
 	defer a.lookups.stop()
 	drained := time.Now()
 	began := false
+	again := time.NewTicker(lookForGroups)
+	defer again.Stop()
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
 	for {
@@ -223,6 +228,12 @@ func (a *Agent) Run(ctx context.Context, desired <-chan Desired) error {
 			}
 			if err := a.short.look(); err != nil {
 				return err
+			}
+		case <-again.C:
+			if began && a.groups.changed(a.want.Interfaces) {
+				if err := a.Reconcile(); err != nil {
+					return err
+				}
 			}
 		case <-drain.C:
 			at := time.Now()
@@ -285,6 +296,12 @@ func (a *Agent) Reconcile() error {
 		watched = nil // by programs with other maps: ours know of no flow
 	}
 	present := a.present(watched)
+	links := len(present)
+	ids, places, err := a.findGroups()
+	if err != nil {
+		return err
+	}
+	present = append(present, places...)
 	// What was counted so far is told by the names it was counted under.
 	if err := a.Drain(); err != nil {
 		return err
@@ -292,6 +309,19 @@ func (a *Agent) Reconcile() error {
 	if err := a.publish(present); err != nil {
 		return err
 	}
+	if err := a.attach(present[:links], attached, watched); err != nil {
+		return err
+	}
+	a.on = present[:links]
+	if err := a.setGroups(ids); err != nil {
+		return err
+	}
+	return a.short.look()
+}
+
+// attach puts the programs on the interfaces that are present, and takes them off
+// others; what was not watched before may have connections.
+func (a *Agent) attach(present []policymap.Interface, attached, watched []int) error {
 	before := a.lookAround(slices.DeleteFunc(slices.Clone(present), func(i policymap.Interface) bool { return slices.Contains(watched, i.Index) }))
 	defer before.close()
 	before.attribute()
@@ -319,8 +349,7 @@ func (a *Agent) Reconcile() error {
 			a.options.Log.Info("detached", "interface", index)
 		}
 	}
-	a.on = present
-	return a.short.look()
+	return nil
 }
 
 // publish makes the tables what is wanted, with the addresses that names have now.
@@ -347,6 +376,9 @@ func (a *Agent) publish(present []policymap.Interface) error {
 func (a *Agent) present(attached []int) (out []policymap.Interface) {
 	now := monotonic()
 	for _, i := range a.want.Interfaces {
+		if i.Cgroup != "" {
+			continue
+		}
 		link, err := net.InterfaceByName(i.Name)
 		if err != nil {
 			a.options.Log.Debug("interface is missing", "interface", i.Name, "workload", i.Workload)

@@ -87,12 +87,17 @@ func (e *existing) adopt() error {
 			all = append(all, h)
 		}
 	}
+	return e.agent.takeOver(all)
+}
+
+// takeOver makes the datapath know connections.
+func (a *Agent) takeOver(all []held) error {
 	if len(all) == 0 {
 		return nil
 	}
-	out, err := e.agent.dp.Adopt(adopted(all))
+	out, err := a.dp.Adopt(adopted(all))
 	if out.Taken+out.Denied+out.Full > 0 {
-		e.agent.options.Log.Info("found connections from before", "taken", out.Taken, "denied", out.Denied, "no-room", out.Full)
+		a.options.Log.Info("found connections from before", "taken", out.Taken, "denied", out.Denied, "no-room", out.Full)
 	}
 	return err
 }
@@ -134,18 +139,18 @@ func (e *existing) attribute() {
 			continue
 		}
 		done[n] = true
-		if err := e.attributeIn(n); err != nil {
+		list, err := n.Connections()
+		if err == nil {
+			err = e.attributeIn(n, list)
+		}
+		if err != nil {
 			e.agent.options.Log.Warn("who opened connections from before is not known", "error", err)
 		}
 	}
 }
 
-func (e *existing) attributeIn(n *survey.Namespace) error {
-	list, err := n.Connections()
-	if err != nil {
-		return err
-	}
-	opened := slices.DeleteFunc(list, func(c survey.Connection) bool { return c.In })
+func (e *existing) attributeIn(n *survey.Namespace, list []survey.Connection) error {
+	opened := slices.DeleteFunc(slices.Clone(list), func(c survey.Connection) bool { return c.In })
 	owners := n.Processes(opened)
 	for _, c := range opened {
 		p, ok := owners[c.Cookie]

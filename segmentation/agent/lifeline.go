@@ -117,16 +117,23 @@ func kernelAddress(text string) (netip.AddrPort, error) {
 }
 
 // Keep returns the policies that let lifelines pass: for each that ends at a
-// workload which enforced policies govern, an allow of just that. An explicit deny
+// workload which enforced policies govern, or may begin in one, an allow of just that. An explicit deny
 // still beats it: then somebody has said so.
 func Keep(d Desired, lines []Lifeline) (out []segmentation.Policy) {
 	byAddress := map[netip.Addr]*workload.Workload{}
+	var groups []*workload.Workload // that are processes of this host
 	for _, w := range d.World.Workloads {
+		if slices.ContainsFunc(d.Interfaces, func(i Interface) bool { return i.Cgroup != "" && i.Workload == w.ID }) {
+			groups = append(groups, w)
+		}
 		for _, a := range w.Addresses {
 			byAddress[a.Unmap()] = w
 		}
 	}
 	for _, l := range lines {
+		for _, w := range groups {
+			out = append(out, l.forHost(d.Policies, w)...)
+		}
 		w := byAddress[l.Remote]
 		direction := segmentation.Ingress
 		if l.In {
@@ -135,18 +142,35 @@ func Keep(d Desired, lines []Lifeline) (out []segmentation.Policy) {
 		if w == nil || !governed(d.Policies, w, direction) {
 			continue // nothing is denied: to govern it would deny the rest
 		}
-		rules := segmentation.Rules{Governed: true, List: []segmentation.Rule{{
-			Peers: []segmentation.Peer{{CIDR: &segmentation.CIDR{Prefix: netip.PrefixFrom(l.Host, l.Host.BitLen())}}},
-			Ports: []segmentation.Ports{{Protocol: segmentation.TCP, From: l.Port, To: l.Port}},
-		}}}
-		p := segmentation.Policy{
-			Name: segmentation.PolicyName{Kind: "Lifeline", ID: workload.ID{Namespace: w.ID.Namespace, Name: l.What + "-" + w.ID.Name}},
-			Mode: segmentation.Enforce, Subject: segmentation.Selection{Namespace: w.ID.Namespace, Names: []string{w.ID.Name}},
-		}
-		*p.In(direction) = rules
-		out = append(out, p)
+		out = append(out, l.allow(w, direction, l.Host))
 	}
 	return out
+}
+
+// forHost keeps a lifeline open where the host's own end of it may be in a workload:
+// one that is processes of this host.
+func (l Lifeline) forHost(policies []segmentation.Policy, w *workload.Workload) []segmentation.Policy {
+	direction := segmentation.Egress
+	if l.In {
+		direction = segmentation.Ingress
+	}
+	if !governed(policies, w, direction) {
+		return nil
+	}
+	return []segmentation.Policy{l.allow(w, direction, l.Remote)}
+}
+
+// allow is the policy that opens a workload just for a lifeline.
+func (l Lifeline) allow(w *workload.Workload, d segmentation.Direction, peer netip.Addr) segmentation.Policy {
+	p := segmentation.Policy{
+		Name: segmentation.PolicyName{Kind: "Lifeline", ID: workload.ID{Namespace: w.ID.Namespace, Name: l.What + "-" + w.ID.Name}},
+		Mode: segmentation.Enforce, Subject: segmentation.Selection{Namespace: w.ID.Namespace, Names: []string{w.ID.Name}},
+	}
+	*p.In(d) = segmentation.Rules{Governed: true, List: []segmentation.Rule{{
+		Peers: []segmentation.Peer{{CIDR: &segmentation.CIDR{Prefix: netip.PrefixFrom(peer, peer.BitLen())}}},
+		Ports: []segmentation.Ports{{Protocol: segmentation.TCP, From: l.Port, To: l.Port}},
+	}}}
+	return p
 }
 
 // governed says whether enforced policies decide about a workload in a direction.

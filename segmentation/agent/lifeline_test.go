@@ -133,3 +133,44 @@ func FuzzConnections(f *testing.F) {
 		defaultRoutes6(strings.NewReader(text))
 	})
 }
+
+// A workload that is processes of the host may be the host's own end of a lifeline.
+func TestKeepForProcesses(t *testing.T) {
+	admin, plane := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+	job := &workload.Workload{ID: workload.ID{Namespace: "shop", Name: "job"}, Labels: workload.Labels{"app": "job"}}
+	all := segmentation.Rules{Governed: true}
+	d := Desired{
+		World:      segmentation.World{Workloads: []*workload.Workload{job}},
+		Interfaces: []Interface{{Cgroup: "system.slice/ssh.service", Workload: job.ID}},
+		Policies: []segmentation.Policy{{
+			Name: segmentation.PolicyName{Kind: "SegmentationPolicy", ID: job.ID}, Mode: segmentation.Enforce,
+			Subject: segmentation.Selection{Namespace: "shop", Labels: workload.MatchLabels(job.Labels)}, Ingress: all, Egress: all,
+		}},
+	}
+	kept := append(d.Policies, Keep(d, []Lifeline{
+		{What: "ssh", Host: netip.MustParseAddr("10.9.1.1"), Remote: admin, Port: 22, In: true},
+		{What: "control-plane", Host: netip.MustParseAddr("10.9.1.1"), Remote: plane, Port: 9443},
+	})...)
+	own := segmentation.Endpoint{Workload: job, Addr: netip.MustParseAddr("10.9.1.1")}
+	for _, c := range []struct {
+		from, to segmentation.Endpoint
+		port     uint16
+		want     segmentation.Verdict
+	}{
+		{segmentation.Outside(admin), own, 22, segmentation.Allowed},
+		{segmentation.Outside(admin), own, 23, segmentation.Denied},
+		{segmentation.Outside(plane), own, 22, segmentation.Denied},
+		{own, segmentation.Outside(plane), 9443, segmentation.Allowed},
+		{own, segmentation.Outside(admin), 22, segmentation.Denied},
+	} {
+		f := segmentation.Flow{Src: c.from, Dst: c.to, Protocol: segmentation.TCP, Port: c.port}
+		if got, rule := segmentation.Evaluate(kept, f); got != c.want {
+			t.Errorf("from %v to %v port %d: %v by %v, want %v", c.from.Addr, c.to.Addr, c.port, got, rule, c.want)
+		}
+	}
+	for name, ok := range map[string]bool{"": false, "/": false, "a/..": false, "system.slice/x": true} {
+		if err := CheckCgroup(name); (err == nil) != ok {
+			t.Errorf("cgroup %q: %v", name, err)
+		}
+	}
+}

@@ -26,6 +26,7 @@ const (
 	BenchMapEvents           = "events"
 	BenchMapFlows            = "flows"
 	BenchMapFragments        = "fragments"
+	BenchMapGroups           = "groups"
 	BenchMapHalfOpen         = "half_open"
 	BenchMapNames            = "names"
 	BenchMapNeighbours       = "neighbours"
@@ -37,6 +38,7 @@ const (
 	BenchProgEditTable       = "edit_table"
 	BenchProgEmpty           = "empty"
 	BenchProgFreshFlow       = "fresh_flow"
+	BenchProgFromGroup       = "from_group"
 	BenchProgFromWorkload    = "from_workload"
 	BenchProgLookup          = "lookup"
 	BenchProgOnConnect4      = "on_connect4"
@@ -44,6 +46,7 @@ const (
 	BenchProgOnSendmsg4      = "on_sendmsg4"
 	BenchProgOnSendmsg6      = "on_sendmsg6"
 	BenchProgSweepFlows      = "sweep_flows"
+	BenchProgToGroup         = "to_group"
 	BenchProgToWorkload      = "to_workload"
 	BenchVarLimitEstablished = "limit_established"
 	BenchVarLimitEvents      = "limit_events"
@@ -103,6 +106,7 @@ type BenchProgramSpecs struct {
 	EditTable    *ebpf.ProgramSpec `ebpf:"edit_table"`
 	Empty        *ebpf.ProgramSpec `ebpf:"empty"`
 	FreshFlow    *ebpf.ProgramSpec `ebpf:"fresh_flow"`
+	FromGroup    *ebpf.ProgramSpec `ebpf:"from_group"`
 	FromWorkload *ebpf.ProgramSpec `ebpf:"from_workload"`
 	Lookup       *ebpf.ProgramSpec `ebpf:"lookup"`
 	OnConnect4   *ebpf.ProgramSpec `ebpf:"on_connect4"`
@@ -110,6 +114,7 @@ type BenchProgramSpecs struct {
 	OnSendmsg4   *ebpf.ProgramSpec `ebpf:"on_sendmsg4"`
 	OnSendmsg6   *ebpf.ProgramSpec `ebpf:"on_sendmsg6"`
 	SweepFlows   *ebpf.ProgramSpec `ebpf:"sweep_flows"`
+	ToGroup      *ebpf.ProgramSpec `ebpf:"to_group"`
 	ToWorkload   *ebpf.ProgramSpec `ebpf:"to_workload"`
 }
 
@@ -127,6 +132,7 @@ type BenchMapSpecs struct {
 	Events      *ebpf.MapSpec `ebpf:"events"`
 	Flows       *ebpf.MapSpec `ebpf:"flows"`
 	Fragments   *ebpf.MapSpec `ebpf:"fragments"`
+	Groups      *ebpf.MapSpec `ebpf:"groups"`
 	HalfOpen    *ebpf.MapSpec `ebpf:"half_open"`
 	Names       *ebpf.MapSpec `ebpf:"names"`
 	Neighbours  *ebpf.MapSpec `ebpf:"neighbours"`
@@ -182,6 +188,7 @@ type BenchMaps struct {
 	Events      *ebpf.Map `ebpf:"events"`
 	Flows       *ebpf.Map `ebpf:"flows"`
 	Fragments   *ebpf.Map `ebpf:"fragments"`
+	Groups      *ebpf.Map `ebpf:"groups"`
 	HalfOpen    *ebpf.Map `ebpf:"half_open"`
 	Names       *ebpf.Map `ebpf:"names"`
 	Neighbours  *ebpf.Map `ebpf:"neighbours"`
@@ -203,6 +210,7 @@ func (m *BenchMaps) Close() error {
 		m.Events,
 		m.Flows,
 		m.Fragments,
+		m.Groups,
 		m.HalfOpen,
 		m.Names,
 		m.Neighbours,
@@ -237,6 +245,7 @@ type BenchPrograms struct {
 	EditTable    *ebpf.Program `ebpf:"edit_table"`
 	Empty        *ebpf.Program `ebpf:"empty"`
 	FreshFlow    *ebpf.Program `ebpf:"fresh_flow"`
+	FromGroup    *ebpf.Program `ebpf:"from_group"`
 	FromWorkload *ebpf.Program `ebpf:"from_workload"`
 	Lookup       *ebpf.Program `ebpf:"lookup"`
 	OnConnect4   *ebpf.Program `ebpf:"on_connect4"`
@@ -244,6 +253,7 @@ type BenchPrograms struct {
 	OnSendmsg4   *ebpf.Program `ebpf:"on_sendmsg4"`
 	OnSendmsg6   *ebpf.Program `ebpf:"on_sendmsg6"`
 	SweepFlows   *ebpf.Program `ebpf:"sweep_flows"`
+	ToGroup      *ebpf.Program `ebpf:"to_group"`
 	ToWorkload   *ebpf.Program `ebpf:"to_workload"`
 }
 
@@ -253,6 +263,7 @@ func (p *BenchPrograms) Close() error {
 		p.EditTable,
 		p.Empty,
 		p.FreshFlow,
+		p.FromGroup,
 		p.FromWorkload,
 		p.Lookup,
 		p.OnConnect4,
@@ -260,6 +271,7 @@ func (p *BenchPrograms) Close() error {
 		p.OnSendmsg4,
 		p.OnSendmsg6,
 		p.SweepFlows,
+		p.ToGroup,
 		p.ToWorkload,
 	)
 }

@@ -26,6 +26,7 @@ const (
 	DatapathMapEvents           = "events"
 	DatapathMapFlows            = "flows"
 	DatapathMapFragments        = "fragments"
+	DatapathMapGroups           = "groups"
 	DatapathMapHalfOpen         = "half_open"
 	DatapathMapNames            = "names"
 	DatapathMapNeighbours       = "neighbours"
@@ -35,12 +36,14 @@ const (
 	DatapathMapUsages           = "usages"
 	DatapathProgAdoptFlow       = "adopt_flow"
 	DatapathProgEditTable       = "edit_table"
+	DatapathProgFromGroup       = "from_group"
 	DatapathProgFromWorkload    = "from_workload"
 	DatapathProgOnConnect4      = "on_connect4"
 	DatapathProgOnConnect6      = "on_connect6"
 	DatapathProgOnSendmsg4      = "on_sendmsg4"
 	DatapathProgOnSendmsg6      = "on_sendmsg6"
 	DatapathProgSweepFlows      = "sweep_flows"
+	DatapathProgToGroup         = "to_group"
 	DatapathProgToWorkload      = "to_workload"
 	DatapathVarLimitEstablished = "limit_established"
 	DatapathVarLimitEvents      = "limit_events"
@@ -98,12 +101,14 @@ type DatapathSpecs struct {
 type DatapathProgramSpecs struct {
 	AdoptFlow    *ebpf.ProgramSpec `ebpf:"adopt_flow"`
 	EditTable    *ebpf.ProgramSpec `ebpf:"edit_table"`
+	FromGroup    *ebpf.ProgramSpec `ebpf:"from_group"`
 	FromWorkload *ebpf.ProgramSpec `ebpf:"from_workload"`
 	OnConnect4   *ebpf.ProgramSpec `ebpf:"on_connect4"`
 	OnConnect6   *ebpf.ProgramSpec `ebpf:"on_connect6"`
 	OnSendmsg4   *ebpf.ProgramSpec `ebpf:"on_sendmsg4"`
 	OnSendmsg6   *ebpf.ProgramSpec `ebpf:"on_sendmsg6"`
 	SweepFlows   *ebpf.ProgramSpec `ebpf:"sweep_flows"`
+	ToGroup      *ebpf.ProgramSpec `ebpf:"to_group"`
 	ToWorkload   *ebpf.ProgramSpec `ebpf:"to_workload"`
 }
 
@@ -121,6 +126,7 @@ type DatapathMapSpecs struct {
 	Events      *ebpf.MapSpec `ebpf:"events"`
 	Flows       *ebpf.MapSpec `ebpf:"flows"`
 	Fragments   *ebpf.MapSpec `ebpf:"fragments"`
+	Groups      *ebpf.MapSpec `ebpf:"groups"`
 	HalfOpen    *ebpf.MapSpec `ebpf:"half_open"`
 	Names       *ebpf.MapSpec `ebpf:"names"`
 	Neighbours  *ebpf.MapSpec `ebpf:"neighbours"`
@@ -176,6 +182,7 @@ type DatapathMaps struct {
 	Events      *ebpf.Map `ebpf:"events"`
 	Flows       *ebpf.Map `ebpf:"flows"`
 	Fragments   *ebpf.Map `ebpf:"fragments"`
+	Groups      *ebpf.Map `ebpf:"groups"`
 	HalfOpen    *ebpf.Map `ebpf:"half_open"`
 	Names       *ebpf.Map `ebpf:"names"`
 	Neighbours  *ebpf.Map `ebpf:"neighbours"`
@@ -197,6 +204,7 @@ func (m *DatapathMaps) Close() error {
 		m.Events,
 		m.Flows,
 		m.Fragments,
+		m.Groups,
 		m.HalfOpen,
 		m.Names,
 		m.Neighbours,
@@ -229,12 +237,14 @@ type DatapathVariables struct {
 type DatapathPrograms struct {
 	AdoptFlow    *ebpf.Program `ebpf:"adopt_flow"`
 	EditTable    *ebpf.Program `ebpf:"edit_table"`
+	FromGroup    *ebpf.Program `ebpf:"from_group"`
 	FromWorkload *ebpf.Program `ebpf:"from_workload"`
 	OnConnect4   *ebpf.Program `ebpf:"on_connect4"`
 	OnConnect6   *ebpf.Program `ebpf:"on_connect6"`
 	OnSendmsg4   *ebpf.Program `ebpf:"on_sendmsg4"`
 	OnSendmsg6   *ebpf.Program `ebpf:"on_sendmsg6"`
 	SweepFlows   *ebpf.Program `ebpf:"sweep_flows"`
+	ToGroup      *ebpf.Program `ebpf:"to_group"`
 	ToWorkload   *ebpf.Program `ebpf:"to_workload"`
 }
 
@@ -242,12 +252,14 @@ func (p *DatapathPrograms) Close() error {
 	return _DatapathClose(
 		p.AdoptFlow,
 		p.EditTable,
+		p.FromGroup,
 		p.FromWorkload,
 		p.OnConnect4,
 		p.OnConnect6,
 		p.OnSendmsg4,
 		p.OnSendmsg6,
 		p.SweepFlows,
+		p.ToGroup,
 		p.ToWorkload,
 	)
 }

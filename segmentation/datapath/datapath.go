@@ -126,6 +126,12 @@ func (d *Datapath) inner(outer string) *ebpf.MapSpec {
 // programs of an earlier run, with other maps, are still on interfaces.
 func (d *Datapath) New() bool { return d.new }
 
+// Grouped says whether programs that judge processes are in place.
+func (d *Datapath) Grouped() bool {
+	_, err := os.Stat(filepath.Join(d.dir, "groups"))
+	return err == nil
+}
+
 // Tables are the maps that policy is written to.
 func (d *Datapath) Tables() policymap.Maps {
 	m := d.all.Maps
@@ -220,7 +226,8 @@ func (d *Datapath) Close() { d.all.Close() }
 // Remove takes everything out of the kernel: programs off all interfaces, maps.
 // It needs no loaded programs.
 func Remove(dir string) error {
-	err := tcx.Pins{Dir: filepath.Join(dir, "links")}.DetachAll()
+	err := errors.Join(tcx.Pins{Dir: filepath.Join(dir, "links")}.DetachAll(),
+		detachHooks(filepath.Join(dir, "sockets")), detachHooks(filepath.Join(dir, "groups")))
 	if rm := os.RemoveAll(dir); rm != nil && !errors.Is(rm, fs.ErrNotExist) {
 		err = errors.Join(err, fmt.Errorf("remove pinned maps: %w", rm))
 	}

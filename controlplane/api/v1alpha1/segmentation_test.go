@@ -50,6 +50,11 @@ spec:
   interface: veth0
   cgroup: system.slice/x
   ports: [{name: SQL, port: 70000, protocol: ICMP}]
+---
+apiVersion: gabion.io/v1alpha1
+kind: Workload
+metadata: {name: job}
+spec: {cgroup: system.slice/..}
 `
 	const want = `in.yaml:5: spec.mode: "block" is not one of observe, audit, enforce
 in.yaml:7: spec.selector.matchExpressions[0].operator: "Near" is not one of In, NotIn, Exists, DoesNotExist
@@ -77,6 +82,7 @@ in.yaml:43: spec.cgroup: cannot stand beside interface: a workload has a link of
 in.yaml:44: spec.ports[0].name: "SQL" is no name of a port: at most 15 lower-case letters, digits and -, with a letter
 in.yaml:44: spec.ports[0].port: 70000 is out of range: 1 to 65535
 in.yaml:44: spec.ports[0].protocol: "ICMP" is not one of TCP, UDP, SCTP
+in.yaml:49: spec.cgroup: "system.slice/.." is no path of a cgroup below the root, such as system.slice/nginx.service
 `
 	_, list := Decode("in.yaml", []byte(text))
 	if got := problems(list); got != want {

@@ -3,6 +3,8 @@ package v1alpha1
 import (
 	"fmt"
 	"net/netip"
+	"path"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -43,6 +45,9 @@ func (w *Workload) validate(f *findings) {
 	}
 	if s.Interface != "" && s.Cgroup != "" {
 		f.add("cgroup", "cannot stand beside interface: a workload has a link of its own or is processes on the host")
+	}
+	if s.Cgroup != "" && (path.Clean("/"+s.Cgroup) == "/" || path.Clean(s.Cgroup) != s.Cgroup || strings.HasPrefix(s.Cgroup, "..")) {
+		f.add("cgroup", "%q is no path of a cgroup below the root, such as system.slice/nginx.service", s.Cgroup)
 	}
 	if len(s.Interface) > 15 {
 		f.add("interface", "%q is no name of an interface: at most 15 characters", s.Interface)

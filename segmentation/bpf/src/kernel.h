@@ -93,6 +93,12 @@ struct __sk_buff {
 
 struct bpf_sock_addr {
 	u32 user_family;
+	u32 user_ip4;
+	u32 user_ip6[4];
+	u32 user_port;
+	u32 family;
+	u32 type;
+	u32 protocol;
 };
 
 static void *(*const bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
@@ -106,6 +112,8 @@ static long (*const bpf_skb_load_bytes)(const void *skb, u32 offset, void *to, u
 static long (*const bpf_skb_pull_data)(struct __sk_buff *skb, u32 len) = (void *)39;
 static u64 (*const bpf_get_socket_cookie)(void *ctx) = (void *)46;
 static u64 (*const bpf_get_current_cgroup_id)(void) = (void *)80;
+static u64 (*const bpf_skb_ancestor_cgroup_id)(struct __sk_buff *skb, int level) = (void *)83;
+static u64 (*const bpf_get_current_ancestor_cgroup_id)(int level) = (void *)123;
 static void *(*const bpf_ringbuf_reserve)(void *ringbuf, u64 size, u64 flags) = (void *)131;
 static void (*const bpf_ringbuf_submit)(void *data, u64 flags) = (void *)132;
 static void (*const bpf_ringbuf_discard)(void *data, u64 flags) = (void *)133;

@@ -273,7 +273,7 @@ struct {
 	__type(value, struct control);
 } control SEC(".maps");
 
-// By interface index.
+// By interface index; those of cgroups have the highest bit set.
 IN_SETS(endpoints, BPF_MAP_TYPE_HASH, u32, struct endpoint, 1024, 0);
 IN_SETS(addresses, BPF_MAP_TYPE_HASH, union address, struct peer, 1024, 0);
 IN_SETS(prefixes, BPF_MAP_TYPE_LPM_TRIE, struct prefix, struct peer, 1024, BPF_F_NO_PREALLOC);
@@ -293,6 +293,7 @@ struct {
 TABLE(established, BPF_MAP_TYPE_HASH, struct flow_key, struct flow, 131072);
 TABLE(fragments, BPF_MAP_TYPE_LRU_HASH, struct fragment_key, struct fragment, 8192);
 TABLE(neighbours, BPF_MAP_TYPE_HASH, union address, struct neighbour, 4096);
+TABLE(groups, BPF_MAP_TYPE_HASH, u64, u32, 4096);
 TABLE(usages, BPF_MAP_TYPE_HASH, u32, struct usage, 4096);
 TABLE(counters, BPF_MAP_TYPE_PERCPU_ARRAY, u32, u64, COUNTERS);
 TABLE(sockets, BPF_MAP_TYPE_LRU_HASH, u64, struct process, 16384);

@@ -3,6 +3,7 @@
 // The two programs on the host's end of a workload's interface. What the kernel
 // calls ingress there comes from the workload, egress goes to it. Each judges for
 // its own workload only; a packet between two workloads of one host meets both.
+#include "group.h"
 #include "judge.h"
 #include "names.h"
 #include "packet.h"
@@ -27,6 +28,7 @@ struct visit {
 	u8 from;     // which end of the key sent the packet
 	u8 me;       // which end of the key is our workload
 	u8 initiator;
+	u8 grouped; // the workload is a cgroup of this host
 };
 
 static always_inline u8 direction_of(u8 me, u8 initiator) { return me == initiator ? EGRESS : INGRESS; }
@@ -165,10 +167,13 @@ static always_inline u8 normalise(struct flow_key *k, const struct packet *p)
 	return 1;
 }
 
-// is_mine says whether an address belongs to the workload of the interface.
+// is_mine says whether an address belongs to the workload of the interface. A
+// process of the host sends from the host's addresses: the kernel sees to that.
 static noinline int is_mine(const struct visit *v, const union address *a)
 {
 	u32 set = v->set;
+	if (v->grouped)
+		return 1;
 	void *table = bpf_map_lookup_elem(&addresses, &set);
 	if (!table)
 		return 0;
@@ -619,6 +624,44 @@ static noinline int name_seen(struct __sk_buff *skb, const struct visit *v)
 static u32 bench_flow;
 #endif
 
+// decide says what becomes of a packet of a flow.
+static always_inline int decide(struct __sk_buff *skb, struct visit *v, const u8 outbound, const u8 direct)
+{
+	v->from = normalise(&v->key, &v->p);
+	v->me = outbound ? v->from : !v->from;
+
+	int answer = TCX_NEXT;
+	struct flow *f = bpf_map_lookup_elem(&established, &v->key);
+	int opens = v->p.protocol == IPPROTO_TCP && (v->p.flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+	if (likely(f != 0)) {
+		if (unlikely(expired(f, v->p.protocol, v->now) || (opens && f->initiator != v->from))) {
+			finish(v, f);
+			answer = open_flow(skb, v);
+		} else {
+			if (unlikely(!approved(f, v))) {
+				answer = judge_again(skb, v, f);
+				if (answer != TCX_NEXT)
+					return answer;
+			} else {
+				count(REASON_ESTABLISHED);
+			}
+			account(f, v);
+			watch_end(v, f);
+			if (direct && f->workload[0] && f->workload[1])
+				answer = shortcut(skb, v, f);
+		}
+	} else {
+		f = bpf_map_lookup_elem(&half_open, &v->key);
+		if (f && v->now - f->last < timeout_half_open * SECOND && !(opens && (f->closed || f->initiator != v->from)))
+			answer = half_open_flow(skb, v, f);
+		else
+			answer = open_flow(skb, v);
+	}
+	if (unlikely(v->p.first) && answer != TCX_DROP)
+		remember_fragment(v);
+	return answer;
+}
+
 static always_inline int handle(struct __sk_buff *skb, const u8 way)
 {
 	const u8 outbound = way & 1;
@@ -641,38 +684,7 @@ static always_inline int handle(struct __sk_buff *skb, const u8 way)
 		v.p.ports[1] = n >> 16;
 	}
 #endif
-	v.from = normalise(&v.key, &v.p);
-	v.me = outbound ? v.from : !v.from;
-
-	int answer = TCX_NEXT;
-	struct flow *f = bpf_map_lookup_elem(&established, &v.key);
-	int opens = v.p.protocol == IPPROTO_TCP && (v.p.flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
-	if (likely(f != 0)) {
-		if (unlikely(expired(f, v.p.protocol, v.now) || (opens && f->initiator != v.from))) {
-			finish(&v, f);
-			answer = open_flow(skb, &v);
-		} else {
-			if (unlikely(!approved(f, &v))) {
-				answer = judge_again(skb, &v, f);
-				if (answer != TCX_NEXT)
-					return answer;
-			} else {
-				count(REASON_ESTABLISHED);
-			}
-			account(f, &v);
-			watch_end(&v, f);
-			if (outbound && f->workload[0] && f->workload[1])
-				answer = shortcut(skb, &v, f);
-		}
-	} else {
-		f = bpf_map_lookup_elem(&half_open, &v.key);
-		if (f && v.now - f->last < timeout_half_open * SECOND && !(opens && (f->closed || f->initiator != v.from)))
-			answer = half_open_flow(skb, &v, f);
-		else
-			answer = open_flow(skb, &v);
-	}
-	if (unlikely(v.p.first) && answer != TCX_DROP)
-		remember_fragment(&v);
+	int answer = decide(skb, &v, outbound, outbound);
 	if (unlikely(v.p.ports[outbound] == NAME_SERVICE) && answer != TCX_DROP && name_seen(skb, &v))
 		return TCX_DROP;
 	return answer;
@@ -683,6 +695,35 @@ int from_workload(struct __sk_buff *skb) { return handle(skb, 1); }
 
 SEC("tcx/egress")
 int to_workload(struct __sk_buff *skb) { return handle(skb, 0); }
+
+// handle_group judges a packet of a process of the host. Loopback is the host's own.
+static always_inline int handle_group(struct __sk_buff *skb, const u8 outbound)
+{
+	struct visit v = {.outbound = outbound, .grouped = 1};
+
+	v.ifindex = group_of_packet(skb);
+	if (!v.ifindex)
+		return GROUP_PASS;
+	if (enter(&v) == TCX_DROP || !v.endpoint)
+		return GROUP_DROP;
+	read_socket_packet(skb, &v.p);
+	if (is_loopback(&v.p.from) || is_loopback(&v.p.to))
+		return GROUP_PASS;
+	v.length = skb->len;
+	v.now = bpf_ktime_get_coarse_ns();
+	if (unlikely(v.p.kind)) {
+		int answer = unusual(skb, &v);
+		if (answer != TCX_PASS)
+			return answer == TCX_DROP ? GROUP_DROP : GROUP_PASS;
+	}
+	return decide(skb, &v, outbound, 0) == TCX_DROP ? GROUP_DROP : GROUP_PASS;
+}
+
+SEC("cgroup_skb/egress")
+int from_group(struct __sk_buff *skb) { return handle_group(skb, 1); }
+
+SEC("cgroup_skb/ingress")
+int to_group(struct __sk_buff *skb) { return handle_group(skb, 0); }
 
 struct sweep {
 	u64 now;
@@ -821,7 +862,7 @@ int adopt_flow(struct __sk_buff *skb)
 	return register_flow(skb, &v, initiator);
 }
 
-static always_inline int remember_socket(struct bpf_sock_addr *s)
+static always_inline u64 remember_socket(struct bpf_sock_addr *s)
 {
 	u64 cookie = bpf_get_socket_cookie(s);
 	struct process p = {
@@ -831,17 +872,57 @@ static always_inline int remember_socket(struct bpf_sock_addr *s)
 	};
 	bpf_get_current_comm(p.command, sizeof(p.command));
 	bpf_map_update_elem(&sockets, &cookie, &p, BPF_ANY);
-	return 1;
+	return cookie;
+}
+
+// may_connect says early what would become of the first packet of a TCP connection:
+// the process is told that it may not, and need not wait for an answer. Of datagrams
+// it cannot be said who opened the flow; their sender is told when the packet itself
+// is judged.
+static always_inline int may_connect(struct bpf_sock_addr *s, const u8 six)
+{
+	struct visit v = {.outbound = 1, .grouped = 1};
+	u32 rule = 0;
+
+	v.cookie = remember_socket(s);
+	if (s->protocol != IPPROTO_TCP)
+		return GROUP_PASS;
+	v.ifindex = group_of_task();
+	if (!v.ifindex || enter(&v) == TCX_DROP || !v.endpoint)
+		return GROUP_PASS; // nothing is known: the packet itself is judged
+	if (six) {
+		v.p.to.w[0] = s->user_ip6[0];
+		v.p.to.w[1] = s->user_ip6[1];
+		v.p.to.w[2] = s->user_ip6[2];
+		v.p.to.w[3] = s->user_ip6[3];
+	} else {
+		map_ipv4(&v.p.to, s->user_ip4);
+	}
+	if (is_loopback(&v.p.to))
+		return GROUP_PASS;
+	v.now = bpf_ktime_get_coarse_ns();
+	v.p.protocol = IPPROTO_TCP;
+	v.p.ports[1] = swap16(s->user_port);
+	if (ask(&v, 0, &rule) != DENIED)
+		return GROUP_PASS;
+	drop((void *)s, &v, REASON_DENIED, rule);
+	return GROUP_DROP;
 }
 
 SEC("cgroup/connect4")
-int on_connect4(struct bpf_sock_addr *s) { return remember_socket(s); }
+int on_connect4(struct bpf_sock_addr *s) { return may_connect(s, 0); }
 
 SEC("cgroup/connect6")
-int on_connect6(struct bpf_sock_addr *s) { return remember_socket(s); }
+int on_connect6(struct bpf_sock_addr *s) { return may_connect(s, 1); }
+
+static always_inline int note_sender(struct bpf_sock_addr *s)
+{
+	remember_socket(s);
+	return GROUP_PASS;
+}
 
 SEC("cgroup/sendmsg4")
-int on_sendmsg4(struct bpf_sock_addr *s) { return remember_socket(s); }
+int on_sendmsg4(struct bpf_sock_addr *s) { return note_sender(s); }
 
 SEC("cgroup/sendmsg6")
-int on_sendmsg6(struct bpf_sock_addr *s) { return remember_socket(s); }
+int on_sendmsg6(struct bpf_sock_addr *s) { return note_sender(s); }

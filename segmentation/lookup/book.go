@@ -93,33 +93,15 @@ func (b *Book) note(p Page, precious func(string) bool) (changed []netip.Addr, k
 	for _, a := range p.Addresses {
 		b.tell(p.Workload, a, p.Name)
 	}
-	e := b.names[p.Name]
-	if e == nil {
-		var gone []netip.Addr
-		var ok bool
-		if gone, ok = b.room(p.Workload, p.Name, precious); !ok {
-			b.lost++
-			return nil, keep
-		}
-		changed = append(changed, gone...)
-		e = &entry{by: p.Workload, until: map[netip.Addr]time.Time{}, saved: map[netip.Addr]time.Time{}}
-		b.names[p.Name] = e
-		if b.byID[p.Workload] == nil {
-			b.byID[p.Workload] = map[string]bool{}
-		}
-		b.byID[p.Workload][p.Name] = true
+	e, changed, ok := b.entry(p.Workload, p.Name, precious)
+	if !ok {
+		b.lost++
+		return nil, keep
 	}
 	for _, a := range p.Addresses {
 		was, there := e.until[a]
 		if !there {
-			if len(e.until) >= b.limits.Addresses {
-				changed = append(changed, b.dropSoonest(p.Name, e))
-			}
-			changed = append(changed, a)
-			if b.byAddr[a] == nil {
-				b.byAddr[a] = map[string]bool{}
-			}
-			b.byAddr[a][p.Name] = true
+			changed = append(changed, b.link(p.Name, e, a)...)
 		}
 		if p.Until.After(was) {
 			e.until[a] = p.Until
@@ -131,6 +113,35 @@ func (b *Book) note(p Page, precious func(string) bool) (changed []netip.Addr, k
 	}
 	slices.SortFunc(changed, netip.Addr.Compare)
 	return slices.Compact(changed), keep
+}
+
+// entry is a name's, made if there is room for it; gone is what was given up for it.
+func (b *Book) entry(id workload.ID, name string, precious func(string) bool) (e *entry, gone []netip.Addr, ok bool) {
+	if e = b.names[name]; e != nil {
+		return e, nil, true
+	}
+	if gone, ok = b.room(id, name, precious); !ok {
+		return nil, nil, false
+	}
+	e = &entry{by: id, until: map[netip.Addr]time.Time{}, saved: map[netip.Addr]time.Time{}}
+	b.names[name] = e
+	if b.byID[id] == nil {
+		b.byID[id] = map[string]bool{}
+	}
+	b.byID[id][name] = true
+	return e, gone, true
+}
+
+// link gives a name one address more, and returns those whose names have changed.
+func (b *Book) link(name string, e *entry, a netip.Addr) (changed []netip.Addr) {
+	if len(e.until) >= b.limits.Addresses {
+		changed = append(changed, b.dropSoonest(name, e))
+	}
+	if b.byAddr[a] == nil {
+		b.byAddr[a] = map[string]bool{}
+	}
+	b.byAddr[a][name] = true
+	return append(changed, a)
 }
 
 // tell remembers which name a workload has an address by. What is too much takes the

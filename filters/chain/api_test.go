@@ -59,17 +59,16 @@ func TestEnginesKeepTheirModes(t *testing.T) {
 		a, b := tab(pair[0][0], pair[0][1]), tab(pair[1][0], pair[1][1])
 		denied := 0
 		for i, m := range messages(200) {
-			for _, chunk := range []int{7, 1 << 20} {
-				x, y := a.Begin("k"), b.Begin("k")
-				want, got := outcome(steps(x, m, chunk)), outcome(steps(y, m, chunk))
-				x.Complete()
-				y.Complete()
-				if want != got {
-					t.Fatalf("message %d (%s %s): waf, api %v answer %s; %v answer %s", i, m.Request.Method, m.Request.Path, pair[0], want, pair[1], got)
-				}
-				if strings.HasPrefix(want, "deny") {
-					denied++
-				}
+			chunk := []int{7, 1 << 20}[i%2]
+			x, y := a.Begin("k"), b.Begin("k")
+			want, got := outcome(steps(x, m, chunk)), outcome(steps(y, m, chunk))
+			x.Complete()
+			y.Complete()
+			if want != got {
+				t.Fatalf("message %d (%s %s): waf, api %v answer %s; %v answer %s", i, m.Request.Method, m.Request.Path, pair[0], want, pair[1], got)
+			}
+			if strings.HasPrefix(want, "deny") {
+				denied++
 			}
 		}
 		if blocks := pair[0][0] == block || pair[0][1] == block; blocks != (denied > 20) {

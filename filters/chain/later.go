@@ -53,6 +53,9 @@ func (x *Exchange) BodyCost(response bool, chunks [][]byte, end bool) (cost time
 	size = min(size, limit)
 	if !response && x.awaitsAPI() {
 		cost = apiguard.Cost(size)
+		if b.codings != "" {
+			cost = apiguard.Cost(min(limit, size*typicalRatio))
+		}
 	}
 	if x.tx == nil {
 		return cost

@@ -45,7 +45,7 @@ func quickly(s *jsonschema.Schema, known map[*jsonschema.Schema]*quick) *quick {
 
 // more says that a schema uses something that quick does not know.
 func more(s *jsonschema.Schema) bool {
-	return s.Bool != nil || s.Ref != nil || s.RecursiveRef != nil || s.DynamicRef != nil || s.Const != nil || s.Not != nil ||
+	return s.Bool != nil && !*s.Bool || s.Ref != nil || s.RecursiveRef != nil || s.DynamicRef != nil || s.Const != nil || s.Not != nil ||
 		len(s.AllOf)+len(s.AnyOf)+len(s.OneOf) > 0 || s.If != nil || s.Then != nil || s.Else != nil ||
 		s.MinProperties != nil || s.MaxProperties != nil || s.PropertyNames != nil || len(s.PatternProperties) > 0 ||
 		len(s.Dependencies)+len(s.DependentRequired)+len(s.DependentSchemas) > 0 || s.UnevaluatedProperties != nil ||

@@ -134,7 +134,7 @@ func (h *host) start(args ...string) *exec.Cmd {
 
 func (h *host) until(what string, true func() bool) {
 	h.Helper()
-	for end := time.Now().Add(netnstest.Patience); !true(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(patience); !true(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			h.Fatalf("waited in vain until %s; the agent said:\n%s", what, h.log)
 		}

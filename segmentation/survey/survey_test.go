@@ -113,6 +113,65 @@ func TestConnectionsOfANamespace(t *testing.T) {
 	})
 }
 
+// A link is direct while nothing of the host, and no XDP program inside, handles the
+// packets of who is at its other end.
+func TestDirects(t *testing.T) {
+	n := netnstest.New(t)
+	web, cart := n.Workload("web"), n.Workload("cart")
+	one, two := web.Interfaces[0], cart.Interfaces[0]
+	both := []int{one.HostIndex, two.HostIndex}
+	look := func() (found map[int]Direct, why string) {
+		n.Host.Do(func() {
+			var err error
+			if found, why, err = Directs(both); err != nil {
+				t.Error(err)
+			}
+		})
+		return found, why
+	}
+	found, why := look()
+	if d := found[one.HostIndex]; len(found) != 2 || why != "" || d.MAC != [6]byte(one.MAC) || d.Host != [6]byte(one.HostMAC) || d.MTU != 1500 {
+		t.Fatalf("found %+v, %q, want both with their addresses", found, why)
+	}
+	host := func(line string) {
+		if out, err := n.Host.Command("sh", "-c", line).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", line, err, out)
+		}
+	}
+	for _, c := range []struct{ what, do, undo string }{
+		{"a classifier", "tc qdisc add dev w1 clsact", "tc qdisc del dev w1 clsact"},
+		{"a queue", "tc qdisc add dev w1 root pfifo", "tc qdisc del dev w1 root"},
+		{"a bridge", "ip link add b1 type bridge && ip link set w1 master b1", "ip link del b1"},
+		{"another size", "ip link set w1 mtu 1400", "ip link set w1 mtu 1500"},
+	} {
+		host(c.do)
+		if found, why := look(); len(found) != 1 || found[two.HostIndex].Index == 0 || why != "" {
+			t.Errorf("with %s found %+v, %q, want the other link only", c.what, found, why)
+		}
+		host(c.undo)
+	}
+	for rules, direct := range map[string]bool{
+		"chain f { type filter hook forward priority 0; policy accept; tcp dport 1 drop\n }": false,
+		"chain f { type filter hook forward priority 0; policy drop; }":                      false,
+		"chain f { type filter hook forward priority 0; policy accept; }":                    true,
+		"chain f { type filter hook input priority 0; policy drop; tcp dport 1 accept\n }":   true,
+		"chain f { tcp dport 1 drop\n }":                                                     true,
+	} {
+		host("nft 'table inet t { " + rules + "\n}'")
+		if found, why := look(); (len(found) == 2 && why == "") != direct {
+			t.Errorf("with %s found %+v, %q", rules, found, why)
+		}
+		host("nft delete table inet t")
+	}
+	if found, _ := look(); len(found) != 2 {
+		t.Errorf("with nothing in the way any more found %+v", found)
+	}
+	xdp := netlink.Append(make([]byte, unix.SizeofIfInfomsg), unix.IFLA_XDP, netlink.Append(nil, 2, []byte{1}))
+	if l, ok := parseLink(xdp); !ok || !l.guarded {
+		t.Error("an XDP program is not seen")
+	}
+}
+
 // As the kernel writes it.
 const packetSockets = `sk               RefCnt Type Proto  Iface R Rmem   User   Inode
 00000000ab12cd34 3      3    0003   7     1 0      0      31337 

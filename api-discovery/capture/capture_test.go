@@ -318,6 +318,25 @@ web→cart HTTP/2 GET /large  0→8388608 200
 	}
 }
 
+// What a workload sends under another's address is no exchange of that one.
+func TestForged(t *testing.T) {
+	b := newBed(t)
+	i := b.web.Interfaces[0]
+	frame := func(from, to netip.Addr, fromPort, toPort byte, payload string) []byte {
+		f := append(append([]byte{}, i.HostMAC...), i.MAC...)
+		f = append(f, 8, 0, 0x45, 0, 0, byte(40+len(payload)), 0, 1, 0, 0, 64, 6, 0, 0)
+		f = append(append(f, from.AsSlice()...), to.AsSlice()...)
+		f = append(f, 0, fromPort, 0, toPort, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x18, 0xff, 0xff, 0, 0, 0, 0)
+		return append(f, payload...)
+	}
+	other, victim := netip.MustParseAddr("192.0.2.7"), b.cart.Interfaces[0].V4
+	if err := b.web.Raw("eth0", frame(other, victim, 200, 80, "GET /forged HTTP/1.1\r\n\r\n"), frame(victim, other, 80, 200, "HTTP/1.1 204 No\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	b.until("both are counted as forged", func(n Counters) bool { return n.Spoofed >= 2 })
+	b.want(0, "")
+}
+
 // ignored holds that nothing more is told of a connection that was given up.
 func (b *bed) ignored(echo netip.AddrPort) {
 	b.Helper()

@@ -26,7 +26,7 @@ import (
 
 // layout is raised when what maps hold changes its form: an agent that cannot
 // read its predecessor's maps makes its own beside them.
-const layout = "v1"
+const layout = "v2"
 
 // Datapath is loaded programs with their maps.
 type Datapath struct {

@@ -170,9 +170,9 @@ func (f *fastPath) ages() {
 		}
 		defer c.Close()
 		client := c.(*net.UDPConn)
-		option(f.T, server, level, told, 1)
+		option(f, server, level, told, 1)
 		hops := func(sent int) (int, error) {
-			option(f.T, client, level, set, sent)
+			option(f, client, level, set, sent)
 			if _, err := client.Write([]byte("hop")); err != nil {
 				return 0, err
 			}
@@ -207,7 +207,7 @@ func (f *fastPath) ages() {
 	}
 }
 
-func option(t *testing.T, c *net.UDPConn, level, name, value int) {
+func option(t testing.TB, c *net.UDPConn, level, name, value int) {
 	t.Helper()
 	raw, err := c.SyscallConn()
 	if err == nil {

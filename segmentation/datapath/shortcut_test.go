@@ -8,8 +8,39 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gabion-io/gabion/internal/netnstest"
+	"github.com/gabion-io/gabion/internal/tcx"
 	"github.com/gabion-io/gabion/segmentation/bpf"
+	"github.com/gabion-io/gabion/segmentation/datapath"
 )
+
+// What a shortcut would pass by is foreign programs before the receiver, in whatever
+// order, and those that come after ours at the sender.
+func TestOthers(t *testing.T) {
+	b := newBed(t, "web")
+	other, err := datapath.Open(b.dir+"-other", small)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	pins, index := tcx.Pins{Dir: b.dir + "-other/links"}, b.workloads["web"].Interfaces[0].HostIndex
+	b.net.Host.Do(func() {
+		for _, c := range []struct {
+			hook  tcx.Hook
+			place tcx.Place
+			want  int
+		}{{tcx.Ingress, tcx.First, 0}, {tcx.Ingress, tcx.Last, 1}, {tcx.Egress, tcx.First, 1}, {tcx.Egress, tcx.Last, 1}} {
+			if err := pins.Attach(other.Program("sweep_flows"), index, c.hook, c.place); err != nil {
+				t.Error(err)
+			}
+			if n, err := b.dp.Others(index); n != c.want || err != nil {
+				t.Errorf("%s, place %d: %d others (%v), want %d", c.hook, c.place, n, err, c.want)
+			}
+			if err := pins.Detach(index, c.hook); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
 
 // With shortcuts packets between two workloads pass the host's stack by, once both
 // have approved the flow; the header is one hop older, and its checksum right, or

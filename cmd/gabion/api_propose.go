@@ -61,21 +61,11 @@ Nothing changes: review with 'gabion proposal show', write with 'gabion proposal
 			if err != nil {
 				return err
 			}
-			switch a.output {
-			case "json":
-				return writeJSON(a.out, p)
-			case "yaml":
-				_, err := fmt.Fprint(a.out, p.Candidate)
-				return err
-			}
-			a.showProposal(p)
-			if p.Rehearsal != nil {
-				a.showRehearsal(*p.Rehearsal)
-			}
-			if !req.DryRun {
-				fmt.Fprintf(a.out, "\nWrite it:  gabion proposal accept %s\n", p.ID)
-			}
-			return nil
+			return a.printProposal(p, func() {
+				if !req.DryRun {
+					fmt.Fprintf(a.out, "\nWrite it:  gabion proposal accept %s\n", p.ID)
+				}
+			})
 		},
 	}
 	c.Flags().BoolVar(&req.Declared, "declared", false, "from what is declared, not from what was learned")

@@ -1,5 +1,5 @@
-// Command gabion runs a web application firewall inside Envoy and does the
-// review work around it. The composition roots are up.go (one machine), serve.go
+// Command gabion protects what runs behind Envoy (firewall, API protection,
+// segmentation, inventory) and does the review work around it. The composition roots are up.go (one machine), serve.go
 // (the control plane) and filter.go (the filter beside Envoy); every other
 // subcommand is one file and talks to a control plane over its REST API.
 package main

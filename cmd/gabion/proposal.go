@@ -87,19 +87,7 @@ func newProposalShow(a *app) *cobra.Command {
 		Example: "  gabion proposal show 01JB40\n  gabion proposal show 01JB40 -o yaml     # the resource it would write",
 		Args:    args(cobra.ExactArgs(1)),
 		RunE: a.onProposal(func(ctx context.Context, cl *client, p proposal.Proposal) error {
-			switch a.output {
-			case "json":
-				return writeJSON(a.out, p)
-			case "yaml":
-				_, err := fmt.Fprint(a.out, p.Candidate)
-				return err
-			}
-			a.showProposal(p)
-			if p.Rehearsal != nil {
-				a.showRehearsal(*p.Rehearsal)
-			}
-			a.proposalNext(p)
-			return nil
+			return a.printProposal(p, func() { a.proposalNext(p) })
 		}),
 	}
 	return a.outputs(a.remote(c), "table", "yaml", "json")
@@ -273,6 +261,24 @@ func newProposalReject(a *app) *cobra.Command {
 	}
 	c.Flags().StringVar(&reason, "reason", "", "why, for those who look later")
 	return a.outputs(a.remote(c), "table", "json")
+}
+
+// printProposal prints a proposal in the form that was asked for; next says, to a
+// person, what may follow.
+func (a *app) printProposal(p proposal.Proposal, next func()) error {
+	switch a.output {
+	case "json":
+		return writeJSON(a.out, p)
+	case "yaml":
+		_, err := fmt.Fprint(a.out, p.Candidate)
+		return err
+	}
+	a.showProposal(p)
+	if p.Rehearsal != nil {
+		a.showRehearsal(*p.Rehearsal)
+	}
+	next()
+	return nil
 }
 
 // showProposal prints what is proposed and its evidence.

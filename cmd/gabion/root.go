@@ -80,15 +80,19 @@ func (a *app) exit(err error) int {
 func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "gabion",
-		Short: "A web application firewall for Envoy, with the review work around it",
-		Long: `gabion runs a web application firewall inside Envoy and helps with the review
-work around it: see what would be blocked, fix false positives from the events
-themselves, rehearse the change on recorded traffic, and roll back in seconds.
+		Short: "Firewall, API protection, segmentation and API inventory, with the review work around them",
+		Long: `gabion protects what runs behind Envoy: a web application firewall and API
+protection in the proxy, segmentation between workloads in the kernel, and an
+inventory of every API. It helps with the review work around them: see what would be
+blocked, fix false positives from the events themselves, accept what was learned from
+traffic, rehearse a change on recorded traffic, and roll back in seconds.
 
 Start with 'gabion up'; everything else talks to the control plane it starts.`,
 		Example: `  gabion up                                  # control plane, Envoy, WAF and a demo application
   gabion waf events --since 1h               # what was or would have been blocked
   gabion waf exclude 01JB                    # propose a fix from an event
+  gabion api list                            # which operations there are, and who calls them
+  gabion seg propose                         # a segmentation policy from the flows that were seen
   gabion apply -f policy.yaml                # change a policy
   gabion rollback WAFPolicy shop             # and take it back`,
 		SilenceErrors: true,

@@ -85,10 +85,16 @@ func (f *Facts) check() error {
 		}
 		texts = append(texts, p.Name, p.Text, p.Prefix, p.Listed)
 	}
-	for _, a := range f.Auth {
+	return checkTold(texts, f.Auth, f.Calls, f.Request.Shape, f.Response.Shape)
+}
+
+// checkTold bounds what every kind of message tells: names, credentials, calls and
+// the shapes of both bodies.
+func checkTold(texts []string, auth []AuthSeen, calls []Call, bodies ...*Shape) error {
+	for _, a := range auth {
 		texts = append(texts, a.Kind, a.Scheme, a.Format, a.In, a.Name, a.Issuer, a.Audience, a.Alg)
 	}
-	for _, c := range f.Calls {
+	for _, c := range calls {
 		if len(c.Fields) > 200 {
 			return errors.New("too many fields")
 		}
@@ -99,7 +105,7 @@ func (f *Facts) check() error {
 			return errors.New("a text is too long, or none")
 		}
 	}
-	for _, s := range []*Shape{f.Request.Shape, f.Response.Shape} {
+	for _, s := range bodies {
 		if err := s.check(64); err != nil {
 			return err
 		}

@@ -113,21 +113,7 @@ func (o *Observation) check() error {
 		}
 		texts = append(texts, p.Name, p.Listed)
 	}
-	for _, a := range o.Auth {
-		texts = append(texts, a.Kind, a.Scheme, a.Format, a.In, a.Name, a.Issuer, a.Audience, a.Alg)
-	}
-	for _, c := range o.Calls {
-		if len(c.Fields) > 200 {
-			return errors.New("too many fields")
-		}
-		texts = append(append(texts, c.Protocol, c.Name), c.Fields...)
-	}
-	for _, t := range texts {
-		if len(t) > 512 || !utf8.ValidString(t) {
-			return errors.New("a text is too long, or none")
-		}
-	}
-	return errors.Join(o.Request.Shape.check(64), o.Response.Shape.check(64))
+	return checkTold(texts, o.Auth, o.Calls, o.Request.Shape, o.Response.Shape)
 }
 
 // checkValues holds that a value says no more than a door leaves of it.

@@ -66,6 +66,21 @@ func (x *Exchange) Waiting() filters.Step {
 	})
 }
 
+// BodyDue is how long a held request body of length bytes (0: nobody said) may take at
+// the least rate, for a transport that sees it only when it is there; Waiting has the
+// answer then. 0: as long as it likes.
+func (x *Exchange) BodyDue(length int64) time.Duration {
+	rate := x.minRate()
+	if !x.req.inspect || !x.holdsRequest() || rate <= 0 {
+		return 0
+	}
+	most := x.req.limit
+	if length > 0 {
+		most = min(most, length)
+	}
+	return uploadGrace + time.Duration(float64(most)/float64(rate)*float64(time.Second))
+}
+
 // apiRate is how many bytes a second a client must send of a body that only API
 // protection holds.
 const apiRate = 500

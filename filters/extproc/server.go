@@ -72,7 +72,13 @@ func (s *server) Process(stream procv3.ExternalProcessor_ProcessServer) error {
 	}
 	x := &session{exchange: exchange, table: table, key: key, cut: s.cut,
 		gone: func() bool { return stream.Context().Err() != nil }}
-	defer s.guard("complete", func() { exchange.Complete() })
+	late := &lateBody{server: s, session: x, send: stream.Send}
+	defer s.guard("complete", func() {
+		late.lock.Lock()
+		defer late.lock.Unlock()
+		late.stop()
+		exchange.Complete()
+	})
 	for {
 		req, err := stream.Recv()
 		if err != nil {
@@ -81,18 +87,27 @@ func (s *server) Process(stream procv3.ExternalProcessor_ProcessServer) error {
 			}
 			return err
 		}
-		var res *procv3.ProcessingResponse
-		failed := s.guard("process", func() { res = x.answer(req) })
-		if failed {
-			res = x.lapse(req)
-		}
-		if res == nil {
+		if !s.step(stream, x, req, late) {
 			return nil
 		}
-		if err := stream.Send(res); err != nil || failed {
-			return nil // the client went away, or nothing more is inspected
-		}
 	}
+}
+
+// step answers one message; false: nothing more is inspected, or the client went away.
+func (s *server) step(stream procv3.ExternalProcessor_ProcessServer, x *session, req *procv3.ProcessingRequest, late *lateBody) bool {
+	late.lock.Lock()
+	defer late.lock.Unlock()
+	late.stop()
+	var res *procv3.ProcessingResponse
+	failed := s.guard("process", func() { res = x.answer(req) })
+	if failed {
+		res = x.lapse(req)
+	}
+	if res == nil || stream.Send(res) != nil || failed {
+		return false
+	}
+	late.start()
+	return true
 }
 
 // guard catches what would end the process and every exchange with it.

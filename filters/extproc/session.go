@@ -23,9 +23,10 @@ type session struct {
 	finding  []byte // last told
 	length   int64  // content-length of the request; 0: not told
 	cut      func(shown int, length int64)
-	gone     func() bool // nobody waits for the answer any more
-	streamed bool        // the request's body is shown in parts, as they come
-	kept     []byte      // of them, those that wait for the verdict
+	gone     func() bool   // nobody waits for the answer any more
+	streamed bool          // the request's body is shown in parts, as they come
+	kept     []byte        // of them, those that wait for the verdict
+	due      time.Duration // how long the request's body, held by Envoy, may take; 0: any time
 }
 
 // answer gives the answer to one message; nil for one we know nothing of.
@@ -147,6 +148,9 @@ func (x *session) requestHeaders(req *procv3.ProcessingRequest, h *procv3.HttpHe
 	if !h.GetEndOfStream() {
 		m.RequestBodyMode, m.RequestTrailerMode = bodyMode(wants.Request, wants.HoldRequest)
 		x.streamed = m.RequestBodyMode == mode.ProcessingMode_STREAMED
+		if wants.HoldRequest && step.Do != filters.Deny {
+			x.due = x.exchange.BodyDue(x.length)
+		}
 	}
 	return x.tell(step, &procv3.ProcessingResponse{
 		Response:     &procv3.ProcessingResponse_RequestHeaders{RequestHeaders: &procv3.HeadersResponse{}},

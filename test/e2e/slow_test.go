@@ -9,11 +9,14 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/gabion-io/gabion/filters"
 )
 
 // idle is how long a stream of these tests may lie still.
@@ -93,6 +96,56 @@ spec: {timeouts: {request: 2s, streamIdle: ` + idle.String() + `}}
 			})
 		})
 	}
+}
+
+// A client that sends a body more slowly than requestBody.minRate is cut, by either
+// transport and long before the listener's own times are over, with an event; in
+// detect it is left alone.
+func TestSlowUploadsAreCutByRate(t *testing.T) {
+	for _, transport := range transports {
+		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
+			u := startUp(t, "--transport", transport)
+			upload := func() net.Conn {
+				c := u.dial(t)
+				fmt.Fprintf(c, "POST /orders HTTP/1.1\r\nHost: shop.example.com\r\nUser-Agent: t\r\nAccept: */*\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{")
+				return c
+			}
+			u.apply(fastUploads("block"))
+			u.eventually("blocking", func() error { return u.wantStatus(sqli, 403) })
+			c := upload()
+			defer c.Close()
+			_ = c.SetReadDeadline(time.Now().Add(patience))
+			res, err := http.ReadResponse(bufio.NewReader(c), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if res.StatusCode != http.StatusRequestTimeout || res.Header.Get("x-gabion-event") == "" {
+				t.Errorf("cut with status %d, %v", res.StatusCode, res.Header)
+			}
+			e := u.awaitEvent("the slow upload's event", func(e filters.Event) bool { return e.Status == http.StatusRequestTimeout })
+			if e.Decision != filters.Denied || e.Engine != "chain" || !strings.Contains(e.Reason, "less than 1048576 bytes a second") {
+				t.Errorf("event %+v", e)
+			}
+
+			u.apply(fastUploads("detect"))
+			u.eventually("watching", func() error { return u.wantStatus(sqli, 200) })
+			c = upload()
+			defer c.Close()
+			_ = c.SetReadDeadline(time.Now().Add(7 * time.Second)) // block mode cuts it after five
+			if res, err := http.ReadResponse(bufio.NewReader(c), nil); err == nil {
+				t.Errorf("detect answered %s", res.Status)
+			}
+		})
+	}
+}
+
+func fastUploads(mode string) string {
+	return `apiVersion: gabion.io/v1alpha1
+kind: WAFPolicy
+metadata: {name: default}
+spec: {mode: ` + mode + `, requestBody: {minRate: 1Mi}}
+`
 }
 
 const (

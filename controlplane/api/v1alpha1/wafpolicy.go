@@ -61,8 +61,8 @@ type RequestBody struct {
 	// above.
 	ByType []BodyLimit `json:"byType,omitempty"`
 	// MinRate is how many bytes a second a client must send on average while its
-	// body is held until judged; 0: any number. Only the module sees a body arrive:
-	// with ext_proc the ListenerPolicy's timeouts.request is the bound.
+	// body is held until judged; 0: any number. Only the module sees a body arrive;
+	// with ext_proc it is cut when at this rate it would be there.
 	MinRate *Size `json:"minRate,omitempty"`
 }
 

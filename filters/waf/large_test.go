@@ -88,11 +88,11 @@ func (l largeBody) head() *filters.RequestHead {
 			{Name: "accept", Value: "*/*"}, {Name: "content-type", Value: l.media}, {Name: "content-length", Value: fmt.Sprint(len(l.body))}}}
 }
 
-func largeEngine(t testing.TB) *Engine {
+func largeEngine(t testing.TB, c *Compiler) *Engine {
 	t.Helper()
 	s := wafrules.Defaults()
 	s.MaxArguments = 1_000_000
-	e, err := NewCompiler().Compile(Config{Settings: s, Limits: wafrules.Limits{RequestBody: 2 << 20}})
+	e, err := c.Compile(Config{Settings: s, Limits: wafrules.Limits{RequestBody: 2 << 20}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,25 +100,42 @@ func largeEngine(t testing.TB) *Engine {
 }
 
 func BenchmarkLargeBodies(b *testing.B) {
-	e := largeEngine(b)
+	e := largeEngine(b, NewCompiler())
 	for _, l := range largeBodies() {
 		b.Run(l.name, func(b *testing.B) {
-			judge := func() {
-				tx := e.Begin("x")
-				tx.RequestHeaders(l.head())
-				if err := tx.RequestBody([]byte(l.body), false); err != nil {
-					b.Fatal(err)
-				}
-				tx.Close()
-			}
-			judge() // builds automata; of values none is remembered, being long or many
-			before := cpuTime()
-			for b.Loop() {
-				judge()
-			}
-			b.ReportMetric(float64((cpuTime()-before).Microseconds())/1000/float64(b.N), "cpu-ms/op")
+			l.judge(b, e) // builds automata; of values none is remembered, being long or many
+			l.measure(b, e)
 		})
 	}
+}
+
+// BenchmarkStockLargeBody says how fast the machine is, where the other figures are
+// to be compared: the rule engine as it comes, on the beacon. Alone in its process
+// (-bench StockLargeBody), or it finds operators that are not its own.
+func BenchmarkStockLargeBody(b *testing.B) {
+	e := largeEngine(b, NewStockCompiler())
+	for _, l := range largeBodies() {
+		if strings.HasPrefix(l.name, "JSON beacon") {
+			b.Run(l.name, func(b *testing.B) { l.measure(b, e) })
+		}
+	}
+}
+
+func (l largeBody) measure(b *testing.B, e *Engine) {
+	before := cpuTime()
+	for b.Loop() {
+		l.judge(b, e)
+	}
+	b.ReportMetric(float64((cpuTime()-before).Microseconds())/1000/float64(b.N), "cpu-ms/op")
+}
+
+func (l largeBody) judge(b *testing.B, e *Engine) {
+	tx := e.Begin("x")
+	tx.RequestHeaders(l.head())
+	if err := tx.RequestBody([]byte(l.body), false); err != nil {
+		b.Fatal(err)
+	}
+	tx.Close()
 }
 
 // cpuTime is what the process has used: time on the wall says little on a shared
@@ -134,7 +151,7 @@ func cpuTime() time.Duration {
 // BenchmarkForms gives what Cost estimates: forms of so many fields, every value
 // new.
 func BenchmarkForms(b *testing.B) {
-	e := largeEngine(b)
+	e := largeEngine(b, NewCompiler())
 	for _, fields := range []int{20, 100, 200, 1000, 9000, 100_000} {
 		b.Run(fmt.Sprint(fields), func(b *testing.B) {
 			made := 0

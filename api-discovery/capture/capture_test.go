@@ -292,6 +292,7 @@ func TestHTTP2(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	//lint:ignore SA1019 HTTP/2 from its first byte, over a connection of another namespace
 	conn, err := (&http2.Transport{AllowHTTP: true}).NewClientConn(dialed)
 	if err != nil {
 		t.Fatal(err)

@@ -107,6 +107,7 @@ func (v *seen) message() *flow.Flow {
 		TrafficDirection: directionOf(v.Direction),
 		IP:               &flow.IP{Source: text(v.src.shown), Destination: text(v.dst.shown), IpVersion: v.family()},
 		L4:               v.layer4(), Source: v.src.endpoint(), Destination: v.dst.endpoint(),
+		//lint:ignore SA1019 what the command line prints
 		Summary: v.summary(),
 	}
 	if v.Verdict == segmentation.Denied {

@@ -420,6 +420,7 @@ func TestMask(t *testing.T) {
 	paths := []string{"source.namespace", "source.pod_name", "l4", "verdict", "destination.labels", "destination"}
 	for _, in := range []*observer.GetFlowsRequest{
 		{FieldMask: &fieldmaskpb.FieldMask{Paths: paths}},
+		//lint:ignore SA1019 where older commands put it
 		{Experimental: &observer.GetFlowsRequest_Experimental{FieldMask: &fieldmaskpb.FieldMask{Paths: paths}}},
 	} {
 		in.Number, in.First = 1, true

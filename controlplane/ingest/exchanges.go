@@ -37,7 +37,6 @@ type ExchangeOptions struct {
 // address, and a host may speak for its own workloads only.
 type ExchangeDoor struct {
 	o    ExchangeOptions
-	door door
 	seen *recentSet // by id: what is sent twice is learned from once
 
 	mu      sync.Mutex

@@ -224,7 +224,7 @@ func number(text string) (any, bool) {
 	if !isNumber(text) {
 		return nil, false
 	}
-	if len(text) <= 18 && strings.IndexAny(text, ".eE") < 0 {
+	if len(text) <= 18 && !strings.ContainsAny(text, ".eE") {
 		n, err := strconv.ParseInt(text, 10, 64)
 		return n, err == nil
 	}

@@ -23,7 +23,6 @@ type wire struct {
 	times int
 	seq   [2]uint32
 	skip  [2]uint32
-	queue []*Segment // not sent yet
 }
 
 var (

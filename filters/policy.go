@@ -99,6 +99,18 @@ type BodyInspection struct {
 	MinRate int64       `json:"minRate,omitempty"` // bytes a second while a request body is held; 0: any
 }
 
+// MostHeld is the most bytes of one body that b may hold.
+func (b BodyInspection) MostHeld() int64 {
+	if !b.Inspect {
+		return 0
+	}
+	most := max(b.Limit, b.StructuredLimit)
+	for _, l := range b.Types {
+		most = max(most, l.Limit)
+	}
+	return most
+}
+
 // BodyLimit is the limit of one kind of bodies. ContentType is a media type in
 // which one star may stand for any text: "image/*", "application/*+json".
 type BodyLimit struct {

@@ -1,10 +1,8 @@
 package compile
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/gabion-io/gabion/api-discovery"
@@ -18,17 +16,7 @@ type mergedAPI = mergedPolicy[v1alpha1.APIPolicySpec]
 // effectiveAPI merges the APIPolicies of a place.
 func (c *compiler) effectiveAPI(at place) mergedAPI {
 	m := merge(c, c.api, c.api.stack(at), v1alpha1.APIPolicyDefaults())
-	if m.spec.FailureMode == nil {
-		mode := v1alpha1.DefaultFailureMode(*m.spec.Mode)
-		m.spec.FailureMode = &mode
-		m.fields = slices.Clone(m.fields)
-		for i := range m.fields {
-			if m.fields[i].Path == "failureMode" {
-				m.fields[i].Value = json.RawMessage(strconv.Quote(mode))
-				m.fields[i].From = builtIn + " of mode " + *m.spec.Mode
-			}
-		}
-	}
+	m.spec.FailureMode, m.fields = failureMode(m.spec.FailureMode, *m.spec.Mode, m.fields)
 	return m
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"reflect"
 	"slices"
+	"strconv"
 
 	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
 )
@@ -19,6 +20,23 @@ type mergedPolicy[S any] struct {
 	fields  []Field
 	origins map[string][]element // of joined lists: who wrote each element
 	winners map[string]v1alpha1.Key
+}
+
+// failureMode fills in what follows from the mode where no policy says it, and says
+// so in the fields.
+func failureMode(said *string, mode string, fields []Field) (*string, []Field) {
+	if said != nil {
+		return said, fields
+	}
+	out := v1alpha1.DefaultFailureMode(mode)
+	fields = slices.Clone(fields)
+	for i := range fields {
+		if fields[i].Path == "failureMode" {
+			fields[i].Value = json.RawMessage(strconv.Quote(out))
+			fields[i].From = builtIn + " of mode " + mode
+		}
+	}
+	return &out, fields
 }
 
 // element is where an element of a joined list was written.

@@ -19,17 +19,7 @@ type mergedWAF = mergedPolicy[v1alpha1.WAFPolicySpec]
 // other fields.
 func (c *compiler) effectiveWAF(at place) mergedWAF {
 	m := merge(c, c.waf, c.waf.stack(at), v1alpha1.WAFPolicyDefaults())
-	if m.spec.FailureMode == nil {
-		mode := v1alpha1.DefaultFailureMode(*m.spec.Mode)
-		m.spec.FailureMode = &mode
-		m.fields = slices.Clone(m.fields)
-		for i := range m.fields {
-			if m.fields[i].Path == "failureMode" {
-				m.fields[i].Value = json.RawMessage(strconv.Quote(mode))
-				m.fields[i].From = builtIn + " of mode " + *m.spec.Mode
-			}
-		}
-	}
+	m.spec.FailureMode, m.fields = failureMode(m.spec.FailureMode, *m.spec.Mode, m.fields)
 	return m
 }
 

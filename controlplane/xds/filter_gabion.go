@@ -148,7 +148,7 @@ const bufferSlack = 1 << 20
 // able to hold of a response if that is more. (Inside Envoy the filter sets it by
 // itself.)
 func (f gabionFilter) bufferLimit(l *ir.Listener) uint32 {
-	held := f.held(l, func(p filters.Policy) int64 { return most(p.ResponseBody) })
+	held := f.held(l, func(p filters.Policy) int64 { return p.ResponseBody.MostHeld() })
 	return max(uint32(held), l.Options.BufferLimit)
 }
 
@@ -156,23 +156,11 @@ func (f gabionFilter) bufferLimit(l *ir.Listener) uint32 {
 // of the listener for the filter beside it; nil leaves Envoy's own. A route's limit
 // also lifts that of an HTTP/2 stream's window.
 func (f gabionFilter) requestBufferLimit(l *ir.Listener) *wrapperspb.UInt64Value {
-	held := f.held(l, func(p filters.Policy) int64 { return max(most(p.RequestBody), p.APIBody()) })
+	held := f.held(l, func(p filters.Policy) int64 { return max(p.RequestBody.MostHeld(), p.APIBody()) })
 	if held == 0 {
 		return nil
 	}
 	return wrapperspb.UInt64(held)
-}
-
-// most is the most bytes of one body that are held for inspection.
-func most(b filters.BodyInspection) int64 {
-	if !b.Inspect {
-		return 0
-	}
-	longest := max(b.Limit, b.StructuredLimit)
-	for _, l := range b.Types {
-		longest = max(longest, l.Limit)
-	}
-	return longest
 }
 
 // held is the longest inspected body of any policy with room to spare, rounded

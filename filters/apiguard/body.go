@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gabion-io/gabion/filters"
+	"github.com/gabion-io/gabion/internal/exchange"
 )
 
 // requestBody is what an operation takes, compiled.
@@ -116,7 +117,7 @@ func (j *Judgement) Body(b []byte) {
 		}
 		j.validate(j.media.schema, v, "body", "")
 	case kind == formType:
-		fields, more := pairs(string(b), "&", unescapeQuery)
+		fields, more := pairs(string(b), "&", exchange.UnescapeQuery)
 		if more {
 			j.violates("body", "", "has more than %d fields", maxParams)
 			return

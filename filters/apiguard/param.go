@@ -2,7 +2,6 @@ package apiguard
 
 import (
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -74,7 +73,7 @@ func (j *Judgement) params(holes []string, query string, h *filters.RequestHead)
 	var q, cookies []pair
 	if len(j.op.params) > 0 || j.op.unknown == filters.UnknownDeny || j.op.unknown == filters.UnknownDetect {
 		var more bool
-		if q, more = pairs(query, "&", unescapeQuery); more {
+		if q, more = pairs(query, "&", exchange.UnescapeQuery); more {
 			j.violates("query", "", "has more than %d parameters", maxParams)
 		}
 	}
@@ -128,16 +127,6 @@ func cookiesOf(h *filters.RequestHead) []pair {
 		}
 	}
 	return out
-}
-
-func unescapeQuery(s string) string {
-	if strings.IndexByte(s, '%') < 0 && strings.IndexByte(s, '+') < 0 {
-		return s
-	}
-	if u, err := url.QueryUnescape(s); err == nil {
-		return u
-	}
-	return s
 }
 
 // member is the name inside the brackets of "filter[status]".

@@ -3,11 +3,11 @@ package apiguard
 import (
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/gabion-io/gabion/api-discovery"
+	"github.com/gabion-io/gabion/internal/exchange"
 )
 
 var (
@@ -47,7 +47,7 @@ func (n *node) add(t apidiscovery.PathTemplate, method string, op *operation) er
 	for i, s := range segments {
 		open := strings.IndexByte(s, '{')
 		if open < 0 {
-			n = n.word(unescape(s))
+			n = n.word(exchange.Unescape(s))
 			continue
 		}
 		if strings.HasSuffix(s, "*}") {
@@ -61,7 +61,7 @@ func (n *node) add(t apidiscovery.PathTemplate, method string, op *operation) er
 		if strings.IndexByte(s[end:], '{') >= 0 {
 			return fmt.Errorf("%s: two holes in one segment cannot be told apart", t)
 		}
-		n = n.hole(unescape(s[:open]), unescape(s[end+1:]))
+		n = n.hole(exchange.Unescape(s[:open]), exchange.Unescape(s[end+1:]))
 	}
 	n.ends[slash].put(method, op)
 	return nil
@@ -166,14 +166,7 @@ func between(text, head, tail string) (string, bool) {
 
 // split takes a path apart; slash is 1 when it ends in one.
 func split(path string) (segments []string, slash int) {
-	if i := strings.Index(path, "://"); i >= 0 && i < 8 { // absolute form
-		rest := path[i+3:]
-		path = "/"
-		if j := strings.IndexByte(rest, '/'); j >= 0 {
-			path = rest[j:]
-		}
-	}
-	path = strings.TrimPrefix(path, "/")
+	path = strings.TrimPrefix(exchange.OriginForm(path), "/")
 	if strings.HasSuffix(path, "/") {
 		path, slash = strings.TrimSuffix(path, "/"), 1
 	}
@@ -189,15 +182,5 @@ func plainSegment(s string) string {
 	if i := strings.IndexByte(s, ';'); i > 0 {
 		s = s[:i]
 	}
-	return unescape(s)
-}
-
-func unescape(s string) string {
-	if strings.IndexByte(s, '%') < 0 {
-		return s
-	}
-	if u, err := url.PathUnescape(s); err == nil {
-		return u
-	}
-	return s
+	return exchange.Unescape(s)
 }

@@ -33,18 +33,6 @@ func matchesType(pattern, media string) bool {
 	return star && len(media) > len(prefix)+len(suffix) && strings.HasPrefix(media, prefix) && strings.HasSuffix(media, suffix)
 }
 
-// MostHeld is the most bytes of one body that b may hold.
-func MostHeld(b filters.BodyInspection) int64 {
-	if !b.Inspect {
-		return 0
-	}
-	most := max(b.Limit, b.StructuredLimit)
-	for _, l := range b.Types {
-		most = max(most, l.Limit)
-	}
-	return most
-}
-
 // uploadGrace is how long a held body may take before its rate counts.
 const uploadGrace = 5 * time.Second
 

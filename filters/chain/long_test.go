@@ -156,8 +156,8 @@ func TestBodyLimitsByType(t *testing.T) {
 			t.Errorf("%q: %d, want %d", media, got, want)
 		}
 	}
-	if MostHeld(b) != 20 {
-		t.Error(MostHeld(b))
+	if b.MostHeld() != 20 {
+		t.Error(b.MostHeld())
 	}
 	j := testJudge(t, filters.ModeBlock, func(p *filters.Policy, _ *wafrules.Settings) {
 		p.RequestBody.Types = []filters.BodyLimit{{ContentType: "application/x-www-form-urlencoded", Limit: 10, Beyond: filters.BeyondReject}}

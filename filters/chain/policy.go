@@ -53,10 +53,10 @@ func compile(c *waf.Compiler, id string, p filters.Policy) (*policy, error) {
 func engineConfig(p filters.Policy, s wafrules.Settings) waf.Config {
 	var l wafrules.Limits
 	if p.RequestBody.Inspect {
-		l.RequestBody = MostHeld(p.RequestBody)
+		l.RequestBody = p.RequestBody.MostHeld()
 	}
 	if p.ResponseBody.Inspect {
-		l.ResponseBody = MostHeld(p.ResponseBody)
+		l.ResponseBody = p.ResponseBody.MostHeld()
 	}
 	if d := p.RequestBody.Depth; d > 0 && d < s.JSONDepth {
 		s.JSONDepth = d

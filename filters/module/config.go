@@ -92,7 +92,7 @@ func (c *config) release() {
 func heldBytes(t *filters.Table) uint64 {
 	var most int64
 	for _, p := range t.Policies {
-		most = max(most, chain.MostHeld(p.RequestBody), p.APIBody(), chain.MostHeld(p.ResponseBody))
+		most = max(most, p.RequestBody.MostHeld(), p.APIBody(), p.ResponseBody.MostHeld())
 	}
 	return uint64(most)
 }

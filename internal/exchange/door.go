@@ -58,17 +58,24 @@ func method(s string) string {
 	return strings.ToUpper(s)
 }
 
+// OriginForm takes scheme and authority off the path of a request target in absolute
+// form.
+func OriginForm(path string) string {
+	i := strings.Index(path, "://")
+	if i < 0 || i >= 8 {
+		return path
+	}
+	rest := path[i+3:]
+	if j := strings.IndexByte(rest, '/'); j >= 0 {
+		return rest[j:]
+	}
+	return "/"
+}
+
 // path splits a path into segments. Each segment is decoded alone, so that an
 // escaped slash stays inside its segment.
 func (d *Door) path(path string, o *Observation) {
-	if i := strings.Index(path, "://"); i >= 0 && i < 8 { // absolute form
-		rest := path[i+3:]
-		path = "/"
-		if j := strings.IndexByte(rest, '/'); j >= 0 {
-			path = rest[j:]
-		}
-	}
-	path = strings.TrimPrefix(path, "/")
+	path = strings.TrimPrefix(OriginForm(path), "/")
 	if strings.HasSuffix(path, "/") && path != "/" {
 		o.Slash = true
 		path = strings.TrimSuffix(path, "/")
@@ -216,7 +223,9 @@ func Unescape(s string) string {
 	return s
 }
 
-func unescapeQuery(s string) string {
+// UnescapeQuery decodes what stands in a query or a form; what is malformed stays as
+// it is.
+func UnescapeQuery(s string) string {
 	if strings.IndexByte(s, '%') < 0 && strings.IndexByte(s, '+') < 0 {
 		return s
 	}
@@ -235,7 +244,7 @@ func (d *Door) query(query string, o *Observation) {
 			continue
 		}
 		name, value, _ := strings.Cut(pair, "=")
-		d.param("query", unescapeQuery(name), unescapeQuery(value), o)
+		d.param("query", UnescapeQuery(name), UnescapeQuery(value), o)
 	}
 }
 

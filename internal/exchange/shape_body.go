@@ -75,9 +75,9 @@ func shapeForm(body []byte, l Limits) *Shape {
 		var pair string
 		pair, text, _ = strings.Cut(text, "&")
 		name, value, _ := strings.Cut(pair, "=")
-		if name = paramName(unescapeQuery(name)); name != "" {
+		if name = paramName(UnescapeQuery(name)); name != "" {
 			s.put(name, func(m *Shape) {
-				text := unescapeQuery(value)
+				text := UnescapeQuery(value)
 				m.scalarText(text, isTag(name))
 				m.noteText(name, text)
 			})

@@ -94,6 +94,7 @@ func moduleDir(t *testing.T) string {
 	dir := t.TempDir()
 	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-tags", "coraza.disabled_operators.inspectFile",
 		"-o", filepath.Join(dir, "libgabion.so"), "github.com/gabion-io/gabion/filters/module")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build the module: %v\n%s", err, out)
 	}

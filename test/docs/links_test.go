@@ -147,6 +147,9 @@ func code(text string) string {
 // held to.
 func buildGabion(t *testing.T) string {
 	t.Helper()
+	if dir := os.Getenv("GABION_BIN"); dir != "" {
+		return filepath.Join(dir, "gabion")
+	}
 	gabion := filepath.Join(t.TempDir(), "gabion")
 	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", gabion, root+"/cmd/gabion").CombinedOutput()
 	if err != nil {

@@ -128,7 +128,7 @@ func (s *seeing) run(ctx context.Context) error {
 }
 
 func (s *seeing) capture(ctx context.Context) error {
-	var door exchange.Door
+	door := exchange.Door{Names: new(exchange.Names)}
 	select {
 	case door.Key = <-s.key:
 	case <-ctx.Done():

@@ -223,6 +223,8 @@ func FuzzGuard(f *testing.F) {
 func FuzzQuick(f *testing.F) {
 	f.Add([]byte(orderSchema), orderBody(2))
 	f.Add([]byte(`{"type":["integer","null"],"minimum":-0.5,"maximum":9007199254740993}`), []byte(`9007199254740993`))
+	f.Add([]byte(`{"properties":{"a":{"enum":["x"]}},"required":["a","b"]}`), []byte(`{"\u0061":"\u0078","b":1e400,"c":{"d":1,"d":2}}`))
+	f.Add([]byte(`{"additionalProperties":{"type":["number","null"]}}`), []byte(` {"a" : -0.5 , "b":12345678901234567890,"é":null,"\n":1,"\n":2} x`))
 	f.Add([]byte(`{"items":{"enum":["a","b"],"maxLength":1},"maxItems":2}`), []byte(`["a","c"]`))
 	f.Add([]byte(`{"properties":{"a":{"$ref":"#"},"b":{"format":"date"}},"additionalProperties":{"pattern":"^x"},"required":["a"]}`), []byte(`{"a":{"a":1},"b":"2026-02-30","c":"y"}`))
 	f.Fuzz(func(t *testing.T, text, value []byte) {
@@ -234,6 +236,11 @@ func FuzzQuick(f *testing.F) {
 			return
 		}
 		v, err := parse(value, 64)
+		if proved := s.quick.proves(value, 64); proved && (err != nil || !s.quick.fits(v)) {
+			t.Fatalf("%s is proved to fit %s: read %v", value, text, err)
+		} else if !proved && err == nil && s.quick.fits(v) && len(value) < 4*maxOthers {
+			t.Fatalf("%s fits %s, and is not proved while it is read", value, text)
+		}
 		if err != nil {
 			return
 		}

@@ -12,7 +12,7 @@ import (
 // schemas say. What it cannot prove is the library's to judge: it can save work,
 // and never change a verdict. That is a fuzz target.
 type quick struct {
-	types      map[string]bool // nil: any
+	types      kinds           // 0: any
 	enum       map[string]bool // of strings; nil: any
 	format     func(any) error
 	pattern    jsonschema.Regexp
@@ -25,8 +25,40 @@ type quick struct {
 	items      *quick
 	properties map[string]*quick
 	required   []string
-	closed     bool   // no other members
-	others     *quick // of other members; nil: any
+	named      members // what properties and required say, to read by
+	closed     bool    // no other members
+	others     *quick  // of other members; nil: any
+}
+
+// kinds are types of JSON, as bits.
+type kinds uint8
+
+const (
+	isNull kinds = 1 << iota
+	isBoolean
+	isInteger
+	isNumber
+	isString
+	isArray
+	isObject
+)
+
+func kindOf(name string) kinds {
+	switch name {
+	case "null":
+		return isNull
+	case "boolean":
+		return isBoolean
+	case "integer":
+		return isInteger
+	case "number":
+		return isNumber
+	case "string":
+		return isString
+	case "array":
+		return isArray
+	}
+	return isObject
 }
 
 // quickly makes one, nil when the schema says more than it knows.
@@ -59,9 +91,8 @@ func (q *quick) scalars(s *jsonschema.Schema) bool {
 		return false
 	}
 	if s.Types != nil && !s.Types.IsEmpty() {
-		q.types = map[string]bool{}
 		for _, t := range s.Types.ToStrings() {
-			q.types[t] = true
+			q.types |= kindOf(t)
 		}
 	}
 	if s.Enum != nil {
@@ -123,6 +154,7 @@ func (q *quick) members(s *jsonschema.Schema, known map[*jsonschema.Schema]*quic
 			return false
 		}
 	}
+	q.named = membersOf(q.properties, q.required)
 	switch a := s.AdditionalProperties.(type) {
 	case nil:
 	case bool:
@@ -143,25 +175,27 @@ func (q *quick) fits(v any) bool {
 	}
 	switch v := v.(type) {
 	case nil:
-		return q.is("null") && q.enum == nil
+		return q.is(isNull) && q.enum == nil
 	case bool:
-		return q.is("boolean") && q.enum == nil
+		return q.is(isBoolean) && q.enum == nil
 	case string:
-		return q.is("string") && q.text(v)
+		return q.is(isString) && q.text(v)
 	case int64:
-		// Beyond it the machine's numbers are not exact.
-		return (q.is("integer") || q.is("number")) && q.enum == nil && -1<<53 < v && v < 1<<53 && q.number(float64(v))
+		return q.is(isInteger|isNumber) && q.enum == nil && exact(v) && q.number(float64(v))
 	case float64:
-		return q.is("number") && q.enum == nil && q.number(v)
+		return q.is(isNumber) && q.enum == nil && q.number(v)
 	case []any:
-		return q.is("array") && q.enum == nil && q.list(v)
+		return q.is(isArray) && q.enum == nil && q.list(v)
 	case map[string]any:
-		return q.is("object") && q.enum == nil && q.object(v)
+		return q.is(isObject) && q.enum == nil && q.object(v)
 	}
 	return false
 }
 
-func (q *quick) is(kind string) bool { return q.types == nil || q.types[kind] }
+func (q *quick) is(kind kinds) bool { return q.types == 0 || q.types&kind != 0 }
+
+// exact says that a number is one that float64 holds exactly, as all near it.
+func exact(v int64) bool { return -1<<53 < v && v < 1<<53 }
 
 func (q *quick) text(s string) bool {
 	if q.enum != nil && !q.enum[s] || q.pattern != nil && !q.pattern.MatchString(s) {

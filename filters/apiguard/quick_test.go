@@ -34,6 +34,9 @@ func TestQuickAgrees(t *testing.T) {
 				t.Fatal(err)
 			}
 			quick, whole := s.quick.fits(v), s.valid.Validate(v)
+			if s.quick.proves(raw, 10) != quick {
+				t.Fatalf("%s fits %s quickly: %v as a value, not so while it is read", raw, text, quick)
+			}
 			if quick && whole != nil {
 				t.Fatalf("%s fits %s quickly, and does not: %v", raw, text, whole)
 			}

@@ -1,7 +1,7 @@
 // Package exchange is an observed HTTP request with its response, as far as
 // gabion keeps it: templates, names, shapes and keyed hashes, no raw value.
 // It is a leaf: beside the standard library it imports internal/sensitive, which
-// says of values what they are before they are dropped.
+// says of values what they are before they are dropped, and internal/jsonread.
 package exchange
 
 import "time"

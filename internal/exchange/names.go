@@ -2,45 +2,93 @@ package exchange
 
 import (
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/gabion-io/gabion/internal/sensitive"
 )
 
 // Names remembers what names of members say about their values: bodies of one
-// API have the same ones again and again. It holds a bounded number of them and
-// may be used by many goroutines.
+// API have the same ones again and again. It holds a bounded number of them, and
+// what bodies are read with, and may be used by many goroutines.
 type Names struct {
-	slots [1024]atomic.Pointer[knownName]
+	slots   [1024]atomic.Pointer[memberName]
+	readers sync.Pool // of *jsonReader
 }
 
-type knownName struct {
+// memberName is all that a member's name and that of the member above it say.
+type memberName struct {
 	parent, name string
+	hash         uint64 // of the name
 	field        sensitive.Field
+	member       bool // else it is a value itself: see isMemberName
+	tag          bool // see isTag
+	telling      int  // see discriminates
 }
 
 // maxKnownName is the length in bytes up to which names are remembered.
 const maxKnownName = 64
 
-// below is sensitive.Below, asked once for names that come again. A nil one
-// remembers nothing.
-func (n *Names) below(parent, name string) sensitive.Field {
-	if n == nil || len(parent) > maxKnownName || len(name) > maxKnownName {
-		return sensitive.Below(parent, name)
+// below is what is known of a name below that of a parent; nil is none. A nil
+// Names remembers nothing.
+func (n *Names) below(parent *memberName, name string) *memberName {
+	above, h := "", hashName(name)
+	mixed := h
+	if parent != nil {
+		above = parent.name
+		mixed ^= parent.hash * 0x9e3779b97f4a7c15
 	}
-	h := uint32(2166136261)
-	for i := range len(parent) {
-		h = (h ^ uint32(parent[i])) * 16777619
+	if n == nil || len(above) > maxKnownName || len(name) > maxKnownName {
+		return lookUpName(above, name, h)
 	}
-	h *= 16777619
-	for i := range len(name) {
-		h = (h ^ uint32(name[i])) * 16777619
+	slot := &n.slots[(mixed^mixed>>32)%uint64(len(n.slots))]
+	if k := slot.Load(); k != nil && k.name == name && k.parent == above {
+		return k
 	}
-	slot := &n.slots[(h^h>>15)%uint32(len(n.slots))]
-	if k := slot.Load(); k != nil && k.name == name && k.parent == parent {
-		return k.field
-	}
-	k := &knownName{parent: strings.Clone(parent), name: strings.Clone(name), field: sensitive.Below(parent, name)}
+	k := lookUpName(strings.Clone(above), name, h)
 	slot.Store(k)
-	return k.field
+	return k
+}
+
+func lookUpName(parent, name string, hash uint64) *memberName {
+	name = strings.Clone(name)
+	return &memberName{parent: parent, name: name, hash: hash, field: sensitive.Below(parent, name),
+		member: isMemberName(name), tag: isTag(name), telling: discriminates(name)}
+}
+
+// hashName looks at the length and at both ends. Names that share a hash cost a
+// look-up each, and no more.
+func hashName(s string) uint64 {
+	var first, last uint64
+	if len(s) >= 8 {
+		first, last = eight(s), eight(s[len(s)-8:])
+	} else {
+		for i := range len(s) {
+			first = first<<8 | uint64(s[i])
+		}
+	}
+	h := (first ^ last*0xff51afd7ed558ccd ^ uint64(len(s))) * 0xc4ceb9fe1a85ec53
+	return h ^ h>>29
+}
+
+func eight(s string) uint64 {
+	_ = s[7]
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 | uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+}
+
+// reader is one that is not in use.
+func (n *Names) reader() *jsonReader {
+	if n != nil {
+		if r, ok := n.readers.Get().(*jsonReader); ok {
+			return r
+		}
+	}
+	return &jsonReader{known: n}
+}
+
+// done gives a reader back, unless what it holds has become large.
+func (n *Names) done(r *jsonReader) {
+	if n != nil && r.small() {
+		n.readers.Put(r)
+	}
 }

@@ -258,16 +258,35 @@ func (s *Shape) mergeVariants(o *Shape) {
 	}
 	for i := range o.Variants {
 		v := &o.Variants[i]
-		at, found := slices.BinarySearchFunc(s.Variants, v.Word, func(x Variant, w string) int { return cmp.Compare(x.Word, w) })
-		if !found {
-			if len(s.Variants) >= maxVariants {
-				s.Variants, s.Lost = nil, true
-				return
-			}
-			s.Variants = slices.Insert(s.Variants, at, Variant{Word: v.Word})
+		into := s.variant(o.Tag, v.Word, len(v.Members))
+		if into == nil {
+			return
 		}
-		s.Variants[at].merge(v)
+		into.merge(v)
 	}
+}
+
+// variant finds or makes the variant of a word of a tag; nil when the tag is not the
+// best, or has too many words.
+func (s *Shape) variant(tag, word string, members int) *Variant {
+	switch better := compareTags(tag, s.Tag); {
+	case better < 0:
+		return nil
+	case better > 0:
+		s.Tag, s.Variants, s.Lost = tag, nil, false
+	}
+	if s.Lost {
+		return nil
+	}
+	at, found := slices.BinarySearchFunc(s.Variants, word, func(x Variant, w string) int { return cmp.Compare(x.Word, w) })
+	if !found {
+		if len(s.Variants) >= maxVariants {
+			s.Variants, s.Lost = nil, true
+			return nil
+		}
+		s.Variants = slices.Insert(s.Variants, at, Variant{Word: word, Members: make([]WordCount, 0, min(members, maxMembers))})
+	}
+	return &s.Variants[at]
 }
 
 func compareTags(a, b string) int {
@@ -278,22 +297,27 @@ func (v *Variant) merge(o *Variant) {
 	v.Count += o.Count
 	at := 0
 	for _, m := range o.Members {
-		for at < len(v.Members) && v.Members[at].Text < m.Text {
-			at++
-		}
-		if at < len(v.Members) && v.Members[at].Text == m.Text {
-			v.Members[at].Count += m.Count
-			continue
-		}
-		if len(v.Members) < maxMembers {
-			v.Members = slices.Insert(v.Members, at, m)
-		}
+		at = v.add(m, at)
 	}
+}
+
+// add adds a member, looking from a place on, and answers where it is.
+func (v *Variant) add(m WordCount, at int) int {
+	for at < len(v.Members) && v.Members[at].Text < m.Text {
+		at++
+	}
+	switch {
+	case at < len(v.Members) && v.Members[at].Text == m.Text:
+		v.Members[at].Count += m.Count
+	case len(v.Members) < maxMembers:
+		v.Members = slices.Insert(v.Members, at, m)
+	}
+	return at
 }
 
 // member finds or makes a member while a single body is read. The name is copied.
 func (s *Shape) member(name string) *Shape {
-	i, found := slices.BinarySearchFunc(s.Members, name, func(m Member, n string) int { return cmp.Compare(m.Name, n) })
+	i, found := s.find(name)
 	if !found {
 		if s.Members == nil {
 			s.Members = make([]Member, 0, 8)
@@ -303,18 +327,26 @@ func (s *Shape) member(name string) *Shape {
 	return s.Members[i].Shape
 }
 
-// text notes one string.
-func (s *Shape) text(v string, tag bool) {
+// text notes one string, and answers what kind it is of.
+func (s *Shape) text(v string, tag bool) Kind {
 	s.Count++
 	s.Types[String]++
 	k := KindOf(v)
 	s.addKind(k, 1)
 	s.Length = max(s.Length, int32(min(len(v), math.MaxInt32)))
-	if tag && (k == KindWord || k == KindMixed || k == KindVersion) && len(v) <= maxWordText {
+	switch {
+	case !tag:
+	case isWord(v, k):
 		s.addWord(string([]byte(v)), 1)
-	} else if tag {
+	default:
 		s.Many, s.Words = true, nil
 	}
+	return k
+}
+
+// isWord says that a string of a kind may be a word of the API.
+func isWord(v string, k Kind) bool {
+	return (k == KindWord || k == KindMixed || k == KindVersion) && len(v) <= maxWordText
 }
 
 // scalarText notes a value that was sent as text without types: of a form, or XML.

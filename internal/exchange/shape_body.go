@@ -20,13 +20,13 @@ func (d *Door) Shape(contentType string, body []byte) *Shape {
 	case m == "application/json" || strings.HasSuffix(m, "+json") || m == "text/json" || m == "" && startsJSON(body):
 		s, err = shapeJSON(body, l, d.Names)
 	case m == "application/x-ndjson" || m == "application/jsonl" || m == "application/json-seq":
-		s = shapeLines(body, l)
+		s = shapeLines(body, l, d.Names)
 	case m == "text/plain" || m == "text/csv" || m == "text/tab-separated-values":
 		s = shapeText(body, l)
 	case m == "application/x-www-form-urlencoded":
 		s = shapeForm(body, l)
 	case m == "multipart/form-data":
-		s, err = shapeMultipart(contentType, body, l)
+		s, err = shapeMultipart(contentType, body, l, d.Names)
 	case m == "application/xml" || m == "text/xml" || strings.HasSuffix(m, "+xml") && m != "image/svg+xml" && m != "application/xhtml+xml":
 		s, err = shapeXML(body, l)
 	}
@@ -42,12 +42,12 @@ func startsJSON(b []byte) bool {
 }
 
 // shapeLines is JSON, one text a line: an array in all but name.
-func shapeLines(body []byte, l Limits) *Shape {
+func shapeLines(body []byte, l Limits, known *Names) *Shape {
 	s := &Shape{Count: 1, Items: &Shape{}}
 	s.Types[Array] = 1
 	for line := range bytes.Lines(body) {
 		line = bytes.Trim(line, "\x1e\r\n \t")
-		if item, err := ShapeJSON(line, l); err == nil {
+		if item, err := shapeJSON(line, l, known); err == nil {
 			s.Items.Merge(item)
 			s.Most++
 		}
@@ -104,7 +104,7 @@ func (s *Shape) put(name string, note func(*Shape)) {
 	}
 }
 
-func shapeMultipart(contentType string, body []byte, l Limits) (*Shape, error) {
+func shapeMultipart(contentType string, body []byte, l Limits, known *Names) (*Shape, error) {
 	_, params, err := mime.ParseMediaType(contentType)
 	if err != nil {
 		return nil, err
@@ -135,7 +135,7 @@ func shapeMultipart(contentType string, body []byte, l Limits) (*Shape, error) {
 				m.Types[String]++
 				m.addKind(KindBinary, 1)
 			case kind == "application/json":
-				if j, err := ShapeJSON(b, l); err == nil {
+				if j, err := shapeJSON(b, l, known); err == nil {
 					m.Merge(j)
 				}
 			default:

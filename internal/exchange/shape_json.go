@@ -6,59 +6,37 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
-	"unsafe"
+
+	"github.com/gabion-io/gabion/internal/jsonread"
+	"github.com/gabion-io/gabion/internal/sensitive"
 )
 
 // errShape is any reason why a text is no JSON.
 var errShape = errors.New("read JSON: malformed")
 
-// jsonReader walks a JSON text once, without building values.
+// jsonReader walks a JSON text once, without building values. What it needs for
+// that it keeps for the next text.
 type jsonReader struct {
-	b      []byte
-	at     int
-	nodes  int
-	limits Limits
-	cut    bool
-	buf    []byte
-	parent string // the member that holds the object being read
+	in     jsonread.Reader
 	known  *Names // nil: names are looked up each time
+	limits Limits
+	nodes  int
+	cut    bool
+	parent *memberName // the member that holds the object being read
+	last   string      // the string read last
+	kind   Kind        // of it
+	buf    []byte      // of strings with escapes
 	seen   []seenMember
-	shapes []Shape     // to be given out, so that not each is an allocation
-	kinds  []KindCount // likewise
+	order  []int32 // of members, by name
+	draft
 	classifier
 }
 
 // seenMember is a member of an object that is being read.
 type seenMember struct {
-	name string
-	word string // of a tag that tells objects apart
-}
-
-// Of shapes and counts so many are made at once. More would be wasted on a small
-// body that is kept for long.
-const (
-	shapeBlock = 8
-	kindBlock  = 16
-)
-
-func (r *jsonReader) newShape() *Shape {
-	if len(r.shapes) == 0 {
-		r.shapes = make([]Shape, shapeBlock)
-	}
-	s := &r.shapes[0]
-	r.shapes = r.shapes[1:]
-	return s
-}
-
-// text notes a string; the first kind of a place is the only one as a rule.
-func (r *jsonReader) text(s *Shape, v string, tag bool) {
-	if s.Kinds == nil {
-		if len(r.kinds) == 0 {
-			r.kinds = make([]KindCount, kindBlock)
-		}
-		s.Kinds, r.kinds = r.kinds[:0:1], r.kinds[1:]
-	}
-	s.text(v, tag)
+	name    string
+	word    string // of a tag that tells objects apart
+	telling int
 }
 
 // ShapeJSON is the shape of a JSON text. A text that is longer than the limit is
@@ -66,15 +44,23 @@ func (r *jsonReader) text(s *Shape, v string, tag bool) {
 func ShapeJSON(b []byte, l Limits) (*Shape, error) { return shapeJSON(b, l, nil) }
 
 func shapeJSON(b []byte, l Limits, known *Names) (*Shape, error) {
-	r := &jsonReader{limits: l.orDefault(), known: known}
+	r := known.reader()
+	defer known.done(r)
+	return r.shape(b, l)
+}
+
+func (r *jsonReader) shape(b []byte, l Limits) (*Shape, error) {
+	r.limits = l.orDefault()
+	r.nodes, r.cut, r.parent, r.field = 0, false, nil, sensitive.Field{}
+	r.seen, r.used = r.seen[:0], 0
 	if len(b) > r.limits.Bytes {
 		b, r.cut = b[:r.limits.Bytes], true
 	}
-	r.b = b
-	s := &Shape{}
+	r.in = jsonread.OverBytes(b)
+	defer r.forget()
+	s := r.part()
 	err := r.value(s, 0, false)
-	r.skip()
-	if err == nil && r.at < len(r.b) && !r.cut {
+	if err == nil && !r.in.Done() && !r.cut {
 		err = errShape
 	}
 	if r.cut {
@@ -84,36 +70,39 @@ func shapeJSON(b []byte, l Limits, known *Names) (*Shape, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s, nil
+	return r.fair(s), nil
 }
 
-func (r *jsonReader) skip() {
-	for r.at < len(r.b) {
-		switch r.b[r.at] {
-		case ' ', '\t', '\r', '\n':
-			r.at++
-		default:
-			return
-		}
+// forget lets the text go.
+func (r *jsonReader) forget() { r.in, r.last = jsonread.Reader{}, "" }
+
+// Bounds of what a reader keeps between two texts.
+const (
+	keptParts = 256
+	keptText  = 64 << 10
+	keptNames = 2048
+)
+
+// small says that what the reader holds is not worth throwing away.
+func (r *jsonReader) small() bool {
+	if len(r.parts) > keptParts || cap(r.buf) > keptText || cap(r.seen) > keptNames {
+		return false
 	}
+	names := 0
+	for _, s := range r.parts {
+		names += cap(s.Members)
+	}
+	return names <= keptNames
 }
 
 // value reads one value into s; tag says that a string may be kept as a word.
 func (r *jsonReader) value(s *Shape, depth int, tag bool) error {
-	r.skip()
-	if r.at >= len(r.b) {
-		return errShape
-	}
 	r.nodes++
 	if depth > r.limits.Depth || r.nodes > r.limits.Nodes {
 		s.Cut = true
-		s = &Shape{} // read on, but forget it
-		if depth > 200 {
-			r.cut = true
-			return errShape
-		}
+		return r.pass(depth)
 	}
-	switch c := r.b[r.at]; {
+	switch c := r.in.Next(); {
 	case c == '{':
 		return r.object(s, depth)
 	case c == '[':
@@ -123,24 +112,76 @@ func (r *jsonReader) value(s *Shape, depth int, tag bool) error {
 		if err != nil {
 			return err
 		}
-		r.text(s, v, tag)
+		r.last, r.kind = v, s.text(v, tag)
 		r.note(s, v)
 		return nil
 	case c == '-' || isDigit(c):
 		return r.number(s)
 	}
-	for _, w := range []struct {
-		text string
-		t    Type
-	}{{"true", Boolean}, {"false", Boolean}, {"null", Null}} {
-		if len(r.b)-r.at >= len(w.text) && string(r.b[r.at:r.at+len(w.text)]) == w.text {
-			r.at += len(w.text)
-			s.Count++
-			s.Types[w.t]++
-			return nil
+	t := Boolean
+	switch r.in.Word() {
+	case 0:
+		return errShape
+	case 'n':
+		t = Null
+	}
+	s.Count++
+	s.Types[t]++
+	return nil
+}
+
+// maxPassed is the depth from which on a text is not even read on.
+const maxPassed = 200
+
+// pass reads on over a value that is beyond the bounds, and forgets it.
+func (r *jsonReader) pass(depth int) error {
+	if depth > maxPassed {
+		r.cut = true
+		return errShape
+	}
+	c := r.in.Next()
+	switch {
+	case c == '{':
+		return r.passList('}', depth)
+	case c == '[':
+		return r.passList(']', depth)
+	case c == '"':
+		_, err := r.string()
+		return err
+	case c == '-' || isDigit(c):
+		_, _, err := r.numeral()
+		return err
+	}
+	if r.in.Word() == 0 {
+		return errShape
+	}
+	return nil
+}
+
+func (r *jsonReader) passList(end byte, depth int) error {
+	r.in.Skip()
+	if r.in.Take(end) {
+		return nil
+	}
+	for more := true; more; {
+		if end == '}' {
+			if _, err := r.string(); err != nil {
+				return err
+			}
+			if !r.in.Take(':') {
+				return errShape
+			}
+		}
+		r.nodes++
+		if err := r.pass(depth + 1); err != nil {
+			return err
+		}
+		var ok bool
+		if more, ok = r.in.More(end); !ok {
+			return errShape
 		}
 	}
-	return errShape
+	return nil
 }
 
 // object adds an object's members to those of the others that s stands for. Which
@@ -148,76 +189,60 @@ func (r *jsonReader) value(s *Shape, depth int, tag bool) error {
 func (r *jsonReader) object(s *Shape, depth int) error {
 	s.Count++
 	s.Types[Object]++
+	r.in.Skip()
+	if r.in.Take('}') {
+		return nil
+	}
 	from := len(r.seen)
-	defer func() { r.seen = r.seen[:from] }()
-	r.at++
-	for first := true; ; first = false {
-		r.skip()
-		if r.at >= len(r.b) {
-			return errShape
-		}
-		if r.b[r.at] == '}' && first {
-			r.at++
-			break
-		}
+	for more := true; more; {
 		if err := r.pair(s, depth, from); err != nil {
 			return err
 		}
-		r.skip()
-		if r.at >= len(r.b) {
-			return errShape
-		}
-		c := r.b[r.at]
-		r.at++
-		if c == '}' {
-			break
-		}
-		if c != ',' {
+		var ok bool
+		if more, ok = r.in.More('}'); !ok {
 			return errShape
 		}
 	}
-	if v := variantOf(r.seen[from:]); v != nil {
-		s.mergeVariants(v)
-	}
+	r.noteVariant(s, r.seen[from:])
+	r.seen = r.seen[:from]
 	return nil
 }
 
-// variantOf is what finish would say of an object alone; nil when no tag tells it
-// apart.
-func variantOf(seen []seenMember) *Shape {
-	best, tag, word := 0, "", ""
+// noteVariant adds one object, by the members it had, to the variants of those that
+// s stands for. Where no tag tells it apart it is none.
+func (r *jsonReader) noteVariant(s *Shape, seen []seenMember) {
+	best := -1
 	for i := range seen {
 		m := &seen[i]
-		if m.word == "" {
-			continue
-		}
-		if d := discriminates(m.name); d > best || d == best && m.name < tag {
-			best, tag, word = d, m.name, m.word
+		if m.word != "" && (best < 0 || m.telling > seen[best].telling || m.telling == seen[best].telling && m.name < seen[best].name) {
+			best = i
 		}
 	}
-	if best == 0 {
-		return nil
+	if best < 0 {
+		return
 	}
-	one := &Shape{Tag: tag, Variants: []Variant{{Word: word, Count: 1}}}
-	names := make([]WordCount, len(seen))
+	v := s.variant(seen[best].name, seen[best].word, len(seen))
+	if v == nil {
+		return
+	}
+	v.Count++
+	r.order = r.order[:0]
 	for i := range seen {
-		names[i] = WordCount{seen[i].name, 1}
+		r.order = append(r.order, int32(i))
 	}
-	slices.SortFunc(names, func(a, b WordCount) int { return strings.Compare(a.Text, b.Text) })
-	one.Variants[0].Members = names
-	return one
+	slices.SortFunc(r.order, func(a, b int32) int { return strings.Compare(seen[a].name, seen[b].name) })
+	at := 0
+	for _, i := range r.order {
+		at = v.add(WordCount{seen[i].name, 1}, at)
+	}
 }
 
 // memberOf finds the shape of a member, and notes that the object has it.
-func (r *jsonReader) memberOf(s *Shape, name string, from int) (into *Shape, at int) {
-	i, known := slices.BinarySearchFunc(s.Members, name, func(m Member, n string) int { return strings.Compare(m.Name, n) })
-	stored := name
-	if known {
-		stored = s.Members[i].Name
-	}
-	for k := from; k < len(r.seen); k++ {
-		if r.seen[k].name == stored { // twice in one object
-			r.seen[k].word = ""
+func (r *jsonReader) memberOf(s *Shape, k *memberName, from int) (into *Shape, at int) {
+	i, known := s.find(k.name)
+	for n := from; n < len(r.seen); n++ {
+		if r.seen[n].name == k.name { // twice in one object
+			r.seen[n].word = ""
 			if s.Map {
 				return s.Free, -1
 			}
@@ -226,87 +251,92 @@ func (r *jsonReader) memberOf(s *Shape, name string, from int) (into *Shape, at 
 	}
 	if len(r.seen)-from >= maxMembers {
 		s.Cut = true
-		return &Shape{}, -1
+		return nil, -1
 	}
-	if !known {
-		stored = string([]byte(name))
-	}
-	r.seen = append(r.seen, seenMember{name: stored})
+	r.seen = append(r.seen, seenMember{name: k.name, telling: k.telling})
 	if !known && !s.Map && len(s.Members) >= maxMembers {
 		s.foldMembers()
 	}
 	if s.Map {
-		if s.Free == nil {
-			s.Free = r.newShape()
-		}
-		return s.Free, len(r.seen) - 1
+		return r.free(s), len(r.seen) - 1
 	}
 	if !known {
-		if s.Members == nil {
-			s.Members = make([]Member, 0, 8)
-		}
-		s.Members = slices.Insert(s.Members, i, Member{stored, r.newShape()})
+		s.Members = slices.Insert(s.Members, i, Member{k.name, r.part()})
 	}
 	return s.Members[i].Shape, len(r.seen) - 1
 }
 
-func (r *jsonReader) pair(one *Shape, depth, seen int) error {
-	r.skip()
-	from := r.at
+// find is where a member is, or would be.
+func (s *Shape) find(name string) (at int, found bool) {
+	from, to := 0, len(s.Members)
+	for from < to {
+		middle := int(uint(from+to) >> 1)
+		switch c := strings.Compare(s.Members[middle].Name, name); {
+		case c == 0:
+			return middle, true
+		case c < 0:
+			from = middle + 1
+		default:
+			to = middle
+		}
+	}
+	return from, false
+}
+
+// free is the shape of what has no name of its own.
+func (r *jsonReader) free(s *Shape) *Shape {
+	if s.Free == nil {
+		s.Free = r.part()
+	}
+	return s.Free
+}
+
+func (r *jsonReader) pair(s *Shape, depth, from int) error {
 	name, err := r.string()
 	if err != nil {
 		return err
 	}
+	k := r.known.below(r.parent, name)
 	parent, field := r.parent, r.field
-	r.field = r.known.below(parent, name)
-	if r.at-from == len(name)+2 { // else it had escapes, and is lent for short
-		r.parent = name
-	}
-	defer func() { r.parent, r.field = parent, field }()
-	tag := isTag(name)
+	r.parent, r.field = k, k.field
 	var into *Shape
 	at := -1
-	if isMemberName(name) {
-		into, at = r.memberOf(one, name, seen)
+	if k.member {
+		into, at = r.memberOf(s, k, from)
 	} else {
-		if one.Free == nil {
-			one.Free = r.newShape()
-		}
-		into = one.Free
+		into = r.free(s)
 	}
-	telling := at >= 0 && tag && discriminates(name) > 0
-	r.skip()
-	if r.at >= len(r.b) || r.b[r.at] != ':' {
+	if !r.in.Take(':') {
 		return errShape
 	}
-	r.at++
-	if telling {
-		r.skip()
-		before, count := r.at, into.Count
-		err := r.value(into, depth+1, tag)
-		if into.Count > count { // else it was too deep
-			r.seen[at].word = wordIn(r.b[before:r.at])
-		}
-		return err
+	switch {
+	case into == nil: // one name too many
+		r.nodes++
+		err = r.pass(depth + 1)
+	case at >= 0 && k.telling > 0:
+		err = r.telling(into, depth+1, at)
+	default:
+		err = r.value(into, depth+1, k.tag)
 	}
-	return r.value(into, depth+1, tag)
+	r.parent, r.field = parent, field
+	return err
 }
 
-// wordIn is the text of a JSON string that may be kept as a word, else "".
-func wordIn(text []byte) string {
-	if len(text) < 3 || len(text) > maxWordText+2 || text[0] != '"' {
-		return ""
+// telling reads the value of a tag that may tell objects apart, and keeps its word.
+func (r *jsonReader) telling(into *Shape, depth, at int) error {
+	text := r.in.Next() == '"'
+	before, count := r.in.At(), into.Count
+	if err := r.value(into, depth, true); err != nil {
+		return err
 	}
-	r := jsonReader{b: text}
-	v, err := r.string()
-	if err != nil || len(v) > maxWordText {
-		return ""
+	const quotes = 2
+	if written := r.in.At() - before - quotes; !text || into.Count == count || written > maxWordText {
+		return nil // it was too deep, or is no word
 	}
-	switch KindOf(v) {
-	case KindWord, KindMixed, KindVersion:
-		return strings.Clone(v)
+	if isWord(r.last, r.kind) {
+		r.seen[at].word = strings.Clone(r.last)
 	}
-	return ""
+	return nil
 }
 
 // isMemberName: what a developer names a member. A key that looks like a value is
@@ -352,131 +382,104 @@ func (r *jsonReader) array(s *Shape, depth int, tag bool) error {
 	s.Count++
 	s.Types[Array]++
 	if s.Items == nil {
-		s.Items = r.newShape()
+		s.Items = r.part()
 	}
-	r.at++
-	for n := int32(0); ; n++ {
-		r.skip()
-		if r.at >= len(r.b) {
-			return errShape
-		}
-		if r.b[r.at] == ']' && n == 0 {
-			r.at++
-			return nil
-		}
+	r.in.Skip()
+	if r.in.Take(']') {
+		return nil
+	}
+	n, more, ok := int32(0), true, true
+	for more {
 		if err := r.value(s.Items, depth+1, tag); err != nil {
 			return err
 		}
-		s.Most = max(s.Most, n+1)
-		r.skip()
-		if r.at >= len(r.b) {
-			return errShape
-		}
-		c := r.b[r.at]
-		r.at++
-		if c == ']' {
-			return nil
-		}
-		if c != ',' {
+		n++
+		s.Most = max(s.Most, n)
+		if more, ok = r.in.More(']'); !ok {
 			return errShape
 		}
 	}
+	return nil
 }
 
 func (r *jsonReader) number(s *Shape) error {
-	from := r.at
-	integer := true
-	for r.at < len(r.b) {
-		c := r.b[r.at]
-		if !isDigit(c) && c != '-' && c != '+' && c != '.' && c != 'e' && c != 'E' {
-			break
-		}
-		integer = integer && (isDigit(c) || r.at == from)
-		r.at++
-	}
-	text := r.b[from:r.at]
 	s.Count++
+	text, integer, err := r.numeral()
+	if err != nil {
+		return err
+	}
 	if integer {
-		if len(text) == 1 && text[0] == '-' {
-			return errShape
-		}
 		s.Types[Integer]++
 		s.Big = s.Big || len(text) > 9 && len(text) < 20
-		r.note(s, borrowed(text))
-		return nil
+	} else {
+		s.Types[Number]++
 	}
-	if _, err := strconv.ParseFloat(string(text), 64); err != nil && !errors.Is(err, strconv.ErrRange) {
-		return errShape
-	}
-	s.Types[Number]++
-	r.note(s, borrowed(text))
+	r.note(s, text)
 	return nil
+}
+
+// numeral reads a number, and takes more than JSON does for one: leading zeros, and
+// a point without digits behind it.
+func (r *jsonReader) numeral() (text string, integer bool, err error) {
+	text, n := r.in.Number()
+	switch n {
+	case jsonread.Integer:
+		return text, true, nil
+	case jsonread.Fraction:
+		return text, false, nil
+	}
+	if strings.Trim(strings.TrimPrefix(text, "-"), "0123456789") == "" {
+		if text == "-" {
+			return "", true, errShape
+		}
+		return text, true, nil
+	}
+	if _, err := strconv.ParseFloat(text, 64); err != nil && !errors.Is(err, strconv.ErrRange) {
+		return "", false, errShape
+	}
+	return text, false, nil
 }
 
 // string reads a string. The answer is valid until the next call.
 func (r *jsonReader) string() (string, error) {
-	if r.at >= len(r.b) || r.b[r.at] != '"' {
+	text, form, ok := r.in.Text()
+	if !ok {
 		return "", errShape
 	}
-	r.at++
-	from := r.at
-	for r.at < len(r.b) {
-		switch c := r.b[r.at]; {
-		case c == '"':
-			s := r.b[from:r.at]
-			r.at++
-			return borrowed(s), nil
-		case c == '\\':
-			return r.escaped(from)
-		case c < 0x20:
-			return "", errShape
-		}
-		r.at++
+	if form&jsonread.Escaped == 0 {
+		return text, nil
 	}
-	return "", errShape
+	return r.unescaped(text)
 }
 
-// borrowed is b as a string, without a copy: valid as long as b is not changed.
-func borrowed(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
-
-// escaped reads on where the first escape was found.
-func (r *jsonReader) escaped(from int) (string, error) {
-	r.buf = append(r.buf[:0], r.b[from:r.at]...)
-	for r.at < len(r.b) {
-		c := r.b[r.at]
-		r.at++
-		switch {
-		case c == '"':
-			return borrowed(r.buf), nil
-		case c < 0x20:
-			return "", errShape
-		case c != '\\':
+// unescaped undoes escapes as far as it matters for what a text looks like: control
+// characters are blanks, and what takes two escapes to say is two signs.
+func (r *jsonReader) unescaped(text string) (string, error) {
+	r.buf = r.buf[:0]
+	for at := 0; at < len(text); at++ {
+		c := text[at]
+		if c != '\\' {
 			r.buf = append(r.buf, c)
 			continue
 		}
-		if r.at >= len(r.b) {
+		if at++; at == len(text) {
 			return "", errShape
 		}
-		c = r.b[r.at]
-		r.at++
-		switch c {
+		switch c = text[at]; c {
 		case '"', '\\', '/':
 			r.buf = append(r.buf, c)
 		case 'b', 'f', 'n', 'r', 't':
 			r.buf = append(r.buf, ' ')
 		case 'u':
-			if r.at+4 > len(r.b) {
+			u, ok := jsonread.Hex4(text[at+1:])
+			if !ok {
 				return "", errShape
 			}
-			u, err := strconv.ParseUint(string(r.b[r.at:r.at+4]), 16, 16)
-			if err != nil {
-				return "", errShape
-			}
-			r.at += 4
-			r.buf = utf8.AppendRune(r.buf, rune(u))
+			at += 4
+			r.buf = utf8.AppendRune(r.buf, u)
 		default:
 			return "", errShape
 		}
 	}
-	return "", errShape
+	return jsonread.Borrowed(r.buf), nil
 }

@@ -2,10 +2,7 @@ package waf
 
 import (
 	"regexp"
-	"strings"
 	"testing"
-
-	libinjection "github.com/corazawaf/libinjection-go"
 )
 
 // The automaton finds what the regexp package finds.
@@ -38,20 +35,4 @@ func FuzzDFA(f *testing.F) {
 			}
 		}
 	})
-}
-
-// A single word or number is no injection, whatever the word.
-func TestOneWordIsNoInjection(t *testing.T) {
-	words := strings.Fields("select union sleep benchmark null true like and or not in is exec execute x b n u e q nq waitfor having group_concat " +
-		"a1 e1 x0 b0 n_ f_1 xp_cmdshell information_schema 0 1 00 12345678901234567890123456789012345678 " + strings.Repeat("a", 200))
-	for _, w := range words {
-		if found, _ := libinjection.IsSQLi(w); oneWord(w) && found || !oneWord(w) {
-			t.Errorf("%q", w)
-		}
-	}
-	for _, w := range []string{"", "1a", "_a", "a b", "a.b", "é", "1'"} {
-		if oneWord(w) {
-			t.Errorf("%q is one word", w)
-		}
-	}
 }

@@ -19,19 +19,29 @@ type effect struct {
 	// A value within ASCII that has none of these characters, and none of the
 	// pairs, only changes case or loses its beginning or end.
 	joins alphabet
-	pairs []uint16
+	pairs []joint
 	// grows: the result may have more characters than the value.
 	grows bool
+	// base64: it reads base64 up to where there is none.
+	base64 bool
 }
+
+// joint is two characters that a transformation acts on where they meet.
+type joint struct {
+	of   alphabet
+	gram uint16
+}
+
+func (j joint) in(a alphabet, g *grams) bool { return j.of&^a == 0 && g.has(j.gram) }
 
 // change is the effect of one of which no more is known.
 func change(changes, adds alphabet) effect {
 	return effect{changes: changes, adds: adds, joins: changes}
 }
 
-func pairsOf(list ...string) (out []uint16) {
+func pairsOf(list ...string) (out []joint) {
 	for _, s := range list {
-		out = append(out, pair(s[0], s[1]))
+		out = append(out, joint{alphabetOf(s), pair(s[0], s[1])})
 	}
 	return out
 }
@@ -72,7 +82,7 @@ func effectOf(f plugintypes.Transformation) effect {
 	case "lowerCase":
 		return effect{changes: anyAlphabet}
 	case "base64decode": // how far it reads depends on more than what is in the value
-		return effect{unknown: true, changes: anyAlphabet, adds: anyAlphabet, joins: anyAlphabet}
+		return effect{unknown: true, changes: anyAlphabet, adds: anyAlphabet, joins: anyAlphabet, base64: true}
 	case "cmdLine":
 		return effect{changes: anyAlphabet, adds: space, joins: alphabetOf("\"'\\^,;\t\n"), pairs: pairsOf("  ", " /", " ("), grows: true}
 	case "normalisePath":
@@ -97,7 +107,8 @@ func (e *effect) keeps(a alphabet, g *grams) bool {
 	if !e.mayChange(a) {
 		return true
 	}
-	return !e.unknown && (a&highClass|e.joins&a) == 0 && a != alphabetOf("/") && !slices.ContainsFunc(e.pairs, g.has)
+	return !e.unknown && (a&highClass|e.joins&a) == 0 && a != alphabetOf("/") &&
+		!slices.ContainsFunc(e.pairs, func(j joint) bool { return j.in(a, g) })
 }
 
 // on gives what the result can be made of, given what the value is made of.
@@ -106,6 +117,8 @@ func (e *effect) on(a alphabet) alphabet {
 	switch {
 	case !e.mayChange(a):
 		return a
+	case e.base64:
+		return base64Alphabet(a)
 	case e.adds == anyAlphabet || a&highClass != 0:
 		return anyAlphabet
 	}
@@ -179,21 +192,6 @@ func (q *predicate) possible(nodes []node, made []alphabet) bool {
 		return false
 	}
 	return q.reach == nil || !q.reach.lacks(a) && q.reach.shortest(a) != never
-}
-
-// oneWord says that text is a word or a number to SQL: one token, which is no
-// injection by itself.
-func oneWord(text string) bool {
-	digits := text != "" && text[0] >= '0' && text[0] <= '9'
-	for i := range len(text) {
-		switch c := text[i]; {
-		case c >= '0' && c <= '9':
-		case !digits && (lowerByte(c) >= 'a' && lowerByte(c) <= 'z' || c == '_' && i > 0):
-		default:
-			return false
-		}
-	}
-	return text != ""
 }
 
 // oneOfFor gives the characters of which a text must have one for the operator

@@ -3,6 +3,7 @@ package waf
 import (
 	"hash/maphash"
 	"math/bits"
+	"slices"
 
 	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
 	"github.com/corazawaf/coraza/v3/types"
@@ -34,7 +35,14 @@ type crowd struct {
 	seed  maphash.Seed
 	seen  [justSeen]string
 	grams grams
-	asked []int // predicates left to ask about each value of a kind
+	asked []crowdAsk // left to ask about each value of a kind
+}
+
+// crowdAsk is a predicate that some value of a kind could match.
+type crowdAsk struct {
+	predicate int
+	in64      bool // only by what a value says in base64
+	sql       bool // for an injection in the value as it is
 }
 
 // kind is the values made of the same characters, all letters taken as one.
@@ -133,28 +141,34 @@ func (p *skipPlan) judgeKind(tx plugintypes.TransactionState, t *skipTarget, k *
 		if i%64 == 0 && late(tx) {
 			return
 		}
-		s.trial.begin(p.nodes, value)
-		for _, q := range asked {
-			if s.hits[q/64]&(1<<(q%64)) != 0 {
+		begun := false
+		for _, a := range asked {
+			q := &p.predicates[a.predicate]
+			if s.hits[a.predicate/64]&(1<<(a.predicate%64)) != 0 || a.in64 && base64Length(value, q.rx.least) < q.rx.least ||
+				a.sql && q.sqli.harmless(value, k.of) {
 				continue
 			}
+			if !begun {
+				s.trial.begin(p.nodes, value)
+				begun = true
+			}
 			s.stats.asked++
-			if s.trial.matches(tx, &p.predicates[q]) {
-				s.hits[q/64] |= 1 << (q % 64)
+			if s.trial.matches(tx, q) {
+				s.hits[a.predicate/64] |= 1 << (a.predicate % 64)
 			}
 		}
 	}
 }
 
 // askable gives the predicates that some value of the kind could match.
-func (p *skipPlan) askable(tx plugintypes.TransactionState, t *skipTarget, k *kind, s *skipScratch) []int {
+func (p *skipPlan) askable(tx plugintypes.TransactionState, t *skipTarget, k *kind, s *skipScratch) []crowdAsk {
 	c := s.crowd
 	c.asked = c.asked[:0]
 	prospects := p.prospects.of(k.key, p)
 	read := false
 	for w, want := range t.asks {
 		for left := want & prospects[w] &^ s.hits[w]; left != 0; left &= left - 1 {
-			q := w*64 + bits.TrailingZeros64(left)
+			a := crowdAsk{predicate: w*64 + bits.TrailingZeros64(left)}
 			if len(k.values) >= fewAlike {
 				if late(tx) {
 					return nil
@@ -163,11 +177,13 @@ func (p *skipPlan) askable(tx plugintypes.TransactionState, t *skipTarget, k *ki
 					c.grams.readAll(k.values)
 					read = true
 				}
-				if !p.predicates[q].mayMatchOne(p.nodes, k, &c.grams) {
+				q := &p.predicates[a.predicate]
+				if a.in64 = q.onlyIn64(p.nodes, k, &c.grams); a.in64 && !q.longIn64(k.values) || !a.in64 && !q.mayMatchOne(p.nodes, k, &c.grams) {
 					continue
 				}
+				a.sql = q.sqli != nil && !q.negated && !changed(p.nodes, q.node, k.of)
 			}
-			c.asked = append(c.asked, q)
+			c.asked = append(c.asked, a)
 		}
 	}
 	return c.asked
@@ -181,11 +197,39 @@ func (q *predicate) mayMatchOne(nodes []node, k *kind, g *grams) bool {
 	}
 	switch {
 	case q.rx != nil && q.rx.reach != nil:
-		return !q.rx.reach.lacks(k.of) && (q.rx.words == nil || q.rx.words.mayHold(g)) && (changed(nodes, q.node, k.of) || q.rx.mayMatchOne(k.values))
+		return q.rx.mayHold(k, g) && (changed(nodes, q.node, k.of) || q.rx.mayMatchOne(k.values))
 	case q.phrases != nil:
 		return q.phrases.all.mayHold(g)
 	}
 	return true
+}
+
+// onlyIn64 says that the predicate matches a value of the kind, if at all, by
+// what the value itself says in base64, and then only if that is long enough.
+func (q *predicate) onlyIn64(nodes []node, k *kind, g *grams) bool {
+	if q.negated || q.rx == nil || q.rx.reach == nil || q.rx.bytes != nil || q.rx.least == 0 || k.of&highClass != 0 {
+		return false
+	}
+	n := q.node
+	for ; n != 0 && !nodes[n].effect.base64; n = nodes[n].parent {
+		if nodes[n].effect.grows {
+			return false
+		}
+	}
+	if n == 0 || changed(nodes, nodes[n].parent, k.of) {
+		return false
+	}
+	return !q.multi || !q.rx.mayHold(k, g) || !q.rx.mayMatchOne(k.values)
+}
+
+// longIn64 says that one of the values says something long enough in base64.
+func (q *predicate) longIn64(values []string) bool {
+	return slices.ContainsFunc(values, func(value string) bool { return base64Length(value, q.rx.least) >= q.rx.least })
+}
+
+// mayHold says that values of a kind have what is in every match.
+func (o *rx) mayHold(k *kind, g *grams) bool {
+	return !o.reach.lacks(k.of) && (o.words == nil || o.words.mayHold(g))
 }
 
 // changed says that the transformations up to n may change a value made of a.

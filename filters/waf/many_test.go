@@ -46,8 +46,11 @@ func TestEffects(t *testing.T) {
 	p, _ := secondPlan(t, engine(t, func(c *Config) { c.Settings.ParanoiaLevel = 4 }))
 	rnd := rand.New(rand.NewPCG(3, 4))
 	g, kept := new(grams), make([]int, len(p.nodes))
-	for range 10_000 {
+	for round := range 10_000 {
 		text := mixture(rnd, fragments)
+		if round%4 == 0 {
+			text = mixture(rnd, []string{"0", "17", "4", "29", "83", "+", "/", "\n", ".", "=", "6"})
+		}
 		a := alphabetOf(text)
 		g.read(text)
 		for n := 1; n < len(p.nodes); n++ {
@@ -61,6 +64,12 @@ func TestEffects(t *testing.T) {
 			}
 			if !e.mayChange(a) && after != text {
 				t.Fatalf("node %d: %q became %q", n, text, after)
+			}
+			if made := e.on(a); alphabetOf(after)&^made != 0 {
+				t.Fatalf("node %d: %q became %q, of other characters than %x", n, text, after, made)
+			}
+			if e.base64 && len(after) != base64Length(text, len(text)) {
+				t.Fatalf("%q became %q, not %d bytes", text, after, base64Length(text, len(text)))
 			}
 			if !e.mayChange(a) || !e.keeps(a, g) {
 				continue

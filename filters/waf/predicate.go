@@ -17,11 +17,11 @@ type predicate struct {
 	multi    bool
 	negated  bool
 	operator plugintypes.Operator
-	rx       *rx      // operator, if it is one
-	phrases  *phrases // of the operator, if it has any
-	sqli     bool     // operator is @detectSQLi or @gabionSQLi
-	reach    *reach   // of the operator's expression, if it has one
-	oneOf    alphabet // a text that matches has one of these; 0: not known
+	rx       *rx        // operator, if it is one
+	phrases  *phrases   // of the operator, if it has any
+	sqli     *sqlShapes // operator is @detectSQLi or @gabionSQLi; nil: it is not
+	reach    *reach     // of the operator's expression, if it has one
+	oneOf    alphabet   // a text that matches has one of these; 0: not known
 
 	state plugintypes.TransactionState // what the operator's text refers to; nil: nothing
 	echo  *echo                        // asked of what matched; nil: nothing
@@ -38,6 +38,7 @@ type predicates struct {
 	list  []predicate
 	nodes []node // 0: the value itself
 	byID  map[int]int
+	sql   *sqlShapes
 }
 
 type node struct {
@@ -47,7 +48,7 @@ type node struct {
 }
 
 func newPredicates() *predicates {
-	return &predicates{ids: map[string]int{}, nodes: make([]node, 1), byID: map[int]int{}}
+	return &predicates{ids: map[string]int{}, nodes: make([]node, 1), byID: map[int]int{}, sql: newSQLShapes()}
 }
 
 // pure names the operators whose answer follows from the value and the rule's
@@ -113,7 +114,9 @@ func (p *predicates) addEcho(r *compiledRule, rule int, setup *setup, then *echo
 	if o, ok := r.operator.(*rx); ok {
 		q.rx, q.reach = o, o.reach
 	}
-	q.sqli, q.oneOf = name == "detectsqli" || name == "gabionsqli", oneOfFor(name, r.operator)
+	if q.oneOf = oneOfFor(name, r.operator); name == "detectsqli" || name == "gabionsqli" {
+		q.sqli = p.sql
+	}
 	if r.phrases != nil {
 		q.phrases = r.phrases()
 	}
@@ -240,7 +243,7 @@ func (p *predicate) holds(tx plugintypes.TransactionState, t *trial, f *form) bo
 	case p.rx != nil:
 		return p.rx.matches(t, f)
 	case p.reach != nil && p.reach.lacks(f.alphabet()), p.oneOf != 0 && p.oneOf&f.alphabet() == 0,
-		p.phrases != nil && !p.phrases.mayBeIn(t, f), p.sqli && oneWord(f.text):
+		p.phrases != nil && !p.phrases.mayBeIn(t, f), p.sqli != nil && p.sqli.harmless(f.text, f.alphabet()):
 		return false
 	}
 	return p.operator.Evaluate(tx, f.text)
@@ -249,6 +252,11 @@ func (p *predicate) holds(tx plugintypes.TransactionState, t *trial, f *form) bo
 // tooShort says that no text of as many characters matches, or of fewer.
 func (p *predicate) tooShort(text string) bool {
 	return p.rx != nil && p.rx.bytes == nil && !p.negated && len(text) < utf8.UTFMax*p.rx.least && utf8.RuneCountInString(text) < p.rx.least
+}
+
+// tooShortIn64 is tooShort for what the text says in base64, if e reads that.
+func (p *predicate) tooShortIn64(e *effect, text string) bool {
+	return e.base64 && p.rx != nil && p.rx.bytes == nil && !p.negated && base64Length(text, p.rx.least) < p.rx.least
 }
 
 func (t *trial) grows(n int) bool { return t.nodes[n].effect.grows }
@@ -268,6 +276,9 @@ func (t *trial) anyForm(tx plugintypes.TransactionState, p *predicate) bool {
 	}
 	left := len(t.path) - 1
 	for ; left >= 0; left-- {
+		if p.tooShortIn64(&t.nodes[t.path[left]].effect, last.text) && !slices.ContainsFunc(t.path[:left], t.grows) {
+			return false
+		}
 		f := t.form(t.path[left])
 		if f.silent {
 			break

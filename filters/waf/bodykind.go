@@ -91,8 +91,7 @@ func looksJSON(body string) bool {
 }
 
 func validJSON(body string) bool {
-	_, ok := jsonLeaves(strings.TrimPrefix(body, "\ufeff"), "", 128, 1<<20)
-	return ok
+	return validLeaves(strings.TrimPrefix(body, "\ufeff"), "", 128, 1<<20)
 }
 
 // jsonLines says that every line is JSON, and gives each to f.

@@ -21,15 +21,8 @@ type jsonLeaf struct {
 // leaves are those up to there.
 func jsonLeaves(text, root string, depth, limit int) (leaves []jsonLeaf, ok bool) {
 	p := jsonReader{s: text, path: []byte(root), limit: limit}
-	p.space()
-	if p.at == len(p.s) || p.s[p.at] != '{' && p.s[p.at] != '[' {
-		return nil, false
-	}
-	if !p.value(depth) {
-		return p.leaves, false
-	}
-	p.space()
-	return p.leaves, p.at == len(p.s)
+	ok = p.whole(depth)
+	return p.leaves, ok
 }
 
 type jsonReader struct {
@@ -38,7 +31,24 @@ type jsonReader struct {
 	path   []byte
 	leaves []jsonLeaf
 	limit  int
-	bytes  int // of paths and values so far
+	count  int
+	bytes  int  // of paths and values so far
+	only   bool // whether it is valid; leaves are not kept
+}
+
+// validLeaves is jsonLeaves for who needs to know ok only.
+func validLeaves(text, root string, depth, limit int) bool {
+	p := jsonReader{s: text, path: []byte(root), limit: limit, only: true}
+	return p.whole(depth)
+}
+
+func (p *jsonReader) whole(depth int) bool {
+	p.space()
+	if p.at == len(p.s) || p.s[p.at] != '{' && p.s[p.at] != '[' || !p.value(depth) {
+		return false
+	}
+	p.space()
+	return p.at == len(p.s)
 }
 
 func (p *jsonReader) space() {
@@ -55,8 +65,11 @@ func (p *jsonReader) space() {
 // leaf notes one, unless there are too many: every leaf repeats its whole path.
 func (p *jsonReader) leaf(value string, key bool) bool {
 	p.bytes += len(p.path) + len(value)
-	if len(p.leaves) >= p.limit || p.bytes > 8*len(p.s)+4096 {
+	if p.count >= p.limit || p.bytes > 8*len(p.s)+4096 {
 		return false
+	}
+	if p.count++; p.only {
+		return true
 	}
 	p.leaves = append(p.leaves, jsonLeaf{string(p.path), value, key})
 	return true

@@ -88,6 +88,9 @@ func FuzzJSONLeaves(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		leaves, ok := jsonLeaves(s, "json", 64, 10_000)
+		if only := validLeaves(s, "json", 64, 10_000); only != ok {
+			t.Errorf("%q: read whole %v, but valid %v", s, ok, only)
+		}
 		if ok && len(leaves) > 10_000 {
 			t.Fatal("more leaves than allowed")
 		}

@@ -35,7 +35,8 @@ import (
 type Seen struct {
 	stream.Exchange
 	From, To *workload.Workload // nil: of an address that is no workload's
-	Process  *Process           // of the client; nil: not known
+	Process  *Process           // of the client, or whose TLS was seen; nil: not known
+	TLS      bool               // it was inside, and seen at Process's library
 }
 
 // Process is who opened a connection.
@@ -288,7 +289,7 @@ func (c *Capture) emit(x *stream.Exchange) {
 
 // ignore tells the programs that a connection is not to be read. That it may be
 // gone is no error, and that it goes on costs only work.
-func (c *Capture) ignore(client, server netip.AddrPort) {
+func (c *Capture) ignore(_ uint64, client, server netip.AddrPort) {
 	k := keyOf(client, server)
 	var s bpf.Stream
 	m := c.all.Maps["streams"]

@@ -26,16 +26,23 @@ func TestObjectIsFresh(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	_, command, ok := strings.Cut(string(source), "//go:generate go ")
-	if !ok {
-		t.Fatal("bpf.go does not say how the object is made")
+	made := 0
+	for line := range strings.Lines(string(source)) {
+		command, ok := strings.CutPrefix(line, "//go:generate go ")
+		if !ok {
+			continue
+		}
+		c := exec.Command("go", strings.Fields(strings.Replace(command, "-cc", "-output-dir "+dir+" -cc", 1))...)
+		c.Env = append(os.Environ(), "GOPACKAGE=bpf", "GOFILE=bpf.go")
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", c, err, out)
+		}
+		made++
 	}
-	c := exec.Command("go", strings.Fields(strings.Replace(command, "-cc", "-output-dir "+dir+" -cc", 1))...)
-	c.Env = append(os.Environ(), "GOPACKAGE=bpf", "GOFILE=bpf.go")
-	if out, err := c.CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v: %s", c, err, out)
+	if made != 2 {
+		t.Fatalf("bpf.go says how %d objects are made, not 2", made)
 	}
-	for _, name := range []string{"http_bpfel.go", "http_bpfel.o"} {
+	for _, name := range []string{"http_bpfel.go", "http_bpfel.o", "tls_bpfel.go", "tls_bpfel.o"} {
 		fresh, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			t.Fatal(err)
@@ -61,5 +68,19 @@ func TestTypesHaveTheProgramsSizes(t *testing.T) {
 	}
 	if n := spec.Maps["counters"].MaxEntries; n != uint32(Counters) {
 		t.Errorf("there are %d counters and %d names of them", n, Counters)
+	}
+	tls, err := LoadTLS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m = tls.Maps["conns"]
+	if got := [2]int{binary.Size(ConnKey{}), binary.Size(Conn{})}; got != [2]int{int(m.KeySize), int(m.ValueSize)} {
+		t.Errorf("conns: keys and values have %v bytes, in the programs %d and %d", got, m.KeySize, m.ValueSize)
+	}
+	if n := binary.Size(Plain{}); n != PlainSize {
+		t.Errorf("a piece of plaintext has %d bytes, not %d", n, PlainSize)
+	}
+	if n := tls.Maps["counters"].MaxEntries; n != uint32(TLSCounters) {
+		t.Errorf("there are %d counters of TLS and %d names of them", n, TLSCounters)
 	}
 }

@@ -200,7 +200,7 @@ func (c *conn) ignore() {
 	c.ignored, c.early = true, nil
 	c.client, c.server = half{}, half{}
 	if c.t.o.Ignore != nil {
-		c.t.o.Ignore(c.key.client, c.key.server)
+		c.t.o.Ignore(c.key.id, c.key.client, c.key.server)
 	}
 }
 
@@ -243,14 +243,14 @@ func (c *conn) weight() int {
 // emit tells an exchange.
 func (c *conn) emit(req, resp *message) {
 	c.t.n.Exchanges++
-	x := &Exchange{Client: c.key.client, Server: c.key.server, Cookie: c.cookie, Proto: req.proto}
+	x := &Exchange{ID: c.key.id, Client: c.key.client, Server: c.key.server, Cookie: c.cookie, Proto: req.proto}
 	host := req.host
 	if host == "" {
 		host, _ = req.header("host")
 	}
 	scheme := req.scheme
 	if scheme == "" {
-		scheme = "http"
+		scheme = c.t.o.Scheme
 	}
 	x.Raw = exchange.Raw{
 		Time: req.at, Client: c.key.client.Addr().String(), Method: req.method, Scheme: scheme, Host: host, Path: req.target,

@@ -34,6 +34,7 @@ type Segment struct {
 
 // Exchange is a request with its response, as they were sent.
 type Exchange struct {
+	ID             uint64 // of the connection
 	Client, Server netip.AddrPort
 	Cookie         uint64 // of the client's socket where it is known, else 0
 	Proto          string // "HTTP/1.0", "HTTP/1.1", "HTTP/2"
@@ -44,7 +45,8 @@ type Exchange struct {
 type Options struct {
 	Emit func(*Exchange)
 	// Ignore is told of connections of which nothing more needs to be seen. May be nil.
-	Ignore func(client, server netip.AddrPort)
+	Ignore func(id uint64, client, server netip.AddrPort)
+	Scheme string        // of HTTP/1, which does not say it; default http
 	Conns  int           // followed at once; the longest silent makes room; default 8,192
 	Bytes  int           // held of all of them; default 64 MiB
 	Silent time.Duration // after which what there is of an exchange is told; default 5 s
@@ -103,6 +105,9 @@ func New(o Options) *Tracker {
 	}
 	if o.Bytes <= 0 {
 		o.Bytes = 64 << 20
+	}
+	if o.Scheme == "" {
+		o.Scheme = "http"
 	}
 	if o.Silent <= 0 {
 		o.Silent = 5 * time.Second

@@ -7,6 +7,7 @@
 // A connection is followed from the first segment on that begins as a request
 // does. Until then it has no state here: a packet that is no HTTP costs a look at a
 // mark and at eight bytes of payload.
+#include "request.h"
 #include "streams.h"
 
 const char licence[] SEC("license") = "Dual MIT/GPL";
@@ -145,17 +146,8 @@ static always_inline void forget(const struct stream_key *key, u32 mark)
 		__sync_fetch_and_add(&marks[mark & (MARKS - 1)], -1);
 }
 
-// word is up to eight bytes of text as a little endian machine reads them.
-#define word(a, b, c, d, e, f, g, h) \
-	((u64)(a) | (u64)(b) << 8 | (u64)(c) << 16 | (u64)(d) << 24 | (u64)(e) << 32 | (u64)(f) << 40 | (u64)(g) << 48 | (u64)(h) << 56)
-#define begins(a, b, c, d, e, f, g, h) \
-	(!((w ^ word(a, b, c, d, e, f, g, h)) & known & \
-	   word((a) ? 255 : 0, (b) ? 255 : 0, (c) ? 255 : 0, (d) ? 255 : 0, (e) ? 255 : 0, (f) ? 255 : 0, (g) ? 255 : 0, (h) ? 255 : 0)))
-#define HTTP2 word('P', 'R', 'I', ' ', '*', ' ', 'H', 'T')
-
 // recognise answers the budget of a connection whose payload begins as a request
-// does, or as far as it goes could be one; 0: it does not. Methods are those of RFC
-// 9110, of WebDAV, and the preface of HTTP/2 (RFC 9113, 3.4).
+// does, or as far as it goes could be one; 0: it does not.
 static always_inline u32 recognise(struct __sk_buff *skb, const struct visit *v)
 {
 	void *data = (void *)(u64)skb->data, *end = (void *)(u64)skb->data_end;
@@ -180,15 +172,7 @@ static always_inline u32 recognise(struct __sk_buff *skb, const struct visit *v)
 		return 0;
 	if (v->length >= 8 && w == HTTP2)
 		return turn_http2;
-	if (begins('G', 'E', 'T', ' ', 0, 0, 0, 0) || begins('P', 'O', 'S', 'T', ' ', 0, 0, 0) ||
-	    begins('P', 'U', 'T', ' ', 0, 0, 0, 0) || begins('H', 'E', 'A', 'D', ' ', 0, 0, 0) ||
-	    begins('D', 'E', 'L', 'E', 'T', 'E', ' ', 0) || begins('P', 'A', 'T', 'C', 'H', ' ', 0, 0) ||
-	    begins('O', 'P', 'T', 'I', 'O', 'N', 'S', ' ') || begins('C', 'O', 'N', 'N', 'E', 'C', 'T', ' ') ||
-	    begins('T', 'R', 'A', 'C', 'E', ' ', 0, 0) || begins('Q', 'U', 'E', 'R', 'Y', ' ', 0, 0) ||
-	    begins('P', 'R', 'O', 'P', 'F', 'I', 'N', 'D') || begins('P', 'R', 'O', 'P', 'P', 'A', 'T', 'C') ||
-	    begins('M', 'K', 'C', 'O', 'L', ' ', 0, 0) || begins('R', 'E', 'P', 'O', 'R', 'T', ' ', 0) ||
-	    begins('S', 'E', 'A', 'R', 'C', 'H', ' ', 0) || begins('L', 'O', 'C', 'K', ' ', 0, 0, 0) ||
-	    begins('M', 'O', 'V', 'E', ' ', 0, 0, 0) || begins('P', 'R', 'I', ' ', '*', ' ', 'H', 'T'))
+	if (is_request(w, known))
 		return turn_http1;
 	return 0;
 }

@@ -353,6 +353,21 @@ func (n *Counters) Incomplete() uint64 {
 	return n.Dropped + n.Lost + n.GivenUp + n.Evicted + n.Crowded + n.Full + n.Unpaired + n.Ambiguous
 }
 
+// requestID is the header by which Envoy names a request: to the service, and to the
+// client in the response.
+const requestID = "x-request-id"
+
+// Legs name the exchange as a proxy would that is one of its ends (exchange.Leg).
+func (s *Seen) Legs(k exchange.Key) (legs []uint64) {
+	asked, answered := s.Raw.Request.Get(requestID), s.Raw.Response.Get(requestID)
+	for i, id := range []string{asked, answered} {
+		if leg := k.Leg(id, s.Client, s.Server); leg != 0 && (i == 0 || answered != asked) {
+			legs = append(legs, leg)
+		}
+	}
+	return legs
+}
+
 // Observe is what of an exchange goes on: past the door.
 func (s *Seen) Observe(d *exchange.Door) *exchange.Observation {
 	o := new(exchange.Observation)

@@ -259,6 +259,7 @@ func appendRow(list []flowreport.Exchange, x *capture.Seen, door *exchange.Door,
 		Host: flowreport.Text(exchange.MaskHost(x.Raw.Host)), Path: exchange.MaskPath(x.Raw.Path), Proto: x.Proto, Method: o.Method,
 		Status: x.Raw.Status, Time: x.Raw.Time, Duration: x.Raw.Duration, BytesIn: o.BytesIn, BytesOut: o.BytesOut, Observation: observation,
 	}
+	r.Legs = x.Legs(door.Key)
 	for _, name := range exchange.ParamNames(x.Raw.Path) {
 		r.Params = append(r.Params, flowreport.Text(name))
 	}

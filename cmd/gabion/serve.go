@@ -225,16 +225,21 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 	if err != nil {
 		return err
 	}
+	twins := ingest.NewTwins(time.Now)
 	door, err := ingest.New(ingest.Options{
 		Sink: st, ClientKey: keys.client, Archive: archive, Operations: operations, OperationKey: keys.operation,
-		EventSpools: []string{l.eventSpool()}, RecordingSpools: []string{l.recordSpool()},
+		EventSpools: []string{l.eventSpool()}, RecordingSpools: []string{l.recordSpool()}, Twins: twins,
 		Log: log, Registry: registry,
 	})
 	if err != nil {
 		return err
 	}
 
-	flows := newFlowDoor(st, loop, callerOf(authority), operations, keys, log, registry)
+	residents := &residents{loop: loop}
+	captured := ingest.NewExchangeDoor(ingest.ExchangeOptions{
+		Sink: st, Operations: operations, ClientKey: keys.client, OperationKey: keys.operation, Resident: residents.at, Twins: twins, Log: log,
+	})
+	flows := newFlowDoor(st, residents, callerOf(authority), captured, log, registry)
 
 	// Proposals: evidence and rehearsals on what was recorded.
 	world := &world{loop: loop, store: st}
@@ -268,7 +273,7 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 		return errors.Join(err, rest.Close())
 	}
 
-	err = together(ctx, st.Run, loop.Run, door.Run, operations.Run,
+	err = together(ctx, st.Run, loop.Run, door.Run, captured.Run, operations.Run,
 		func(ctx context.Context) error {
 			if !o.plain && settled(ctx, loop) {
 				o.banner(a, l, rest.Addr(), agents, observer)

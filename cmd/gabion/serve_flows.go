@@ -19,13 +19,9 @@ import (
 
 // newFlowDoor takes what agents report: flows, and HTTP that they saw. host is who a
 // call comes from, as its connection proves it.
-func newFlowDoor(st *store.Store, loop *reconcile.Loop, host func(context.Context) (string, error), operations ingest.Operations, k keys, log *slog.Logger, registry prometheus.Registerer) *ingest.FlowDoor {
-	residents := &residents{loop: loop}
+func newFlowDoor(st *store.Store, residents *residents, host func(context.Context) (string, error), exchanges *ingest.ExchangeDoor, log *slog.Logger, registry prometheus.Registerer) *ingest.FlowDoor {
 	return ingest.NewFlowDoor(ingest.FlowOptions{
-		Sink: st, Host: host, Workload: residents.workload, Log: log, Registry: registry,
-		Exchanges: ingest.NewExchangeDoor(ingest.ExchangeOptions{
-			Sink: st, Operations: operations, ClientKey: k.client, OperationKey: k.operation, Resident: residents.at,
-		}),
+		Sink: st, Host: host, Workload: residents.workload, Log: log, Registry: registry, Exchanges: exchanges,
 	})
 }
 

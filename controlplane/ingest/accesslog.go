@@ -68,6 +68,15 @@ func (in *Ingest) receive(it item, report entryReport, e *data.HTTPAccessLogEntr
 			}
 		}
 	}
+	if report.final {
+		in.o.Twins.proxy(in.o.OperationKey, &it, e, in.enqueue)
+	} else {
+		in.enqueue(it)
+	}
+}
+
+// enqueue never waits.
+func (in *Ingest) enqueue(it item) {
 	select {
 	case in.queue <- it:
 	default:

@@ -54,6 +54,13 @@ func newRecentSet(n int) *recentSet {
 	return &recentSet{ids: make(map[string]bool, n), order: make([]string, n)}
 }
 
+// has says whether id is known.
+func (r *recentSet) has(id string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ids[id]
+}
+
 // add says whether id is new.
 func (r *recentSet) add(id string) bool {
 	r.mu.Lock()

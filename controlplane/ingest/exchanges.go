@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"sync"
 	"time"
@@ -21,7 +22,7 @@ type ExchangeSink interface {
 	AddExchanges(ctx context.Context, xs []exchange.Exchange) (int, error)
 }
 
-// ExchangeOptions wire an ExchangeDoor; all but Resident are required.
+// ExchangeOptions wire an ExchangeDoor; all but the last three are required.
 type ExchangeOptions struct {
 	Sink         ExchangeSink
 	Operations   Operations
@@ -30,6 +31,8 @@ type ExchangeOptions struct {
 	// Resident is the workload that has an address: a host does not know all of those
 	// that call it. May be nil.
 	Resident func(netip.Addr) (*workload.Workload, bool)
+	Twins    *Twins // knows what proxies tell of too; nil: it counts twice
+	Log      *slog.Logger
 }
 
 // ExchangeDoor takes HTTP that agents saw without a proxy. Their own doors have let
@@ -45,6 +48,9 @@ type ExchangeDoor struct {
 
 // NewExchangeDoor makes a door; FlowOptions.Exchanges takes it.
 func NewExchangeDoor(o ExchangeOptions) *ExchangeDoor {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
 	return &ExchangeDoor{o: o, seen: newRecentSet(65_536), capture: map[string]time.Time{}}
 }
 
@@ -63,6 +69,7 @@ func (e *ExchangeDoor) alive(host string, now time.Time) flowreport.Receipt {
 		clear(e.capture)
 	}
 	e.capture[host] = now
+	e.o.Twins.alive()
 	return flowreport.Receipt{Key: hex.EncodeToString(e.o.OperationKey[:])}
 }
 
@@ -80,52 +87,110 @@ type exchangeEnd struct {
 	owned    bool               // by the host that speaks
 }
 
-// take stores a batch. What both ends' hosts saw is taken from the server's.
+// take stores a batch. What both ends' hosts saw is taken from the server's, and what
+// a proxy tells of too from that.
 func (e *ExchangeDoor) take(ctx context.Context, d *FlowDoor, host string, b *flowreport.Exchanges) (flowreport.Receipt, store.CoverageDelta, error) {
 	now := d.o.Now()
 	receipt, delta := e.alive(host, now), store.CoverageDelta{}
-	var xs []exchange.Exchange
-	var observed []*exchange.Observation
+	var list []*sighting
 	for i := range b.List {
-		row := &b.List[i]
-		src, dst := d.exchangeEnd(host, &row.Src, now), d.exchangeEnd(host, &row.Dst, now)
+		s, err := e.sighting(d, host, b, i, now)
 		switch {
-		case !src.owned && !dst.owned:
-			if receipt.Refused++; receipt.Why == "" {
-				receipt.Why = fmt.Sprintf("neither end of an exchange is a workload of host %s", host)
-			}
-			continue
-		case !dst.owned && dst.workload != nil && e.captures(dst.workload.Node, now):
-			delta.Duplicates++
-			continue
-		}
-		o, err := row.Observed()
-		if err != nil {
+		case err != nil:
 			if receipt.Refused++; receipt.Why == "" {
 				receipt.Why = err.Error()
 			}
-			continue
+		case s == nil || e.seen.has(s.exchange.ID):
+			delta.Duplicates++
+		case e.o.Twins.meet(s):
+			e.seen.add(s.exchange.ID)
+			delta.Received++
+		default:
+			list = append(list, s)
 		}
-		x := e.exchange(host, b, i, dst, now)
-		if src.workload != nil {
-			x.Caller = src.workload.ID.String()
-		}
-		e.settle(o, &x, src)
-		xs, observed = append(xs, x), append(observed, o)
 	}
-	if _, err := e.o.Sink.AddExchanges(ctx, xs); err != nil {
+	n, err := e.add(ctx, list)
+	if err != nil {
 		return receipt, delta, err
 	}
-	for i, o := range observed {
-		if !e.seen.add(xs[i].ID) {
-			delta.Duplicates++
-			continue
-		}
-		delta.Received++
-		e.o.Operations.Add(o)
-	}
+	delta.Received += uint64(n)
+	delta.Duplicates += uint64(len(list) - n)
 	delta.Garbage = uint64(receipt.Refused)
 	return receipt, delta, nil
+}
+
+// sighting is a row as it is believed; nil when the server's host tells of it.
+func (e *ExchangeDoor) sighting(d *FlowDoor, host string, b *flowreport.Exchanges, i int, now time.Time) (*sighting, error) {
+	row := &b.List[i]
+	src, dst := d.exchangeEnd(host, &row.Src, now), d.exchangeEnd(host, &row.Dst, now)
+	switch {
+	case !src.owned && !dst.owned:
+		return nil, fmt.Errorf("neither end of an exchange is a workload of host %s", host)
+	case !dst.owned && dst.workload != nil && e.captures(dst.workload.Node, now):
+		return nil, nil
+	}
+	o, err := row.Observed()
+	if err != nil {
+		return nil, err
+	}
+	s := &sighting{exchange: e.exchange(host, b, i, dst, now), observation: o, legs: row.Legs, peers: [2]netip.Addr{row.Client.Unmap(), row.Dst.Address.Unmap()}}
+	if src.workload != nil {
+		s.exchange.Caller = src.workload.ID.String()
+	}
+	if dst.workload != nil {
+		s.exchange.Server = dst.workload.ID.String()
+	}
+	e.settle(o, &s.exchange, src)
+	return s, nil
+}
+
+// add stores exchanges that no proxy tells of, learns from them, and says how many
+// there were.
+func (e *ExchangeDoor) add(ctx context.Context, list []*sighting) (n int, err error) {
+	xs := make([]exchange.Exchange, len(list))
+	for i, s := range list {
+		xs[i] = s.exchange
+	}
+	if _, err := e.o.Sink.AddExchanges(ctx, xs); err != nil {
+		return 0, err
+	}
+	for _, s := range list {
+		if e.seen.add(s.exchange.ID) || s.done {
+			n++
+			e.o.Operations.Add(s.observation)
+		}
+	}
+	return n, nil
+}
+
+// Run takes exchanges that have waited in vain for a proxy to tell of them; when the
+// context ends, all that wait.
+func (e *ExchangeDoor) Run(ctx context.Context) error {
+	every := time.NewTicker(time.Second)
+	defer every.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			e.release(context.WithoutCancel(ctx), true)
+			return nil
+		case <-every.C:
+			e.release(ctx, false)
+		}
+	}
+}
+
+// release learns from what it cannot store, too.
+func (e *ExchangeDoor) release(ctx context.Context, all bool) {
+	list := e.o.Twins.alone(all)
+	if len(list) == 0 {
+		return
+	}
+	if _, err := e.add(ctx, list); err != nil {
+		e.o.Log.Warn("exchanges that agents saw are learned from, and not stored", "exchanges", len(list), "error", err)
+		for _, s := range list {
+			e.o.Operations.Add(s.observation)
+		}
+	}
 }
 
 // exchangeEnd resolves an end by the resources.

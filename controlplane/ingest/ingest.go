@@ -47,6 +47,7 @@ type Options struct {
 	ClientKey       []byte       // store.InstallationKey(ctx, "client")
 	Operations      Operations   // nil: nothing is learned of them
 	OperationKey    exchange.Key // of the hashes in observations
+	Twins           *Twins       // knows what agents tell of too; nil: it counts twice
 	EventSpools     []string     // directories filters append events to; watched
 	RecordingSpools []string
 	Archive         Archive // nil: recording spools are left alone
@@ -101,11 +102,12 @@ func New(o Options) (*Ingest, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	in := &Ingest{
-		o: o, door: door{key: o.ClientKey, now: o.Now, operations: exchange.Door{Key: o.OperationKey}}, queue: make(chan item, o.Queue), flush: make(chan flushing),
+		o: o, door: door{key: o.ClientKey, now: o.Now, operations: exchange.Door{Key: o.OperationKey, Names: new(exchange.Names)}}, queue: make(chan item, o.Queue), flush: make(chan flushing),
 		coverage: newTally(), seen: newRecentSet(65_536), warned: map[string]time.Time{},
 		efforts: &efforts{last: map[string]Effort{}},
 	}
 	in.metrics = newMetrics(o.Registry, func() float64 { return float64(len(in.queue)) })
+	o.Twins.amends(in.enqueue)
 	in.spools = spoolDirs(o.EventSpools, o.RecordingSpools)
 	return in, nil
 }

@@ -43,7 +43,12 @@ type Exchange struct {
 	// Observation is what operations are learned from (exchange.DecodeObservation).
 	Observation json.RawMessage `json:"observation"`
 	Process     *Process        `json:"process,omitempty"`
+	// Legs are names by which a proxy may tell of the same exchange (exchange.Leg): by
+	// the id in the request, and by the one in the response.
+	Legs []uint64 `json:"legs,omitempty"`
 }
+
+const maxLegs = 2
 
 func (e *Exchanges) check() error {
 	if err := checkQueue(e.Queue); err != nil {
@@ -79,6 +84,8 @@ func (x *Exchange) check() error {
 		return errors.New("neither end is a workload")
 	case !x.Client.IsValid() || x.Client.Zone() != "":
 		return errors.New("its client has no address")
+	case len(x.Legs) > maxLegs:
+		return errors.New("it has too many names")
 	case len(x.Path) > 8<<10 || len(x.Params) > 256 || len(x.Observation) == 0:
 		return errors.New("its path, parameters or observation are none")
 	case x.Status < 0 || x.Status > 999 || x.Duration < 0 || x.BytesIn < 0 || x.BytesOut < 0:

@@ -151,10 +151,45 @@ func (d *dfa) matches(text string) (match, ok bool) {
 	if d.left.Load() <= 0 {
 		return false, false
 	}
-	s, built := d.first.Load(), 0
-	if s == d.found {
-		return true, true
+	s, ok := d.read(d.first.Load(), text)
+	if !ok || s == d.found {
+		return ok, ok
 	}
+	return d.ends(s), true
+}
+
+// matchesAny is matches for texts that all begin so, which is read once: in
+// ASCII. ok is false when one of them cannot be answered and none matches before.
+func (d *dfa) matchesAny(begin string, texts []string, least int) (match, ok bool) {
+	if d.left.Load() <= 0 {
+		return false, false
+	}
+	from, ok := d.read(d.first.Load(), begin)
+	if !ok || from == d.found {
+		return ok, ok
+	}
+	for _, text := range texts {
+		if len(text) < least {
+			continue
+		}
+		s, ok := d.read(from, text[len(begin):])
+		if !ok {
+			return false, false
+		}
+		if s == d.found || d.ends(s) {
+			return true, true
+		}
+	}
+	return false, true
+}
+
+// read gives the state behind a text that is read from s on; ok is false when it
+// gave up.
+func (d *dfa) read(s *dfaState, text string) (after *dfaState, ok bool) {
+	if s == d.found {
+		return s, true
+	}
+	built := 0
 	for i := 0; i < len(text); {
 		var class uint8
 		if c := text[i]; c < utf8.RuneSelf {
@@ -169,20 +204,25 @@ func (d *dfa) matches(text string) (match, ok bool) {
 		if next == nil {
 			if built++; built > dfaPatience+i/8 {
 				d.left.Add(-1)
-				return false, false
+				return nil, false
 			}
 			next = d.step(s, int(class))
 		}
 		if next == d.found {
-			return true, true
+			return next, true
 		}
 		s = next
 	}
+	return s, true
+}
+
+// ends says that the expression matches where the text ends.
+func (d *dfa) ends(s *dfaState) bool {
 	next := s.next[d.end].Load()
 	if next == nil {
 		next = d.step(s, d.end)
 	}
-	return next == d.found, true
+	return next == d.found
 }
 
 // step works out what follows s upon a class.

@@ -2,7 +2,9 @@ package waf
 
 import (
 	"regexp"
+	"slices"
 	"testing"
+	"unicode/utf8"
 )
 
 // The automaton finds what the regexp package finds.
@@ -32,6 +34,14 @@ func FuzzDFA(f *testing.F) {
 				if got, ok := d.matches(s); ok && got != re.MatchString(s) {
 					t.Errorf("%q in %q: %v", expr, s, got)
 				}
+			}
+			cut := 0 // within ASCII
+			for cut < len(s)/2 && s[cut] < utf8.RuneSelf {
+				cut++
+			}
+			texts := []string{s, s[:cut], s[:cut] + s}
+			if got, ok := d.matchesAny(s[:cut], texts, 0); ok && got != slices.ContainsFunc(texts, re.MatchString) {
+				t.Errorf("%q in one of %q: %v", expr, texts, got)
 			}
 		}
 	})

@@ -50,6 +50,7 @@ type kind struct {
 	key    alphabet
 	of     alphabet // all they are made of
 	values []string
+	common int // bytes that all values begin with; -1: not known yet
 }
 
 func newCrowd() *crowd { return &crowd{at: map[alphabet]int{}, seed: maphash.MakeSeed()} }
@@ -77,6 +78,7 @@ func (c *crowd) add(value string) {
 	}
 	k := &c.kinds[at]
 	k.of |= of
+	k.common = -1
 	k.values = append(k.values, value)
 }
 
@@ -197,7 +199,7 @@ func (q *predicate) mayMatchOne(nodes []node, k *kind, g *grams) bool {
 	}
 	switch {
 	case q.rx != nil && q.rx.reach != nil:
-		return q.rx.mayHold(k, g) && (changed(nodes, q.node, k.of) || q.rx.mayMatchOne(k.values))
+		return q.rx.mayHold(k, g) && (changed(nodes, q.node, k.of) || q.rx.mayMatchOne(k))
 	case q.phrases != nil:
 		return q.phrases.all.mayHold(g)
 	}
@@ -219,7 +221,7 @@ func (q *predicate) onlyIn64(nodes []node, k *kind, g *grams) bool {
 	if n == 0 || changed(nodes, nodes[n].parent, k.of) {
 		return false
 	}
-	return !q.multi || !q.rx.mayHold(k, g) || !q.rx.mayMatchOne(k.values)
+	return !q.multi || !q.rx.mayHold(k, g) || !q.rx.mayMatchOne(k)
 }
 
 // longIn64 says that one of the values says something long enough in base64.
@@ -242,21 +244,30 @@ func changed(nodes []node, n int, a alphabet) bool {
 	return false
 }
 
-// mayMatchOne asks the automaton about values as they are.
-func (o *rx) mayMatchOne(values []string) bool {
+// mayMatchOne asks the automaton about values of a kind as they are, in ASCII.
+func (o *rx) mayMatchOne(k *kind) bool {
 	d := o.automaton()
 	if d == nil {
 		return true
 	}
-	for _, value := range values {
-		if len(value) < o.least {
-			continue
-		}
-		if match, ok := d.matches(value); match || !ok {
-			return true
+	match, ok := d.matchesAny(k.begin(), k.values, o.least)
+	return match || !ok
+}
+
+// begin is what all values of the kind begin with, as names in JSON and addresses
+// do with much of what they are.
+func (k *kind) begin() string {
+	if k.common < 0 {
+		k.common = len(k.values[0])
+		for _, value := range k.values[1:] {
+			n := 0
+			for n < k.common && n < len(value) && value[n] == k.values[0][n] {
+				n++
+			}
+			k.common = n
 		}
 	}
-	return false
+	return k.values[0][:k.common]
 }
 
 // keeps says that the transformations up to n put nothing together, in values

@@ -10,11 +10,13 @@ import (
 	"net/netip"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/gabion-io/gabion/api-discovery/capture"
+	"github.com/gabion-io/gabion/api-discovery/capture/uprobe"
 	"github.com/gabion-io/gabion/controlplane/identity/enrol"
 	"github.com/gabion-io/gabion/internal/exchange"
 	"github.com/gabion-io/gabion/internal/flowreport"
@@ -33,6 +35,8 @@ type seeing struct {
 	key     chan exchange.Key
 	desired chan agent.Desired // the newest
 	rows    chan *capture.Seen
+	tls     atomic.Pointer[tlsWish]
+	watch   atomic.Pointer[uprobe.Watch] // while TLS is seen
 	log     *slog.Logger
 	unkeyed sync.Once
 }
@@ -135,22 +139,9 @@ func (s *seeing) capture(ctx context.Context) error {
 		return nil
 	}
 	lost := make(chan uint64, 1)
-	overflow := uint64(0) // the reading goroutine's own
 	c, err := capture.Open(capture.Options{
 		Pins: capturePins(s.pins), Processes: &processes{pins: s.pins}, Log: s.log,
-		Emit: func(x *capture.Seen) {
-			select {
-			case s.rows <- x:
-				return
-			default:
-			}
-			overflow++
-			select {
-			case lost <- overflow:
-				overflow = 0
-			default:
-			}
-		},
+		Emit: s.queue(lost),
 	})
 	if err != nil {
 		return err
@@ -158,8 +149,27 @@ func (s *seeing) capture(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return c.Run(ctx) })
 	g.Go(func() error { s.attach(ctx, c); return nil })
+	g.Go(func() error { s.followTLS(ctx, lost); return nil })
 	g.Go(func() error { s.tell(ctx, c, &door, lost); return nil })
 	return errors.Join(g.Wait(), c.Close())
+}
+
+// queue makes what takes exchanges of one goroutine that reads.
+func (s *seeing) queue(lost chan<- uint64) func(*capture.Seen) {
+	overflow := uint64(0)
+	return func(x *capture.Seen) {
+		select {
+		case s.rows <- x:
+			return
+		default:
+		}
+		overflow++
+		select {
+		case lost <- overflow:
+			overflow = 0
+		default:
+		}
+	}
 }
 
 // attach follows interfaces as they come and go.
@@ -213,6 +223,7 @@ func (s *seeing) tell(ctx context.Context, c *capture.Capture, door *exchange.Do
 	defer every.Stop()
 	var list []flowreport.Exchange
 	var missing, told uint64
+	var inTLS tlsCoverage
 	warned := time.Now()
 	for {
 		flush := false
@@ -238,6 +249,7 @@ func (s *seeing) tell(ctx context.Context, c *capture.Capture, door *exchange.Do
 				}
 				missing, told = missing+now-told, now
 			}
+			missing += inTLS.more(ctx, s)
 		}
 		if flush && len(list)+int(missing) > 0 {
 			s.up.AddExchanges(list, missing)
@@ -255,9 +267,9 @@ func appendRow(list []flowreport.Exchange, x *capture.Seen, door *exchange.Door,
 		return list
 	}
 	r := flowreport.Exchange{
-		Src: endOf(x.From, x.Client.Addr()), Dst: endOf(x.To, x.Server.Addr()), Client: x.Client.Addr(), Port: x.Server.Port(),
+		Src: endOf(x.From, addressOf(x.Client)), Dst: endOf(x.To, addressOf(x.Server)), Client: addressOf(x.Client), Port: x.Server.Port(),
 		Host: flowreport.Text(exchange.MaskHost(x.Raw.Host)), Path: exchange.MaskPath(x.Raw.Path), Proto: x.Proto, Method: o.Method,
-		Status: x.Raw.Status, Time: x.Raw.Time, Duration: x.Raw.Duration, BytesIn: o.BytesIn, BytesOut: o.BytesOut, Observation: observation,
+		Status: x.Raw.Status, Time: x.Raw.Time, Duration: x.Raw.Duration, BytesIn: o.BytesIn, BytesOut: o.BytesOut, TLS: x.TLS, Observation: observation,
 	}
 	r.Legs = x.Legs(door.Key)
 	for _, name := range exchange.ParamNames(x.Raw.Path) {
@@ -267,6 +279,14 @@ func appendRow(list []flowreport.Exchange, x *capture.Seen, door *exchange.Door,
 		r.Process = &flowreport.Process{PID: p.PID, Executable: flowreport.Text(p.Executable), Cgroup: flowreport.Text(p.Cgroup)}
 	}
 	return append(list, r)
+}
+
+// addressOf is the address of an end; one that nobody knows is told as ::.
+func addressOf(a netip.AddrPort) netip.Addr {
+	if !a.Addr().IsValid() {
+		return netip.IPv6Unspecified()
+	}
+	return a.Addr()
 }
 
 func endOf(w *workload.Workload, a netip.Addr) flowreport.End {

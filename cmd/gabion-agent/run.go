@@ -75,6 +75,8 @@ func run(ctx context.Context, o *options, out, errs io.Writer) error {
 		return err
 	}
 
+	wish.see = seeing.wantTLS
+
 	g, ctx := errgroup.WithContext(ctx)
 	// The kernel, and what it counts.
 	g.Go(func() error {

@@ -22,7 +22,8 @@ type wish struct {
 	host    string
 	server  string // of the control plane; empty: none
 	desired chan agent.Desired
-	ready   chan struct{} // closed when files may be acted upon
+	ready   chan struct{}  // closed when files may be acted upon
+	see     func(*tlsWish) // told which TLS is to be seen; may be nil
 	log     *slog.Logger
 
 	once  sync.Once
@@ -157,6 +158,9 @@ func (w *wish) send(ctx context.Context, plane []v1alpha1.Object) error {
 		}
 	}
 	d.Policies = append(d.Policies, w.lifelines(ctx, d)...)
+	if w.see != nil {
+		w.see(newTLSWish(objects, d))
+	}
 	applied := make(chan error, 1)
 	d.Applied = func(err error) { applied <- err }
 	select {

@@ -44,6 +44,7 @@ type ExchangeDoor struct {
 
 	mu      sync.Mutex
 	capture map[string]time.Time // hosts that tell of HTTP, and when they last did
+	tls     map[string]time.Time // workloads whose own hosts tell of TLS they serve
 }
 
 // NewExchangeDoor makes a door; FlowOptions.Exchanges takes it.
@@ -51,7 +52,7 @@ func NewExchangeDoor(o ExchangeOptions) *ExchangeDoor {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &ExchangeDoor{o: o, seen: newRecentSet(65_536), capture: map[string]time.Time{}}
+	return &ExchangeDoor{o: o, seen: newRecentSet(65_536), capture: map[string]time.Time{}, tls: map[string]time.Time{}}
 }
 
 // captureGrace is for how long a host counts as one that captures after it last
@@ -79,6 +80,24 @@ func (e *ExchangeDoor) captures(host string, now time.Time) bool {
 	defer e.mu.Unlock()
 	at, known := e.capture[host]
 	return known && now.Sub(at) < captureGrace
+}
+
+// servesTLS says whether an exchange inside TLS, which was told of by the client's
+// host, is told of by the server's as well: whose TLS is seen its owner says, not its
+// host.
+func (e *ExchangeDoor) servesTLS(dst exchangeEnd, now time.Time) bool {
+	id := dst.workload.ID.String()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !dst.owned {
+		at, known := e.tls[id]
+		return known && now.Sub(at) < captureGrace
+	}
+	if len(e.tls) >= maxSources {
+		clear(e.tls)
+	}
+	e.tls[id] = now
+	return false
 }
 
 // exchangeEnd is one end of a row as the resources have it.
@@ -126,7 +145,8 @@ func (e *ExchangeDoor) sighting(d *FlowDoor, host string, b *flowreport.Exchange
 	switch {
 	case !src.owned && !dst.owned:
 		return nil, fmt.Errorf("neither end of an exchange is a workload of host %s", host)
-	case !dst.owned && dst.workload != nil && e.captures(dst.workload.Node, now):
+	case !dst.owned && dst.workload != nil && !row.TLS && e.captures(dst.workload.Node, now),
+		row.TLS && dst.workload != nil && e.servesTLS(dst, now):
 		return nil, nil
 	}
 	o, err := row.Observed()
@@ -250,6 +270,9 @@ func (e *ExchangeDoor) settle(o *exchange.Observation, x *exchange.Exchange, src
 // the application that its labels say (the label that Kubernetes recommends, or the
 // usual one), else its own. What is no workload is named by its address.
 func serviceOfEnd(w *workload.Workload, address netip.Addr) string {
+	if w == nil && address.IsUnspecified() {
+		return "unknown" // TLS was seen at a process whose socket was not
+	}
 	if w == nil {
 		return address.Unmap().String()
 	}

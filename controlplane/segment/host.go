@@ -232,6 +232,7 @@ func (h *Hosts) cutWorkload(i int, host string) *v1alpha1.Workload {
 	}
 	if host != "" {
 		out.Spec.Interface, out.Spec.Cgroup, out.Spec.Node = w.Spec.Interface, w.Spec.Cgroup, host
+		out.Spec.CaptureTLS = w.Spec.CaptureTLS
 	}
 	return out
 }

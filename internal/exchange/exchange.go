@@ -29,6 +29,6 @@ type Exchange struct {
 	Failure   string        `json:"failure,omitempty"` // why the upstream's TLS or connection failed, as Envoy says it
 	Event     string        `json:"event,omitempty"`   // id of its security event
 	Caller    string        `json:"caller,omitempty"`  // namespace/name of the workload that asked, where an agent saw it
-	Process   string        `json:"process,omitempty"` // executable of the process that opened the connection, where that is known
+	Process   string        `json:"process,omitempty"` // executable of the process that opened the connection, or whose TLS was seen, where that is known
 	Server    string        `json:"server,omitempty"`  // namespace/name of the workload that answered, where an agent saw it
 }

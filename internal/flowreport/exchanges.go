@@ -27,8 +27,8 @@ type Exchanges struct {
 type Exchange struct {
 	Src    End        `json:"src"`
 	Dst    End        `json:"dst"`
-	Client netip.Addr `json:"client"`
-	Port   uint16     `json:"port"` // of Dst
+	Client netip.Addr `json:"client"` // ::, as an end's, is one that nobody knows
+	Port   uint16     `json:"port"`   // of Dst
 	// Host and Path are masked, Params are names: see exchange.Exchange.
 	Host     string        `json:"host,omitempty"`
 	Path     string        `json:"path"`
@@ -40,9 +40,10 @@ type Exchange struct {
 	Duration time.Duration `json:"duration"`
 	BytesIn  int64         `json:"bytesIn"`
 	BytesOut int64         `json:"bytesOut"`
+	TLS      bool          `json:"tls,omitempty"` // it was inside
 	// Observation is what operations are learned from (exchange.DecodeObservation).
 	Observation json.RawMessage `json:"observation"`
-	Process     *Process        `json:"process,omitempty"`
+	Process     *Process        `json:"process,omitempty"` // that connected, or at which TLS was seen
 	// Legs are names by which a proxy may tell of the same exchange (exchange.Leg): by
 	// the id in the request, and by the one in the response.
 	Legs []uint64 `json:"legs,omitempty"`

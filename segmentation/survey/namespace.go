@@ -36,6 +36,9 @@ func Own() (*Namespace, error) {
 	return n, nil
 }
 
+// PIDs are the processes in it when it was found (Peers).
+func (n *Namespace) PIDs() []int { return n.pids }
+
 // Close lets the namespace go.
 func (n *Namespace) Close() error {
 	if n.file == nil {

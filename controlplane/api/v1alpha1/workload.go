@@ -27,6 +27,8 @@ type WorkloadSpec struct {
 	Ports          []WorkloadPort `json:"ports,omitempty"`     // those that have a name
 	ServiceAccount string         `json:"serviceAccount,omitempty"`
 	Node           string         `json:"node,omitempty"`
+	// CaptureTLS lets an agent that captures HTTP see what its processes say inside TLS.
+	CaptureTLS bool `json:"captureTLS,omitempty"`
 }
 
 // WorkloadPort is a port with a name.
@@ -51,6 +53,9 @@ func (w *Workload) validate(f *findings) {
 	}
 	if len(s.Interface) > 15 {
 		f.add("interface", "%q is no name of an interface: at most 15 characters", s.Interface)
+	}
+	if s.CaptureTLS && s.Interface+s.Cgroup == "" {
+		f.add("captureTLS", "needs interface or cgroup: they say which processes the workload has")
 	}
 	for i, p := range s.Ports {
 		path := fmt.Sprintf("ports[%d]", i)

@@ -43,9 +43,10 @@ type process struct {
 
 // owner is who a process is.
 type owner struct {
-	workload *workload.Workload
-	process  capture.Process
-	gone     time.Time // when it ended; zero: it runs
+	workload  *workload.Workload
+	process   capture.Process
+	namespace uint64    // of the network
+	gone      time.Time // when it ended; zero: it runs
 }
 
 func (p *process) close() (err error) {
@@ -116,7 +117,7 @@ func (w *Watch) look() {
 		}
 		if p = w.follow(p, m); p != nil {
 			p.marked = true
-			scopes[w.scopeOf(m.PID, p)] = true
+			scopes[w.scopeOf(p)] = true
 		}
 	}
 	w.crowded.Store(crowded)
@@ -148,7 +149,7 @@ func (w *Watch) follow(p *process, m Member) *process {
 	if p == nil {
 		exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", m.PID))
 		p = &process{birth: b, files: map[fileKey]bool{}, owner: &owner{
-			workload: m.Workload, process: capture.Process{PID: uint32(m.PID), Executable: exe, Cgroup: cgroupOf(m.PID)},
+			workload: m.Workload, namespace: namespaceOf(strconv.Itoa(m.PID)), process: capture.Process{PID: uint32(m.PID), Executable: exe, Cgroup: cgroupOf(m.PID)},
 		}}
 		w.processes[m.PID] = p
 		w.lock.Lock()
@@ -247,8 +248,8 @@ func (w *Watch) attach(p *process, pid int, path string, l *library) error {
 
 // scopeOf is where a sibling of a process would begin: in its network namespace, or if
 // that is the host's, in its cgroup.
-func (w *Watch) scopeOf(pid int, p *process) uint64 {
-	if n := namespaceOf(strconv.Itoa(pid)); n != 0 && n != w.namespace {
+func (w *Watch) scopeOf(p *process) uint64 {
+	if n := p.owner.namespace; n != 0 && n != w.namespace {
 		return n
 	}
 	var s unix.Stat_t

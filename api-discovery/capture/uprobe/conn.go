@@ -27,7 +27,7 @@ type known struct {
 // both are zero.
 type ends struct {
 	client, server netip.AddrPort
-	within         workload.ID // of loopback, which each workload has its own of
+	within         uint64 // of loopback: the network namespace, which each has its own of
 }
 
 // silent is how long the end of a connection that tells may be silent before the other
@@ -89,7 +89,7 @@ func (w *Watch) known(p *bpf.Plain) *known {
 			k.ends.client, k.ends.server = local, remote
 		}
 		if local.Addr().IsLoopback() {
-			k.ends.within = o.workload.ID
+			k.ends.within = o.namespace
 		}
 	}
 	w.conns[k.id] = k

@@ -29,6 +29,9 @@ import (
 	"github.com/gabion-io/gabion/workload"
 )
 
+// patience is for events; the machine may be busy.
+const patience = 6 * netnstest.Patience
+
 const helper = "GABION_TEST_TLS_SERVER"
 
 func TestMain(m *testing.M) {
@@ -87,18 +90,19 @@ server.serve_forever()
 
 // bed is a host of which some processes are seen.
 type bed struct {
-	*testing.T
+	testing.TB
 	w       *Watch
 	dir     string // with a certificate
 	log     *lockedbuffer.Buffer
 	mu      sync.Mutex
 	seen    []*capture.Seen
 	members []Member
+	find    func() []Member // more of them
 }
 
-func newBed(t *testing.T) *bed {
+func newBed(t testing.TB) *bed {
 	netnstest.Need(t)
-	b := &bed{T: t, dir: t.TempDir(), log: &lockedbuffer.Buffer{}}
+	b := &bed{TB: t, dir: t.TempDir(), log: &lockedbuffer.Buffer{}}
 	certify(t, b.dir)
 	var err error
 	b.w, err = Open(Options{
@@ -111,7 +115,11 @@ func newBed(t *testing.T) *bed {
 		Find: func() ([]Member, error) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
-			return append([]Member(nil), b.members...), nil
+			out := append([]Member(nil), b.members...)
+			if b.find != nil {
+				out = append(out, b.find()...)
+			}
+			return out, nil
 		},
 	})
 	if err != nil {
@@ -136,7 +144,7 @@ func newBed(t *testing.T) *bed {
 	return b
 }
 
-func certify(t *testing.T, dir string) {
+func certify(t testing.TB, dir string) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -219,7 +227,7 @@ func (b *bed) counters() Counters {
 
 func (b *bed) until(what string, true func(Counters) bool) {
 	b.Helper()
-	for end := time.Now().Add(netnstest.Patience); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		n := b.counters()
 		if true(n) {
 			return
@@ -234,7 +242,7 @@ func (b *bed) until(what string, true func(Counters) bool) {
 func (b *bed) want(at string, lines ...string) {
 	b.Helper()
 	var got []string
-	for end := time.Now().Add(netnstest.Patience); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		b.mu.Lock()
 		list := b.seen
 		b.mu.Unlock()

@@ -75,7 +75,9 @@ var (
 	listens  = netip.AddrPortFrom(gateway, 80)
 )
 
-func socketAddress(a netip.AddrPort) *core.Address { return socket(a.Addr().String(), uint32(a.Port())) }
+func socketAddress(a netip.AddrPort) *core.Address {
+	return socket(a.Addr().String(), uint32(a.Port()))
+}
 
 // proxied is what the gateway tells of the nth exchange: it came over one connection
 // and went on over another, with others.

@@ -175,13 +175,17 @@ func (w *Watch) Close() (err error) {
 	return err
 }
 
+// readEvery is how often Run looks for what the programs told. They wake it only when
+// there is much.
+const readEvery = 20 * time.Millisecond
+
 // Run reads what the programs tell until the context ends. What there is of exchanges
 // then is told.
 func (w *Watch) Run(ctx context.Context) error {
 	var record ringbuf.Record
 	tick := time.Now()
 	for ctx.Err() == nil {
-		w.pieces.SetDeadline(time.Now().Add(time.Second / 4))
+		w.pieces.SetDeadline(time.Now().Add(readEvery))
 		err := w.pieces.ReadInto(&record)
 		select {
 		case answer := <-w.asked:

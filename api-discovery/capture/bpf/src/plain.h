@@ -156,6 +156,19 @@ const volatile u32 turn_http2 = 4 << 20;
 // Whose registers these are.
 const volatile u32 arm64 = 0;
 
+enum {
+	NO_WAKEUP = 1,
+	FORCE_WAKEUP = 2,
+	MANY = 1 << 20, // bytes
+};
+
+// wake says whether who reads is to be woken. It looks by itself many times a second:
+// to wake it for each piece would cost the process that is seen more than all else.
+static always_inline u64 wake(void)
+{
+	return bpf_ringbuf_query(&pieces, 0) > MANY ? FORCE_WAKEUP : NO_WAKEUP;
+}
+
 static always_inline void count(u32 which, u64 n)
 {
 	u64 *c = bpf_map_lookup_elem(&counters, &which);

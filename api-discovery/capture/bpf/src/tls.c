@@ -225,11 +225,11 @@ static always_inline void describe(struct plain *p, const struct conn *c, const 
 		u32 n = head->length;                                           \
 		r->head = *head;                                                \
 		if (n > room || bpf_probe_read_user(r->data, n, (void *)at)) {  \
-			bpf_ringbuf_discard(r, 0);                              \
+			bpf_ringbuf_discard(r, NO_WAKEUP);                      \
 			count(UNREADABLE, 1);                                   \
 			return -1;                                              \
 		}                                                               \
-		bpf_ringbuf_submit(r, 0);                                       \
+		bpf_ringbuf_submit(r, wake());                                  \
 		return 0;                                                       \
 	}
 
@@ -330,7 +330,7 @@ static always_inline void finish(u64 conn)
 			p->written = requests;
 			p->seq = requests ? c->sides[1].seq : c->sides[0].seq;
 			p->other = requests ? c->sides[0].seq : c->sides[1].seq;
-			bpf_ringbuf_submit(p, 0);
+			bpf_ringbuf_submit(p, wake());
 		} else {
 			count(LOST, 1);
 		}

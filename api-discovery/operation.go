@@ -3,6 +3,7 @@ package apidiscovery
 import (
 	"encoding/base32"
 	"hash/fnv"
+	"slices"
 	"strings"
 	"time"
 )
@@ -72,6 +73,12 @@ type Response struct {
 	Count   uint64  `json:"count"`
 	Bodies  []Body  `json:"bodies,omitempty"`
 	Headers []Param `json:"headers,omitempty"` // In is InHeader
+}
+
+// ByProxies are the statuses that anything on the way may answer: not declared, they
+// say nothing of the operation.
+func ByProxies(status int) bool {
+	return slices.Contains([]int{301, 304, 307, 308, 400, 401, 403, 404, 405, 406, 408, 413, 414, 415, 416, 417, 421, 429, 431, 499, 500, 501, 502, 503, 504}, status)
 }
 
 // Traffic is how much, how fast, how well.

@@ -35,7 +35,15 @@ type APIOperation struct {
 	Mode              Mode            `json:"mode,omitempty"`
 	UnknownParameters Unknown         `json:"unknownParameters,omitempty"`
 	Parameters        []APIParameter  `json:"parameters,omitempty"`
-	Body              *APIRequestBody `json:"body,omitempty"` // nil: bodies are not looked at
+	Body              *APIRequestBody `json:"body,omitempty"`      // nil: bodies are not looked at
+	Responses         []APIResponse   `json:"responses,omitempty"` // none: responses are not looked at
+}
+
+// APIResponse is what a service answers. What is not declared is told, whatever the
+// mode, and never denied.
+type APIResponse struct {
+	Status  string       `json:"status"`            // "200", "2XX", "default"
+	Content []APIContent `json:"content,omitempty"` // none: any; schemas say something of JSON only
 }
 
 // APIParameter is one parameter. Schema is JSON Schema 2020-12 of its value.
@@ -74,9 +82,10 @@ type APIFinding struct {
 // MaxViolations bounds APIFinding.Violations.
 const MaxViolations = 16
 
-// Violation is one way in which a request is not what its operation takes.
+// Violation is one way in which a request is not what its operation takes, or a
+// response not what it answers.
 type Violation struct {
-	In     string `json:"in"`           // operation, path, query, header, cookie, body
+	In     string `json:"in"`           // operation, path, query, header, cookie, body, response
 	At     string `json:"at,omitempty"` // a parameter's name, or where in the body: "/items/*/price"
 	Reason string `json:"reason"`       // "is missing", "is a string, not an integer"
 	// Told says that it is only reported, whatever the mode.

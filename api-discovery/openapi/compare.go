@@ -169,17 +169,11 @@ func (c *comparer) request(d, o *apidiscovery.Operation) {
 	}
 }
 
-// byProxies are the statuses that anything on the way may answer: they say
-// nothing of the operation.
-func byProxies(status int) bool {
-	return slices.Contains([]int{301, 304, 307, 308, 400, 401, 403, 404, 405, 406, 408, 413, 414, 415, 416, 417, 421, 429, 431, 499, 500, 501, 502, 503, 504}, status)
-}
-
 func (c *comparer) responses(d, o *apidiscovery.Operation) {
 	for _, r := range o.Responses {
 		i := statusIndex(d.Responses, r.Status)
 		if i < 0 {
-			if !byProxies(r.Status) && len(d.Responses) > 0 {
+			if !apidiscovery.ByProxies(r.Status) && len(d.Responses) > 0 {
 				c.mismatch(d, o, apidiscovery.PartStatus, fmt.Sprint(r.Status), "the status is not declared", statuses(d.Responses), fmt.Sprint(r.Status), r.Count)
 			}
 			continue

@@ -70,12 +70,18 @@ func operationOf(o v1alpha1.APIOperation) filters.APIOperation {
 		}
 		out.Parameters = append(out.Parameters, one)
 	}
-	if o.Body == nil {
-		return out
+	if o.Body != nil {
+		out.Body = &filters.APIRequestBody{Required: deref(o.Body.Required), Content: contentOf(o.Body.Content)}
 	}
-	out.Body = &filters.APIRequestBody{Required: deref(o.Body.Required)}
-	for _, b := range o.Body.Content {
-		out.Body.Content = append(out.Body.Content, filters.APIContent{ContentType: b.ContentType, Schema: b.Schema.Text()})
+	for _, r := range o.Responses {
+		out.Responses = append(out.Responses, filters.APIResponse{Status: r.Status, Content: contentOf(r.Content)})
+	}
+	return out
+}
+
+func contentOf(list []v1alpha1.APIContent) (out []filters.APIContent) {
+	for _, c := range list {
+		out = append(out, filters.APIContent{ContentType: c.ContentType, Schema: c.Schema.Text()})
 	}
 	return out
 }

@@ -1,10 +1,11 @@
 // Package apiguard holds requests to the API that a service is said to have: its
 // operations, their parameters, their bodies. It is one engine of the filter, as
-// filters/waf is another: one request in phases in, what is wrong with it out.
+// filters/waf is another: one request in phases in, what is wrong with it out. Of
+// responses it tells what is not declared; they are nobody's to deny.
 //
-// It knows neither Envoy nor resources, decides nothing about modes beyond telling
-// which one governs an operation, and looks at requests only. What it tells holds no
-// value a client sent. filters/chain runs it, and checks policies with it.
+// It knows neither Envoy nor resources, and decides nothing about modes beyond telling
+// which one governs an operation. What it tells holds no value a client or a service
+// sent. filters/chain runs it, and checks policies with it.
 package apiguard
 
 import (
@@ -34,6 +35,7 @@ type operation struct {
 	holes   []string // of the path, from left to right
 	params  []param
 	body    *requestBody
+	answers []answer // none: responses are not looked at
 }
 
 // Problem is what an author should mend. A Fatal one keeps the policy from being
@@ -141,6 +143,7 @@ func (c *compiling) operation(path string, a filters.API, o filters.APIOperation
 	}
 	out.params = c.params(path, out.holes, o.Parameters)
 	out.body = c.body(path+".body", o.Body)
+	out.answers = c.answers(path, o.Responses)
 	return out
 }
 
@@ -176,8 +179,10 @@ func preflight(h *filters.RequestHead) bool {
 	return h.Method == "OPTIONS" && headerOf(h, "origin") != "" && headerOf(h, "access-control-request-method") != ""
 }
 
-func headerOf(h *filters.RequestHead, name string) string {
-	for _, f := range h.Headers {
+func headerOf(h *filters.RequestHead, name string) string { return valueOf(h.Headers, name) }
+
+func valueOf(list []filters.Header, name string) string {
+	for _, f := range list {
 		if f.Name == name {
 			return f.Value
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -52,7 +53,7 @@ func runCase(t *testing.T, name string) {
 		if !ok {
 			continue
 		}
-		if d := cmp.Diff(files[request+".want"], judged(g, string(f.Data))); d != "" {
+		if d := cmp.Diff(files[request+".want"], judged(g, string(f.Data), files[request+".answer"])); d != "" {
 			t.Errorf("%s (-want +got):\n%s", request, d)
 		}
 	}
@@ -98,11 +99,27 @@ func requestOf(text string) (*filters.RequestHead, []byte) {
 	return h, []byte(strings.TrimRight(body, "\n"))
 }
 
-func judged(g *Guard, text string) string {
+// answerOf reads "STATUS", header lines, an empty line, a body.
+func answerOf(text string) (*filters.ResponseHead, []byte) {
+	h, body := requestOf(text)
+	status, err := strconv.Atoi(h.Method)
+	if err != nil {
+		panic(err)
+	}
+	return &filters.ResponseHead{Status: status, Headers: h.Headers}, body
+}
+
+func judged(g *Guard, text, answer string) string {
 	h, body := requestOf(text)
 	j := g.Begin(h, len(body) == 0)
 	if j.AwaitsBody() {
 		j.Body(body)
+	}
+	if answer != "" && j.Answers() {
+		head, body := answerOf(answer)
+		if j.Answer(head); j.AwaitsAnswer() {
+			j.AnswerBody(body)
+		}
 	}
 	var b strings.Builder
 	fmt.Fprintln(&b, j.Mode())
@@ -201,6 +218,7 @@ func FuzzGuard(f *testing.F) {
 			Method: "POST", Path: "/orders/{id}",
 			Parameters: []filters.APIParameter{{In: "path", Name: "id", Schema: schema}, {In: "query", Name: "q", Schema: schema}},
 			Body:       &filters.APIRequestBody{Content: []filters.APIContent{{ContentType: "*/*", Schema: schema}}},
+			Responses:  []filters.APIResponse{{Status: "2XX", Content: []filters.APIContent{{ContentType: "*/*", Schema: schema}}}},
 		}}})
 		if err != nil {
 			return
@@ -208,6 +226,8 @@ func FuzzGuard(f *testing.F) {
 		for _, kind := range []string{"application/json", formType} {
 			j := g.Begin(&filters.RequestHead{Method: "POST", Path: path, Headers: []filters.Header{{Name: "content-type", Value: kind}}}, false)
 			j.Body(body)
+			j.Answer(&filters.ResponseHead{Status: 201, Headers: []filters.Header{{Name: "content-type", Value: kind}}})
+			j.AnswerBody(body)
 			text, err := json.Marshal(j.Finding())
 			if err != nil {
 				t.Fatal(err)

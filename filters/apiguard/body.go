@@ -25,18 +25,22 @@ func (c *compiling) body(path string, b *filters.APIRequestBody) *requestBody {
 	if b == nil {
 		return nil
 	}
-	out := &requestBody{required: b.Required}
-	for i, m := range b.Content {
+	return &requestBody{required: b.Required, content: c.content(path, b.Content, true)}
+}
+
+// content compiles content types; of forms only requests' are read.
+func (c *compiling) content(path string, list []filters.APIContent, forms bool) (out []media) {
+	for i, m := range list {
 		at := fmt.Sprintf("%s.content[%d]", path, i)
 		pattern := strings.ToLower(m.ContentType)
 		if strings.Count(pattern, "/") != 1 {
 			c.bad(at+".contentType", "%q is no media type: write it like application/json", m.ContentType)
 		}
 		made := media{pattern: pattern, schema: c.schema(at+".schema", m.Schema)}
-		if made.schema != nil && !isJSON(pattern) && pattern != formType && !strings.HasSuffix(pattern, "*") {
+		if made.schema != nil && !isJSON(pattern) && !(forms && pattern == formType) && !strings.HasSuffix(pattern, "*") {
 			c.idle(at+".schema", "can do nothing: bodies of %s are not read", pattern)
 		}
-		out.content = append(out.content, made)
+		out = append(out, made)
 	}
 	return out
 }

@@ -6,17 +6,19 @@ import (
 	"github.com/gabion-io/gabion/filters"
 )
 
-// Judgement is what is found wrong with one request so far.
+// Judgement is what is found wrong with one request, and with its response, so far.
 type Judgement struct {
-	guard   *Guard
-	op      *operation // nil: unknown, or a preflight
-	mode    filters.Mode
-	media   *media // of the body to come; nil: it is not looked at
-	awaits  bool   // the body
-	found   []filters.Violation
-	more    int
-	status  int // of the denial; 0: nothing to deny
-	because string
+	guard    *Guard
+	op       *operation // nil: unknown, or a preflight
+	mode     filters.Mode
+	media    *media  // of the body to come; nil: it is not looked at
+	awaits   bool    // the body
+	answered bool    // the head of the response was shown
+	answer   *schema // of the response's body to come; nil: it is not looked at
+	found    []filters.Violation
+	more     int
+	status   int // of the denial; 0: nothing to deny
+	because  string
 }
 
 // Mode is the mode in force for the request's operation.

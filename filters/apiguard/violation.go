@@ -13,29 +13,34 @@ import (
 	"github.com/gabion-io/gabion/internal/exchange"
 )
 
-// validate notes how a value is not what a schema says.
+// validate notes how a value of a request is not what a schema says.
 func (j *Judgement) validate(s *schema, v any, in, at string) {
+	for _, v := range s.violations(v) {
+		v.In, v.At = in, at+v.At
+		j.add(400, v)
+	}
+}
+
+// violations say where and how a value is not what a schema says; a nil schema takes
+// anything.
+func (s *schema) violations(v any) []filters.Violation {
 	if s == nil || s.quick.fits(v) {
-		return
+		return nil
 	}
 	err := s.valid.Validate(v)
 	if err == nil {
-		return
+		return nil
 	}
 	e, ok := err.(*jsonschema.ValidationError)
 	if !ok {
-		j.violates(in, at, "cannot be judged")
-		return
+		return []filters.Violation{{Reason: "cannot be judged"}}
 	}
 	// The library walks maps: the report must not depend on their order.
 	list := s.collect(nil, e)
 	slices.SortFunc(list, func(a, b filters.Violation) int {
 		return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Reason, b.Reason))
 	})
-	for _, v := range slices.Compact(list) {
-		v.In, v.At = in, at+v.At
-		j.add(400, v)
-	}
+	return slices.Compact(list)
 }
 
 // maxCollected bounds what is collected of one value: beyond it, how much more

@@ -2,6 +2,7 @@ package chain
 
 import (
 	"runtime/debug"
+	"time"
 
 	"github.com/gabion-io/gabion/filters"
 	"github.com/gabion-io/gabion/filters/apiguard"
@@ -90,6 +91,89 @@ func (x *Exchange) guardBody(body []byte, cut bool) filters.Step {
 		return filters.Step{}
 	}
 	return x.guarded("request body", func() { x.api.Body(body) })
+}
+
+// awaitsAnswer says that API protection has something to say of the response.
+func (x *Exchange) awaitsAnswer() bool {
+	return x.answering || x.api != nil && x.response == nil && x.api.Answers()
+}
+
+// watchAnswer shows API protection the head of the response, and decides whether its
+// body is kept for it as it passes: it is never held.
+func (x *Exchange) watchAnswer(end bool) {
+	if x.api == nil {
+		return
+	}
+	x.tolerant("response headers", func() { x.api.Answer(x.response) })
+	limit := x.policy.guard.BodyLimit()
+	x.answering = x.api != nil && x.api.AwaitsAnswer() && !end && x.request.Method != "HEAD" && x.stream == "" && responseStream(x.response) == "" &&
+		contentLength(x.response.Headers) <= limit
+	if x.answering {
+		x.resp.keep = max(x.resp.keep, limit)
+	}
+}
+
+// guardAnswer shows API protection the body of the response. Of one that was not kept
+// whole, is too long, or cannot be decoded, nothing is said.
+func (x *Exchange) guardAnswer() {
+	defer x.forgetAnswer()
+	limit := x.policy.guard.BodyLimit()
+	body := x.resp.data
+	if x.resp.total > min(limit, int64(len(body))) || x.api == nil {
+		return
+	}
+	x.tolerant("response body", func() {
+		if c := codings(header(x.response.Headers, "content-encoding")); c != "" {
+			d := decode(c, body, limit)
+			if d.err != nil || d.more {
+				return
+			}
+			body = d.body
+		}
+		x.api.AnswerBody(body)
+	})
+}
+
+// forgetAnswer ends the wait for the response's body, and lets go of what nobody else
+// wants of it.
+func (x *Exchange) forgetAnswer() {
+	x.answering = false
+	if !x.keeps() && !x.resp.inspect {
+		x.resp.data, x.resp.keep = nil, 0
+		x.unreserve()
+	}
+}
+
+// tolerant runs a judgement that only tells: what goes wrong in it is told, too.
+func (x *Exchange) tolerant(hook string, judge func()) {
+	defer func() {
+		if p := recover(); p != nil {
+			x.runtime.panics.Add(1)
+			x.runtime.o.Log.Error("API protection panicked", "hook", hook, "panic", p, "stack", string(debug.Stack()))
+			x.api, x.failure, x.stale = nil, "inspection failed: panic in API protection", true
+		}
+	}()
+	judge()
+	x.stale = x.stale || x.api.Finding() != nil
+}
+
+// answerCost estimates what the last chunks of the response make API protection do.
+func (x *Exchange) answerCost(chunks [][]byte) time.Duration {
+	if !x.answering {
+		return 0
+	}
+	size := x.resp.total
+	for _, c := range chunks {
+		size += int64(len(c))
+	}
+	limit := x.policy.guard.BodyLimit()
+	switch {
+	case size > limit:
+		return 0
+	case codings(header(x.response.Headers, "content-encoding")) != "":
+		size = min(limit, size*typicalRatio)
+	}
+	return apiguard.Cost(size)
 }
 
 // apiFinding is what API protection says of the request; nil: nothing.

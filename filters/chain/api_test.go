@@ -1,6 +1,8 @@
 package chain
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -25,6 +27,7 @@ func shopAPI(mode filters.Mode) *filters.API {
 			if method != "GET" {
 				o.Body = body
 			}
+			o.Responses = []filters.APIResponse{{Status: "200", Content: []filters.APIContent{{ContentType: "application/json", Schema: object}}}, {Status: "404"}}
 			a.Operations = append(a.Operations, o)
 		}
 	}
@@ -200,5 +203,109 @@ func TestLoadRefusesABadAPI(t *testing.T) {
 	}
 	if fmt.Sprint(Check(withAPI(t, filters.ModeOff, filters.ModeBlock))) != "[]" {
 		t.Errorf("Check says %+v of a good one", Check(withAPI(t, filters.ModeOff, filters.ModeBlock)))
+	}
+}
+
+// What a service answers is judged as it passes, with the WAF beside and without, and
+// told: nothing is held for it, and nothing denied.
+func TestAnswersAreTold(t *testing.T) {
+	head := func(status int, pairs ...string) *filters.ResponseHead {
+		h := &filters.ResponseHead{Status: status}
+		for i := 0; i < len(pairs); i += 2 {
+			h.Headers = append(h.Headers, filters.Header{Name: pairs[i], Value: pairs[i+1]})
+		}
+		return h
+	}
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	fmt.Fprint(z, `{"a":"x"}`)
+	z.Close()
+	const json, wrong = "application/json", "response /a is a string, not an integer"
+	for _, c := range []struct {
+		name string
+		head *filters.ResponseHead
+		body string
+		want string
+	}{
+		{"good", head(200, "content-type", json), `{"a":1}`, ""},
+		{"wrong", head(200, "content-type", json), `{"a":"x"}`, wrong},
+		{"packed", head(200, "content-type", json, "content-encoding", "gzip"), packed.String(), wrong},
+		{"torn", head(200, "content-type", json, "content-encoding", "gzip"), packed.String()[:12], ""},
+		{"long", head(200, "content-type", json), `{"a":"` + strings.Repeat("x", 5000) + `"}`, ""},
+		{"a status", head(202), "", "response has status 202, which is not declared"},
+		{"anybody's", head(500), "", ""},
+		{"the proxy's", head(503), "", ""},
+		{"a stream", head(200, "content-type", "text/event-stream"), "data: x", "response has a content type that is not declared"},
+	} {
+		for _, waf := range []filters.Mode{filters.ModeOff, filters.ModeBlock} {
+			for _, api := range []filters.Mode{filters.ModeDetect, filters.ModeBlock} {
+				p := withAPI(t, waf, api)
+				if waf != filters.ModeOff {
+					p.ResponseBody = filters.BodyInspection{Inspect: true, Limit: 3, Beyond: filters.BeyondPartial}
+				}
+				x := table(t, NewRuntime(Options{}), p, nil).Begin("k")
+				x.RequestHeaders(get("/api"), true)
+				if w := x.Wants(); !x.Active() || !w.Response {
+					t.Fatalf("%s, %s, %s: the response is not asked for: %+v", c.name, waf, api, w)
+				}
+				for _, step := range []filters.Step{x.ResponseHeaders(c.head, c.body == ""), x.ResponseBody([]byte(c.body), false), x.ResponseBody(nil, true)} {
+					if step.Do == filters.Deny || step.Do == filters.Hold && waf == filters.ModeOff {
+						t.Errorf("%s, %s, %s: %s", c.name, waf, api, step.Do)
+					}
+				}
+				got := ""
+				if e := x.Complete(); e != nil && e.API != nil {
+					got = e.API.Violations[0].String()
+				}
+				if got != c.want {
+					t.Errorf("%s, %s, %s: %q is told, not %q", c.name, waf, api, got, c.want)
+				}
+				if held := x.runtime.held.Load(); held != 0 {
+					t.Errorf("%s, %s, %s: %d bytes are held at the end", c.name, waf, api, held)
+				}
+			}
+		}
+	}
+}
+
+// A response that is too long to be judged is let go of while it passes, and one that
+// finds no place in the queue is nobody's fault: neither is denied, whatever fails
+// closed.
+func TestAnswersAreLetGo(t *testing.T) {
+	for _, waf := range []filters.Mode{filters.ModeOff, filters.ModeBlock} {
+		r := NewRuntime(Options{})
+		p := withAPI(t, waf, filters.ModeBlock)
+		p.FailureMode, p.ResponseBody.Inspect = filters.FailClosed, false
+		begin := func() *Exchange {
+			x := table(t, r, p, nil).Begin("k")
+			x.RequestHeaders(get("/api"), true)
+			x.ResponseHeaders(&filters.ResponseHead{Status: 200, Headers: []filters.Header{{Name: "content-type", Value: "application/json"}}}, false)
+			x.ResponseBody([]byte(`{"a":"x`), false)
+			if r.held.Load() == 0 || !x.Wants().Response {
+				t.Fatalf("%s: nothing is kept of the response", waf)
+			}
+			return x
+		}
+		x := begin()
+		if chunk := make([]byte, 4000); x.BodyCost(true, [][]byte{chunk}, true) != 0 || x.ResponseBody(chunk, false).Do != filters.Continue {
+			t.Errorf("%s: a long one is judged", waf)
+		}
+		x.ResponseBody([]byte("more"), false)
+		if held := r.held.Load(); held != 0 || x.Wants().Response {
+			t.Errorf("%s: %d bytes of a long one are held", waf, held)
+		}
+		if e := x.Complete(); e != nil {
+			t.Errorf("%s: event %+v of a long one", waf, e)
+		}
+		x = begin()
+		if x.BodyCost(true, nil, true) == 0 {
+			t.Errorf("%s: judging costs nothing", waf)
+		}
+		if s := x.Refuse(); s.Do != filters.Continue || r.held.Load() != 0 {
+			t.Errorf("%s: refused is answered by %s, %d bytes held", waf, s.Do, r.held.Load())
+		}
+		if e := x.Complete(); e != nil {
+			t.Errorf("%s: event %+v of one refused", waf, e)
+		}
 	}
 }

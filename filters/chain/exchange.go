@@ -25,6 +25,7 @@ type Exchange struct {
 
 	api       *apiguard.Judgement // nil: no API protection, or given up
 	apiLimit  int64               // bytes of the request body it awaits; 0: none
+	answering bool                // the response's body is shown for API protection
 	wafLimit  int64               // bytes of the request body the WAF inspects; 0: none
 	tx        *waf.Transaction    // nil: no engine, or given up
 	request   *filters.RequestHead
@@ -82,7 +83,7 @@ func (x *Exchange) Wants() Bodies {
 	keeping := x.keeps()
 	return Bodies{
 		Request:      x.req.inspect || x.mayBeMasked() || keeping && x.stream == "" && !x.req.finished,
-		Response:     x.resp.inspect || keeping && x.stream == "" && !x.resp.finished && (x.response == nil || responseStream(x.response) == ""),
+		Response:     x.resp.inspect || (keeping || x.awaitsAnswer()) && x.stream == "" && !x.resp.finished && (x.response == nil || responseStream(x.response) == ""),
 		HoldRequest:  x.req.inspect && x.holdsRequest(),
 		HoldResponse: x.resp.inspect && x.blocks(),
 	}
@@ -94,7 +95,7 @@ func (x *Exchange) Active() bool {
 	if x.complete || x.answered != nil {
 		return false
 	}
-	return x.keeps() || x.judging() || x.request == nil && (x.policy != nil || x.unknown)
+	return x.keeps() || x.judging() || x.awaitsAnswer() || x.request == nil && (x.policy != nil || x.unknown)
 }
 
 // keeps says that bodies are kept beyond their inspection.

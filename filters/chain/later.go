@@ -28,7 +28,15 @@ func (x *Exchange) HeadCost(h *filters.RequestHead) time.Duration {
 
 // BodyCost estimates how long showing chunks of the request's body (of the
 // response's, if response) will take: nothing, unless it has the body judged.
-func (x *Exchange) BodyCost(response bool, chunks [][]byte, end bool) (cost time.Duration) {
+func (x *Exchange) BodyCost(response bool, chunks [][]byte, end bool) time.Duration {
+	cost := x.inspectionCost(response, chunks, end)
+	if response && end {
+		cost += x.answerCost(chunks)
+	}
+	return cost
+}
+
+func (x *Exchange) inspectionCost(response bool, chunks [][]byte, end bool) (cost time.Duration) {
 	b, media := &x.req, ""
 	switch {
 	case !x.judging() || response && (x.tx == nil || x.response == nil):
@@ -140,8 +148,14 @@ func (x *Exchange) arm() {
 	}
 }
 
-// Refuse gives the inspection up because it found no place in the queue.
+// Refuse gives the inspection up because it found no place in the queue. What is only
+// told goes untold: nobody is denied for it.
 func (x *Exchange) Refuse() filters.Step {
+	if x.answering && !x.resp.inspect {
+		x.note("response was not held to its operation: too many bodies wait for inspection")
+		x.forgetAnswer()
+		return filters.Step{}
+	}
 	return x.guard("queue", func() filters.Step { return x.giveUp("too many bodies wait for inspection") })
 }
 

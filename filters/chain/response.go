@@ -12,6 +12,7 @@ func (x *Exchange) ResponseHeaders(h *filters.ResponseHead, end bool) filters.St
 	return x.guard("response headers", func() filters.Step {
 		x.response, x.status, x.stale = h, h.Status, true
 		x.resp.finished = end
+		x.watchAnswer(end)
 		if !x.judging() {
 			return filters.Step{}
 		}
@@ -70,6 +71,9 @@ func (x *Exchange) ResponseBody(chunk []byte, end bool) filters.Step {
 	return x.guard("response body", func() filters.Step {
 		fits := x.resp.add(x, chunk)
 		x.resp.finished = x.resp.finished || end
+		if x.answering && (end || x.resp.total > x.policy.guard.BodyLimit()) {
+			x.guardAnswer()
+		}
 		switch {
 		case !fits && x.resp.inspect:
 			return x.noRoom()
@@ -128,7 +132,7 @@ func (x *Exchange) judgeResponse(body []byte) filters.Step {
 	}
 	x.arm()
 	err := x.tx.ResponseBody(body)
-	if !x.keeps() {
+	if !x.keeps() && !x.answering {
 		x.resp.data = nil
 		x.unreserve()
 	}

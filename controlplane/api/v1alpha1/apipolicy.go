@@ -6,12 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// APIPolicy says which operations a service has and what their requests look like,
+// APIPolicy says which operations a service has, what their requests and responses look like,
 // and what becomes of requests that are something else. Several may govern one
 // route: see Attachment.
 type APIPolicy struct {
@@ -46,7 +47,15 @@ type APIOperation struct {
 	Mode              *string        `json:"mode,omitempty"`              // unset: the policy's
 	UnknownParameters *string        `json:"unknownParameters,omitempty"` // unset: the policy's
 	Parameters        []APIParameter `json:"parameters,omitempty"`
-	Body              *APIContents   `json:"body,omitempty"` // unset: bodies are not looked at
+	Body              *APIContents   `json:"body,omitempty"`      // unset: bodies are not looked at
+	Responses         []APIResponse  `json:"responses,omitempty"` // unset: responses are not looked at
+}
+
+// APIResponse is what an operation answers with one status. What is not declared is
+// told, and never denied.
+type APIResponse struct {
+	Status  string       `json:"status"` // 200, 2XX, default
+	Content []APIContent `json:"content,omitempty"`
 }
 
 // APIParameter is one parameter of an operation, as OpenAPI says it.
@@ -181,12 +190,24 @@ func (o *APIOperation) validate(f *findings, path string) {
 		}
 		f.oneOf(at+".style", p.Style, "simple", "form", "spaceDelimited", "pipeDelimited", "deepObject")
 	}
-	if o.Body == nil {
-		return
+	if o.Body != nil {
+		validateContent(f, path+".body", o.Body.Content)
 	}
-	for i, c := range o.Body.Content {
+	for i, r := range o.Responses {
+		at := fmt.Sprintf("%s.responses[%d]", path, i)
+		if !statusPattern.MatchString(r.Status) {
+			f.add(at+".status", "%q is no status: write it in quotes like \"200\", \"2XX\" or default", r.Status)
+		}
+		validateContent(f, at, r.Content)
+	}
+}
+
+var statusPattern = regexp.MustCompile(`^([1-5]([0-9]{2}|XX)|default)$`)
+
+func validateContent(f *findings, path string, list []APIContent) {
+	for i, c := range list {
 		if t := c.ContentType; !typePattern.MatchString(t) || strings.Count(t, "*") > 1 && t != "*/*" {
-			f.add(fmt.Sprintf("%s.body.content[%d].contentType", path, i), "%q is no media type: write it in lower case like application/json, image/*, application/*+json or */*", t)
+			f.add(fmt.Sprintf("%s.content[%d].contentType", path, i), "%q is no media type: write it in lower case like application/json, image/*, application/*+json or */*", t)
 		}
 	}
 }

@@ -24,13 +24,17 @@ spec:
     body:
       content:
       - contentType: JSON
+    responses:
+    - status: "20X"
+    - status: 2XX
+      content: [{contentType: application}]
   - method: POST
     path: /orders
     boddy: {}
 `
 	_, list := Decode("in.yaml", []byte(text))
 	want := `in.yaml:15: spec.operations[1].parameters[1].schema: is no schema: write an object such as {type: string}
-in.yaml:21: spec.operations[2].boddy: unknown field: did you mean body?
+in.yaml:25: spec.operations[2].boddy: unknown field: did you mean body?
 `
 	if got := problems(list); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
@@ -43,7 +47,9 @@ in.yaml:9: spec.operations[0].path: "orders" is no path: it begins with /, has {
 in.yaml:13: spec.operations[1].parameters[0].in: "body" is not one of path, query, header, cookie
 in.yaml:15: spec.operations[1].parameters[1].name: is missing: name the parameter
 in.yaml:18: spec.operations[1].body.content[0].contentType: "JSON" is no media type: write it in lower case like application/json, image/*, application/*+json or */*
-in.yaml:19: spec.operations[2]: POST /orders is operation 1 already
+in.yaml:20: spec.operations[1].responses[0].status: "20X" is no status: write it in quotes like "200", "2XX" or default
+in.yaml:22: spec.operations[1].responses[1].content[0].contentType: "application" is no media type: write it in lower case like application/json, image/*, application/*+json or */*
+in.yaml:23: spec.operations[2]: POST /orders is operation 1 already
 `
 	if got := problems(list); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)

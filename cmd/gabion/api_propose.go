@@ -44,7 +44,8 @@ shown. It begins in mode detect.
 Of what was learned, little is asked until much was seen: an operation seen fewer than
 20 times is left out; a field seen fewer than 20 times is optional and may be anything;
 a field is required only when at least 100 had it, all of them; a list of values takes
-1000 sightings. What was declared is asked as it was written.
+1000 sightings. What was declared is asked as it was written; of responses, too, of which
+what differs is told and never denied.
 
 Nothing changes: review with 'gabion proposal show', write with 'gabion proposal accept'.`,
 		Example: `  gabion api propose shop

@@ -75,7 +75,8 @@ func declaredRules() apiRules { return apiRules{source: "declared"} }
 
 func (r apiRules) declared() bool { return r.source == "declared" }
 
-// describe makes operations of an API that requests can be held to.
+// describe makes operations of an API that requests can be held to, and, of declared
+// ones, responses.
 func (r apiRules) describe(spec apidiscovery.Spec) APIEvidence {
 	out := APIEvidence{Source: r.source, Document: spec.Source, Service: spec.Service, From: spec.From, To: spec.To}
 	for _, a := range spec.Aside {
@@ -174,6 +175,9 @@ func (w *writer) operation(o *apidiscovery.Operation) v1alpha1.APIOperation {
 	if len(o.Request) > 0 {
 		out.Body = w.body(o.Request)
 	}
+	if w.rules.declared() {
+		out.Responses = w.responses(o.Responses)
+	}
 	return out
 }
 
@@ -214,20 +218,53 @@ func (w *writer) body(list []apidiscovery.Body) *v1alpha1.APIContents {
 		count += b.Count
 		all = all && b.Required
 		w.evidence.Inspected += b.Inspected
-		one := v1alpha1.APIContent{ContentType: b.MediaType}
-		if b.Schema != nil && (isJSON(b.MediaType) || b.MediaType == "application/x-www-form-urlencoded") {
-			if schema, _ := w.schema(b.Schema, spot{b.MediaType, ""}, max(b.Inspected, b.Schema.Count)); len(schema) > 0 {
-				if s, err := v1alpha1.NewJSONSchema(schema); err == nil {
-					one.Schema = s
-				}
-			}
-		}
 		if b.MediaType != "" {
-			out.Content = append(out.Content, one)
+			out.Content = append(out.Content, w.content(b, b.MediaType, isJSON(b.MediaType) || b.MediaType == "application/x-www-form-urlencoded"))
 		}
 	}
 	if required := all && (w.rules.declared() || count >= w.rules.required); required {
 		out.Required = &required
+	}
+	return out
+}
+
+// responses are declared only: what a service answered so far is no promise, and
+// drift tells of what it answers anew.
+func (w *writer) responses(list []apidiscovery.Response) (out []v1alpha1.APIResponse) {
+	for _, r := range list {
+		one := v1alpha1.APIResponse{Status: statusText(r.Status)}
+		for _, b := range r.Bodies {
+			if b.MediaType != "" {
+				one.Content = append(one.Content, w.content(b, one.Status+" "+b.MediaType, isJSON(b.MediaType)))
+			}
+		}
+		out = append(out, one)
+	}
+	return out
+}
+
+// statusText is a status of a declaration: 0 stands for any other, 1 to 5 for a class.
+func statusText(status int) string {
+	switch {
+	case status == 0:
+		return "default"
+	case status < 10:
+		return fmt.Sprintf("%dXX", status)
+	}
+	return fmt.Sprint(status)
+}
+
+// content is one content type, with its schema where bodies of it are read. Fields are
+// told as those of where.
+func (w *writer) content(b apidiscovery.Body, where string, read bool) v1alpha1.APIContent {
+	out := v1alpha1.APIContent{ContentType: b.MediaType}
+	if b.Schema == nil || !read {
+		return out
+	}
+	if schema, _ := w.schema(b.Schema, spot{where, ""}, max(b.Inspected, b.Schema.Count)); len(schema) > 0 {
+		if s, err := v1alpha1.NewJSONSchema(schema); err == nil {
+			out.Schema = s
+		}
 	}
 	return out
 }
@@ -255,8 +292,8 @@ func askable(format string) bool {
 	return slices.Contains([]string{"uuid", "date", "date-time", "email", "ipv4", "ipv6"}, format)
 }
 
-// spot is a place in a body: "application/json", "/items/*". The zero value is a
-// parameter, whose members are not told.
+// spot is a place in a body: "application/json", "/items/*"; of a response
+// "200 application/json". The zero value is a parameter, whose members are not told.
 type spot struct{ media, pointer string }
 
 func (s spot) below(name string) spot { return spot{s.media, s.pointer + "/" + name} }

@@ -54,6 +54,7 @@ func learnedShop() *apidiscovery.Spec {
 		{Name: "note", Count: 5, Schema: text(5)},
 		{Name: "quantity", Count: 250, Schema: &apidiscovery.Schema{Types: []string{"integer"}, Count: 250}},
 	}}}}
+	order.Responses = []apidiscovery.Response{{Status: 201, Count: 500}} // nothing is asked of them
 	return &apidiscovery.Spec{Service: "default/shop", Operations: []apidiscovery.Operation{order, operation("GET", "/rare", 1)}}
 }
 
@@ -76,7 +77,7 @@ func TestAPIProposal(t *testing.T) {
 			t.Errorf("the candidate lacks %q", want)
 		}
 	}
-	for _, no := range []string{"/rare", "enum", "- note\n", "format"} {
+	for _, no := range []string{"/rare", "enum", "- note\n", "format", "responses"} {
 		if strings.Contains(p.Candidate, no) {
 			t.Errorf("the candidate has %q", no)
 		}
@@ -190,5 +191,47 @@ func TestAPIProposalSaysWhyNot(t *testing.T) {
 		if _, err := b.desk.ProposeAPI(ctx, c.o); err == nil || !errors.Is(err, proposal.ErrNoAPI) || !strings.Contains(fmt.Sprint(err), c.want) {
 			t.Errorf("%d: %v", i, err)
 		}
+	}
+}
+
+// What is declared of responses is in the policy, and told of what a service answers
+// otherwise; the rehearsal calls nothing blocked for it.
+func TestAPIProposalOfResponses(t *testing.T) {
+	ctx := context.Background()
+	b := newBench(t, source.Store, strings.Replace(shopPolicy, "mode: block", "mode: detect", 1))
+	declared := learnedShop()
+	declared.Declared, declared.Source = true, "shop.yaml"
+	declared.Operations = declared.Operations[:1]
+	object := &apidiscovery.Schema{Types: []string{"object"}, Properties: []apidiscovery.Property{{Name: "id", Required: true, Schema: &apidiscovery.Schema{Types: []string{"integer"}}}}}
+	o := &declared.Operations[0]
+	o.Params, o.Request = o.Params[:1], nil
+	o.Responses = []apidiscovery.Response{{Status: 201, Bodies: []apidiscovery.Body{{MediaType: "application/json", Schema: object}}}, {Status: 4}, {}}
+	b.with(func(o *proposal.Options) { o.APIs = known{observed: learnedShop(), declared: declared} })
+	fits, other := post("/orders/7", "application/json", "{}"), post("/orders/8", "application/json", "{}")
+	fits.answer, other.answer = `{"id":1}`, `{"id":"secret"}`
+	b.live("n1.a", fits, other)
+	p, err := b.desk.ProposeAPI(ctx, proposal.APIOptions{Service: "default/shop", Declared: true, Author: "ada"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`status: "201"`, "status: 4XX", "status: default", "contentType: application/json", "- id\n"} {
+		if !strings.Contains(p.Candidate, want) {
+			t.Errorf("the candidate lacks %q:\n%s", want, p.Candidate)
+		}
+	}
+	if fields := p.API.Operations[0].Fields; !slices.ContainsFunc(fields, func(f proposal.FieldEvidence) bool {
+		return f.Where == "201 application/json /id" && f.Asks == "required, integer"
+	}) {
+		t.Errorf("fields are %+v", fields)
+	}
+	if r := p.Rehearsal; r == nil || r.Judged != 2 || r.NewlyBlocked != 0 {
+		t.Errorf("rehearsal is %+v", r)
+	}
+	if _, err := b.desk.Accept(ctx, p.ID, "grace"); err != nil {
+		t.Fatal(err)
+	}
+	events := b.live("n1.a", fits, other)
+	if len(events) != 1 || events[0].Decision != filters.Allow || events[0].API == nil || events[0].API.Violations[0].String() != "response /id is a string, not an integer" {
+		t.Errorf("events are %+v", events)
 	}
 }

@@ -179,6 +179,7 @@ func (b *bench) keep(x exchange.Exchange) {
 type request struct {
 	method, host, path, body string
 	headers                  []filters.Header
+	answer                   string // JSON, with status 201; empty: an empty page
 }
 
 func browser(host string) []filters.Header {
@@ -206,7 +207,12 @@ func (b *bench) one(t *chain.Table, key string, r request) *filters.Event {
 	if r.body != "" && step.Do != filters.Deny {
 		step = x.RequestBody([]byte(r.body), true)
 	}
-	if step.Do != filters.Deny {
+	switch {
+	case step.Do == filters.Deny:
+	case r.answer != "":
+		x.ResponseHeaders(&filters.ResponseHead{Status: 201, Headers: []filters.Header{{Name: "content-type", Value: "application/json"}}}, false)
+		x.ResponseBody([]byte(r.answer), true)
+	default:
 		x.ResponseHeaders(&filters.ResponseHead{Status: 200, Headers: []filters.Header{{Name: "content-type", Value: "text/html"}}}, true)
 	}
 	return x.Complete()

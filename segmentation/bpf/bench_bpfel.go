@@ -48,6 +48,7 @@ const (
 	BenchProgSweepFlows      = "sweep_flows"
 	BenchProgToGroup         = "to_group"
 	BenchProgToWorkload      = "to_workload"
+	BenchVarHalfOpenMask     = "half_open_mask"
 	BenchVarLimitEstablished = "limit_established"
 	BenchVarLimitEvents      = "limit_events"
 	BenchVarLimitEventsRate  = "limit_events_rate"
@@ -146,6 +147,7 @@ type BenchMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type BenchVariableSpecs struct {
+	HalfOpenMask     *ebpf.VariableSpec `ebpf:"half_open_mask"`
 	LimitEstablished *ebpf.VariableSpec `ebpf:"limit_established"`
 	LimitEvents      *ebpf.VariableSpec `ebpf:"limit_events"`
 	LimitEventsRate  *ebpf.VariableSpec `ebpf:"limit_events_rate"`
@@ -225,6 +227,7 @@ func (m *BenchMaps) Close() error {
 //
 // It can be passed to LoadBenchObjects or ebpf.CollectionSpec.LoadAndAssign.
 type BenchVariables struct {
+	HalfOpenMask     *ebpf.Variable `ebpf:"half_open_mask"`
 	LimitEstablished *ebpf.Variable `ebpf:"limit_established"`
 	LimitEvents      *ebpf.Variable `ebpf:"limit_events"`
 	LimitEventsRate  *ebpf.Variable `ebpf:"limit_events_rate"`

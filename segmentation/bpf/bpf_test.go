@@ -70,7 +70,7 @@ func TestTypesHaveTheProgramsSizes(t *testing.T) {
 	for name, want := range map[string][2]any{
 		"control": {uint32(0), Control{}}, "endpoints": {uint32(0), Endpoint{}}, "addresses": {Address{}, Peer{}},
 		"prefixes": {Prefix{}, Peer{}}, "rules": {RuleKey{}, Rule{}}, "flows": {TallyKey{}, Tally{}}, "drops": {TallyKey{}, Tally{}},
-		"half_open": {FlowKey{}, Flow{}}, "established": {FlowKey{}, Flow{}}, "neighbours": {Address{}, Neighbour{}},
+		"half_open": {uint32(0), HalfOpenSet{}}, "established": {FlowKey{}, Flow{}}, "neighbours": {Address{}, Neighbour{}},
 		"usages": {uint32(0), Usage{}}, "askings": {uint32(0), Asking{}}, "sockets": {uint64(0), Process{}}, "groups": {uint64(0), uint32(0)},
 	} {
 		m := spec.Maps[name]

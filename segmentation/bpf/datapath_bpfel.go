@@ -45,6 +45,7 @@ const (
 	DatapathProgSweepFlows      = "sweep_flows"
 	DatapathProgToGroup         = "to_group"
 	DatapathProgToWorkload      = "to_workload"
+	DatapathVarHalfOpenMask     = "half_open_mask"
 	DatapathVarLimitEstablished = "limit_established"
 	DatapathVarLimitEvents      = "limit_events"
 	DatapathVarLimitEventsRate  = "limit_events_rate"
@@ -140,6 +141,7 @@ type DatapathMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type DatapathVariableSpecs struct {
+	HalfOpenMask     *ebpf.VariableSpec `ebpf:"half_open_mask"`
 	LimitEstablished *ebpf.VariableSpec `ebpf:"limit_established"`
 	LimitEvents      *ebpf.VariableSpec `ebpf:"limit_events"`
 	LimitEventsRate  *ebpf.VariableSpec `ebpf:"limit_events_rate"`
@@ -219,6 +221,7 @@ func (m *DatapathMaps) Close() error {
 //
 // It can be passed to LoadDatapathObjects or ebpf.CollectionSpec.LoadAndAssign.
 type DatapathVariables struct {
+	HalfOpenMask     *ebpf.Variable `ebpf:"half_open_mask"`
 	LimitEstablished *ebpf.Variable `ebpf:"limit_established"`
 	LimitEvents      *ebpf.Variable `ebpf:"limit_events"`
 	LimitEventsRate  *ebpf.Variable `ebpf:"limit_events_rate"`

@@ -38,8 +38,9 @@ type Control struct {
 	Generation uint32
 	Set        uint32
 	Flows      uint32
-	Reading    uint32 // until when names are read, in units of 2^28 ns
-	Direct     uint32 // until when shortcuts hold, in seconds
+	Reading    uint32     // until when names are read, in units of 2^28 ns
+	Direct     uint32     // until when shortcuts hold, in seconds
+	Secret     [10]uint32 // of the hash of half-open flows
 }
 
 // Shapes of a rule's key.
@@ -176,6 +177,22 @@ type Flow struct {
 	Closed     uint8
 	Spoken     [2]uint8
 	Finished   [2]uint8
+}
+
+// HalfOpenWays is how many flows a HalfOpenSet holds.
+const HalfOpenWays = 8
+
+// HalfOpenSet is flows that are not established whose hashes begin alike.
+type HalfOpenSet struct {
+	_    structs.HostLayout
+	Lock uint32
+	Tags [HalfOpenWays]uint32 // 0: nobody has the place
+	Seen [HalfOpenWays]uint16
+	_    uint32
+	Of   [HalfOpenWays]struct {
+		Key  FlowKey
+		Flow Flow
+	}
 }
 
 // TallyKey and Tally are a row of counts.

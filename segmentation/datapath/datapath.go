@@ -8,6 +8,8 @@
 package datapath
 
 import (
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -27,7 +29,7 @@ import (
 
 // layout is raised when what maps hold changes its form: an agent that cannot
 // read its predecessor's maps makes its own beside them.
-const layout = "v2"
+const layout = "v3"
 
 // Datapath is loaded programs with their maps.
 type Datapath struct {
@@ -72,13 +74,21 @@ func Open(dir string, limits Limits) (*Datapath, error) {
 			return nil, err
 		}
 	}
+	if err := d.secret(); err != nil {
+		d.Close()
+		return nil, err
+	}
 	return d, nil
 }
 
 // configure sets sizes and limits, and pins every map that must outlive us.
 func configure(spec *ebpf.CollectionSpec, l Limits) error {
 	spec.Maps["established"].MaxEntries = uint32(l.Flows)
-	spec.Maps["half_open"].MaxEntries = uint32(l.HalfOpen)
+	sets := l.halfOpenSets()
+	spec.Maps["half_open"].MaxEntries = sets
+	if err := spec.Variables["half_open_mask"].Set(sets - 1); err != nil {
+		return fmt.Errorf("set number of half-open flows: %w", err)
+	}
 	for name, m := range spec.Maps {
 		if name[0] == '.' {
 			continue // constants
@@ -114,6 +124,27 @@ func (d *Datapath) tables(name string) error {
 		if err != nil {
 			return fmt.Errorf("put table of %s in place: %w", name, err)
 		}
+	}
+	return nil
+}
+
+// secret draws the secret of the hash of half-open flows, once for maps that are new:
+// no program is on an interface that could use them without.
+func (d *Datapath) secret() error {
+	var c bpf.Control
+	if err := d.Map("control").Lookup(uint32(0), &c); err != nil {
+		return fmt.Errorf("read control word: %w", err)
+	}
+	if c.Secret != [len(c.Secret)]uint32{} {
+		return nil
+	}
+	var b [4 * len(c.Secret)]byte
+	rand.Read(b[:]) // never fails
+	for i := range c.Secret {
+		c.Secret[i] = binary.NativeEndian.Uint32(b[4*i:])
+	}
+	if err := d.Map("control").Put(uint32(0), &c); err != nil {
+		return fmt.Errorf("write secret: %w", err)
 	}
 	return nil
 }

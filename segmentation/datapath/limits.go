@@ -1,12 +1,16 @@
 package datapath
 
-import "time"
+import (
+	"time"
+
+	"github.com/gabion-io/gabion/segmentation/bpf"
+)
 
 // Limits bound what workloads can use of what all share, and for how long. Zero is
 // the default.
 type Limits struct {
 	Flows       int // established ones, in all
-	HalfOpen    int // in all; the oldest make room
+	HalfOpen    int // in all, at least; old ones make room
 	PerWorkload int // established flows of one workload
 	OpenRate    int // new flows of one workload that are remembered, a second
 
@@ -31,6 +35,15 @@ func or[T int | time.Duration](v, instead T) T {
 		return instead
 	}
 	return v
+}
+
+// halfOpenSets is in how many sets half-open flows are: a power of two.
+func (l Limits) halfOpenSets() uint32 {
+	sets := uint32(1)
+	for int(sets)*bpf.HalfOpenWays < l.HalfOpen {
+		sets *= 2
+	}
+	return sets
 }
 
 // constants are the limits as the programs know them.

@@ -56,7 +56,7 @@ func newRunner(t testing.TB) *runner {
 	})
 	var err error
 	// Room to remember every flow: what is remembered is looked at.
-	limits := datapath.Limits{Flows: 1024, HalfOpen: 8192, OpenRate: 1 << 30}
+	limits := datapath.Limits{Flows: 1024, HalfOpen: bpf.HalfOpenWays, OpenRate: 1 << 30}
 	if r.dp, err = datapath.Open(filepath.Join(netnstest.Pins(t), "gabion"), limits); err != nil {
 		t.Fatal(err)
 	}
@@ -137,11 +137,7 @@ func (r *runner) judge(f segmentation.Flow) segmentation.Verdict {
 			break
 		}
 	}
-	var state bpf.Flow
-	if err := r.dp.Map("half_open").Lookup(&key, &state); err == nil {
-		if err := r.dp.Map("half_open").Delete(&key); err != nil {
-			r.Fatal(err)
-		}
+	if state, ok := r.takeHalfOpen(key); ok {
 		if verdict != segmentation.Denied {
 			for end, w := range state.Workload {
 				if w != 0 {
@@ -153,6 +149,26 @@ func (r *runner) judge(f segmentation.Flow) segmentation.Verdict {
 		r.Errorf("an allowed flow is not remembered: %+v", f)
 	}
 	return verdict
+}
+
+// takeHalfOpen takes a flow out of the only set that there is.
+func (r *runner) takeHalfOpen(key bpf.FlowKey) (bpf.Flow, bool) {
+	r.Helper()
+	var set bpf.HalfOpenSet
+	if err := r.dp.Map("half_open").Lookup(uint32(0), &set); err != nil {
+		r.Fatal(err)
+	}
+	for i, tag := range set.Tags {
+		if tag == 0 || set.Of[i].Key != key {
+			continue
+		}
+		set.Tags[i] = 0
+		if err := r.dp.Map("half_open").Put(uint32(0), &set); err != nil {
+			r.Fatal(err)
+		}
+		return set.Of[i].Flow, true
+	}
+	return bpf.Flow{}, false
 }
 
 // firstPacket is how a flow begins on the wire, and the key that it has.

@@ -43,7 +43,6 @@ enum {
 
 enum {
 	BPF_F_NO_PREALLOC = 1 << 0,
-	BPF_F_NO_COMMON_LRU = 1 << 1,
 	BPF_F_MMAPABLE = 1 << 10,
 };
 
@@ -101,6 +100,10 @@ struct bpf_sock_addr {
 	u32 protocol;
 };
 
+struct bpf_spin_lock {
+	u32 val;
+};
+
 static void *(*const bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
 static long (*const bpf_map_update_elem)(void *map, const void *key, const void *value, u64 flags) = (void *)2;
 static long (*const bpf_map_delete_elem)(void *map, const void *key) = (void *)3;
@@ -114,6 +117,8 @@ static u64 (*const bpf_get_socket_cookie)(void *ctx) = (void *)46;
 static u64 (*const bpf_get_current_cgroup_id)(void) = (void *)80;
 static u64 (*const bpf_skb_ancestor_cgroup_id)(struct __sk_buff *skb, int level) = (void *)83;
 static u64 (*const bpf_get_current_ancestor_cgroup_id)(int level) = (void *)123;
+static long (*const bpf_spin_lock)(struct bpf_spin_lock *lock) = (void *)93;
+static long (*const bpf_spin_unlock)(struct bpf_spin_lock *lock) = (void *)94;
 static void *(*const bpf_ringbuf_reserve)(void *ringbuf, u64 size, u64 flags) = (void *)131;
 static void (*const bpf_ringbuf_submit)(void *data, u64 flags) = (void *)132;
 static void (*const bpf_ringbuf_discard)(void *data, u64 flags) = (void *)133;

@@ -51,12 +51,15 @@ enum reason {
 	COUNTERS,
 };
 
+enum { SECRETS = 10 }; // as many as a flow's key has words
+
 struct control {
 	u32 generation; // raised when a flow that was judged must be judged again
 	u32 set;        // of policy tables, 0 or 1
 	u32 flows;      // which table of flows is written to, 0 or 1
 	u32 reading;    // until when an agent reads `names`, in units of 2^28 ns
 	u32 direct;     // until when shortcuts hold, in seconds; 0: there are none
+	u32 secret[SECRETS]; // of the hash of half-open flows; kept as long as these
 };
 
 // A shape is which parts of a rule's key are wild.
@@ -148,6 +151,23 @@ struct flow {
 	u8 closed;
 	u8 spoken[2];
 	u8 finished[2];
+};
+
+// Half-open flows are in sets of WAYS. A set begins with all that is needed to find
+// one's place in it, which fits a line of the processor's cache.
+enum { WAYS = 8 };
+
+struct half_open {
+	struct flow_key key;
+	struct flow flow;
+};
+
+struct half_open_set {
+	struct bpf_spin_lock lock;
+	u32 tags[WAYS]; // of the hash of who has the place; 0: nobody
+	u16 seen[WAYS]; // when it was last looked at, in units of 2^24 ns
+	u32 zero;
+	struct half_open of[WAYS];
 };
 
 // What adopt_flow is given: a flow as one of its ends has it.
@@ -281,15 +301,7 @@ IN_SETS(rules, BPF_MAP_TYPE_HASH, struct rule_key, struct rule, 1024, 0);
 IN_SETS(flows, BPF_MAP_TYPE_HASH, struct tally_key, struct tally, 65536, BPF_F_NO_PREALLOC);
 IN_SETS(drops, BPF_MAP_TYPE_HASH, struct tally_key, struct tally, 16384, BPF_F_NO_PREALLOC);
 
-// Each processor has its own part of it, and none waits for another.
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 65536);
-	__uint(map_flags, BPF_F_NO_COMMON_LRU);
-	__type(key, struct flow_key);
-	__type(value, struct flow);
-} half_open SEC(".maps");
-
+TABLE(half_open, BPF_MAP_TYPE_ARRAY, u32, struct half_open_set, 8192);
 TABLE(established, BPF_MAP_TYPE_HASH, struct flow_key, struct flow, 131072);
 TABLE(fragments, BPF_MAP_TYPE_LRU_HASH, struct fragment_key, struct fragment, 8192);
 TABLE(neighbours, BPF_MAP_TYPE_HASH, union address, struct neighbour, 4096);
@@ -312,6 +324,7 @@ volatile const u64 timeout_tcp = 21600;       // seconds without a packet
 volatile const u64 timeout_udp = 180;
 volatile const u64 timeout_other = 60;
 volatile const u64 timeout_half_open = 60;
+volatile const u32 half_open_mask = 8191; // sets of half-open flows, less one
 
 #define SECOND 1000000000ULL
 

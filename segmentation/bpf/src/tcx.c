@@ -4,6 +4,7 @@
 // calls ingress there comes from the workload, egress goes to it. Each judges for
 // its own workload only; a packet between two workloads of one host meets both.
 #include "group.h"
+#include "halfopen.h"
 #include "judge.h"
 #include "names.h"
 #include "packet.h"
@@ -248,7 +249,7 @@ static noinline void finish(const struct visit *v, struct flow *f)
 	struct flow copy = *f;
 	copy.closed = 1;
 	copy.packets[0] = copy.packets[1] = copy.bytes[0] = copy.bytes[1] = 0;
-	bpf_map_update_elem(&half_open, &v->key, &copy, BPF_ANY);
+	keep_half_open(&v->key, &copy, v->now);
 	forget(&v->key, owner(&copy));
 }
 
@@ -346,7 +347,7 @@ static noinline int open_flow(struct __sk_buff *skb, struct visit *v)
 			f.spoken[1] = 1;
 		else
 			f.spoken[0] = 1;
-		bpf_map_update_elem(&half_open, &v->key, &f, BPF_ANY);
+		keep_half_open(&v->key, &f, v->now);
 	}
 	tell(skb, v, &row, times, rule);
 	return TCX_NEXT;
@@ -375,7 +376,7 @@ static noinline int promote(struct visit *v, struct flow *f)
 		struct amounts a = {.answered = 1, .now = v->now, .slot = v->flows};
 		fold(&v->key, e, &a);
 	}
-	bpf_map_delete_elem(&half_open, &v->key);
+	forget_half_open(&v->key);
 	return 1;
 }
 
@@ -469,7 +470,7 @@ static noinline int related(struct __sk_buff *skb, struct visit *v)
 	u8 me = v->outbound ? !from : from;
 	struct flow *f = bpf_map_lookup_elem(&established, &key);
 	if (!f)
-		f = bpf_map_lookup_elem(&half_open, &key);
+		f = find_half_open(&key, v->now);
 	if (!f)
 		return 0;
 	u32 workload = me ? f->workload[1] : f->workload[0];
@@ -651,7 +652,7 @@ static always_inline int decide(struct __sk_buff *skb, struct visit *v, const u8
 				answer = shortcut(skb, v, f);
 		}
 	} else {
-		f = bpf_map_lookup_elem(&half_open, &v->key);
+		f = find_half_open(&v->key, v->now);
 		if (f && v->now - f->last < timeout_half_open * SECOND && !(opens && (f->closed || f->initiator != v->from)))
 			answer = half_open_flow(skb, v, f);
 		else
@@ -791,7 +792,7 @@ static noinline int register_flow(struct __sk_buff *skb, struct visit *v, u8 ini
 	u32 workload = v->endpoint->workload, rule = 0;
 
 	struct flow *f = bpf_map_lookup_elem(&established, &v->key);
-	if (!f && bpf_map_lookup_elem(&half_open, &v->key))
+	if (!f && find_half_open(&v->key, v->now))
 		return ADOPT_KNOWN; // a packet was faster
 	if (f && ((v->me ? f->workload[1] : f->workload[0]) == workload || (f->initiator & 1) != initiator))
 		return ADOPT_KNOWN; // of an earlier look, from this end or the other

@@ -103,6 +103,9 @@ func (t *table) load() error {
 	if err := spec.Variables["limit_opened"].Set(uint64(1 << 40)); err != nil {
 		return err
 	}
+	if err := spec.Variables["half_open_mask"].Set(t.dp.Map("half_open").MaxEntries() - 1); err != nil {
+		return err
+	}
 	t.bench, err = ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: shared})
 	return err
 }

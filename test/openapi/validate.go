@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	pb33f "github.com/pb33f/libopenapi"
-	validator "github.com/pb33f/libopenapi-validator"
+	"github.com/pb33f/libopenapi-validator/schema_validation" // the whole takes minutes to compile
 	"github.com/pb33f/libopenapi/datamodel"
 )
 
@@ -24,11 +24,7 @@ func libopenapi(document []byte) (problems []string, err error) {
 	if _, err := doc.BuildV3Model(); err != nil {
 		return nil, fmt.Errorf("libopenapi: build the model: %w", err)
 	}
-	v, errs := validator.NewValidator(doc)
-	if len(errs) > 0 {
-		return nil, fmt.Errorf("libopenapi: %w", errors.Join(errs...))
-	}
-	if ok, found := v.ValidateDocument(); !ok {
+	if ok, found := schema_validation.ValidateOpenAPIDocument(doc); !ok {
 		for _, f := range found {
 			problems = append(problems, "libopenapi: "+strings.TrimSpace(f.Message+": "+f.Reason))
 			for _, s := range f.SchemaValidationErrors {

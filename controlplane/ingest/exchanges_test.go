@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"github.com/gabion-io/gabion/controlplane/store"
 	"github.com/gabion-io/gabion/internal/exchange"
 	"github.com/gabion-io/gabion/internal/flowreport"
@@ -125,6 +127,37 @@ func TestExchangesOfOtherHosts(t *testing.T) {
 	m.Exchanges.List[0].Observation = []byte(`{"Method":"GET","Segments":[{"k":99}]}`)
 	if r := b.send(h1, m); r.Refused != 1 {
 		t.Errorf("what no door makes: %+v", r)
+	}
+}
+
+// Inside TLS the client's host counts until the server's tells of that workload's
+// TLS itself: that a host captures does not say so.
+func TestExchangesInsideTLS(t *testing.T) {
+	b, l := newExchangeBed(t)
+	h1, h2 := b.as("h1"), b.as("h2")
+	b.send(h2, flowreport.Message{Alive: true, Of: flowreport.OfExchanges})
+	inside := func(seq uint64) flowreport.Message {
+		m := b.exchanges(seq, "shop/web-1", "shop/cart-1")
+		m.Exchanges.List[0].TLS = true
+		return m
+	}
+	for _, step := range []struct {
+		from *grpc.ClientConn
+		seq  uint64
+		want int
+		why  string
+	}{
+		{h1, 1, 1, "the server's host tells of no TLS"},
+		{h2, 1, 2, "the server's host"},
+		{h1, 2, 2, "the server's host tells of it"},
+	} {
+		if r := b.send(step.from, inside(step.seq)); r.Refused != 0 || len(l.list) != step.want {
+			t.Errorf("%s: %+v, %d learned", step.why, r, len(l.list))
+		}
+	}
+	b.now = b.now.Add(time.Hour)
+	if b.send(h1, inside(3)); len(l.list) != 3 {
+		t.Errorf("the server's host was silent for an hour: %d learned", len(l.list))
 	}
 }
 

@@ -64,9 +64,11 @@ func parseMaps(r io.Reader) (out []mapped) {
 		if len(fields) < 6 || len(fields[1]) < 3 || fields[1][2] != 'x' || fields[4] == "0" {
 			continue
 		}
-		if name := fields[5]; strings.HasPrefix(path.Base(name), "libssl") {
-			from, to, _ := strings.Cut(fields[0], "-")
-			out = append(out, mapped{path: strings.TrimLeft(from, "0") + "-" + strings.TrimLeft(to, "0"), name: name})
+		first, last, _ := strings.Cut(fields[0], "-")
+		from, err := strconv.ParseUint(first, 16, 64)
+		to, err2 := strconv.ParseUint(last, 16, 64)
+		if name := fields[5]; err == nil && err2 == nil && strings.HasPrefix(path.Base(name), "libssl") {
+			out = append(out, mapped{path: fmt.Sprintf("%x-%x", from, to), name: name})
 		}
 	}
 	return out

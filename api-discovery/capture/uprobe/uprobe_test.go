@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -238,13 +239,17 @@ func (b *bed) until(what string, true func(Counters) bool) {
 	}
 }
 
+// last is the path of a request that may be seen or not: the last of a connection to a
+// server in Go is lost where the client ends it before the server's Write has returned.
+const last = "/last"
+
 // want holds what is seen next, and to which address it went.
 func (b *bed) want(at string, lines ...string) {
 	b.Helper()
 	var got []string
 	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		b.mu.Lock()
-		list := b.seen
+		list := slices.DeleteFunc(slices.Clone(b.seen), func(s *capture.Seen) bool { return s.Raw.Path == last })
 		b.mu.Unlock()
 		if len(list) < len(lines) && time.Now().Before(end) {
 			continue
@@ -306,11 +311,11 @@ func TestServerOfGo(t *testing.T) {
 	b.optIn("cart", pid, 1)
 	url := "https://" + at
 	b.curl("https://" + other + "/users/1")
-	b.curl("--http1.1", url+"/users/1?full=yes", url+"/users/2", url+"/large", url+"/missing")
+	b.curl("--http1.1", url+"/users/1?full=yes", url+"/users/2", url+"/large", url+"/missing", url+last)
 	b.want(at, "?→cart HTTP/1.1 https GET://HOST/users/1?full=yes 0→10 200", "?→cart HTTP/1.1 https GET://HOST/users/2 0→10 200",
 		"?→cart HTTP/1.1 https GET://HOST/large 0→1048576 200", "?→cart HTTP/1.1 https GET://HOST/missing 0→19 404")
-	b.curl("--http2", url+"/users/1", url+"/large", url+"/users/2")
-	b.curl("--http2", "-d", strings.Repeat("x", 100_000), url+"/orders")
+	b.curl("--http2", url+"/users/1", url+"/large", url+"/users/2", url+last)
+	b.curl("--http2", "-d", strings.Repeat("x", 100_000), url+"/orders", "--next", "-sS", "-k", "--http2", url+last)
 	b.want(at, "?→cart HTTP/2 https GET://HOST/users/1 0→10 200", "?→cart HTTP/2 https GET://HOST/large 0→1048576 200",
 		"?→cart HTTP/2 https GET://HOST/users/2 0→10 200", "?→cart HTTP/2 https POST://HOST/orders 100000→6 201")
 	if n := b.counters(); n.Homeless+n.Unreadable+n.Dropped+n.GivenUp+n.Lost+n.Stray+n.Garbled > 0 {

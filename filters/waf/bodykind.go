@@ -7,6 +7,7 @@ import (
 	"mime"
 	"mime/multipart"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -297,8 +298,9 @@ func (t *Transaction) readParts(declared, body string) {
 			r.add(field, "file name", n)
 			r.decode(field, n, 1)
 		}
-		content, _ := io.ReadAll(io.LimitReader(p, maxUpload))
-		if text := string(content); scripted(text) {
+		content := make([]byte, min(maxUpload, len(body)))
+		n, _ := io.ReadFull(p, content) // of a part that breaks off, what is there
+		if text := string(content[:n]); scripted(text) {
 			r.v.FilesTmpContent().Add(strings.Clone(field), text)
 		}
 	}
@@ -316,7 +318,7 @@ func scripted(text string) bool {
 			break
 		}
 		at += i + 1
-		if opensScript(text[at:min(len(text), at+8)]) {
+		if opensScript(text[at:min(len(text), at+maxOpening)]) {
 			return true
 		}
 	}
@@ -343,19 +345,48 @@ func endsInCall(s string) bool {
 	return false
 }
 
+// maxOpening is how far behind a less-than sign what makes a script of it stands.
+const maxOpening = 430
+
 // opensScript looks at what follows a less-than sign.
 func opensScript(s string) bool {
 	if s == "" || strings.IndexByte("?%sSjJ!", s[0]) < 0 {
 		return false // most of what is in a picture
 	}
-	s = strings.ToLower(s)
-	switch {
-	case s[0] == '?':
-		return len(s) > 1 && strings.IndexByte("p= \t\r\n@eas", s[1]) >= 0
-	case s[0] == '%':
-		return len(s) > 3 && (strings.IndexByte("@=! \t\r\n('\"$_/-", s[1]) >= 0 || s[1] >= 'a' && s[1] <= 'z') && isText([]byte(s[2:4]), false)
+	switch s[0] {
+	case '?':
+		return opensPHP(s[1:])
+	case '%':
+		return opensPage(s)
 	}
-	return strings.HasPrefix(s, "script") || strings.HasPrefix(s, "svg") || strings.HasPrefix(s, "jsp:") || strings.HasPrefix(s, "!--#")
+	return startsWithAny(s, "script", "svg", "jsp:", "!--#")
+}
+
+// opensPHP looks at what follows a question mark.
+func opensPHP(s string) bool {
+	if startsWithAny(s, "php", "=") {
+		return true
+	}
+	return startsWithAny(strings.TrimLeft(s, " \t\r\n\f\v"), "eval", "system", "assert", "echo", "@")
+}
+
+// opensPage looks at what follows a less-than sign and is JSP or ASP if it is
+// more than noise: text that goes on to something worth calling.
+func opensPage(s string) bool {
+	if len(s) <= 3 || strings.IndexByte("@=! \t\r\n('\"$_/-", s[1]) < 0 && (s[1]|0x20 < 'a' || s[1]|0x20 > 'z') || !isText([]byte(s[2:4]), false) {
+		return false
+	}
+	s = strings.ToLower(s)
+	return slices.ContainsFunc(pageCalls, func(call string) bool { return strings.Contains(s, call) })
+}
+
+var pageCalls = strings.Fields("runtime processbuilder eval request exec createobject server. import")
+
+// startsWithAny compares without regard to case; the starts are in lower case.
+func startsWithAny(s string, starts ...string) bool {
+	return slices.ContainsFunc(starts, func(start string) bool {
+		return len(s) >= len(start) && strings.EqualFold(s[:len(start)], start)
+	})
 }
 
 var fileName = regexp.MustCompile(`(?i)filename(\*\d*\*?)?\s*=\s*("(?:[^"\\]|\\.)*"|[^;]*)`)

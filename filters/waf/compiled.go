@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"unsafe"
 
@@ -74,6 +75,34 @@ func compiledRules(tx types.Transaction, shared *texts) (rules []compiledRule, e
 		rules = append(rules, r)
 	}
 	return rules, nil
+}
+
+// dropRules takes the dead out of the engine behind tx for good: it goes through
+// all of its rules in every phase.
+func dropRules(tx types.Transaction, rules []compiledRule, dead map[int]bool) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("drop rules that never run: %v", r)
+		}
+	}()
+	drop := reflect.ValueOf(tx).Elem().FieldByName("WAF").Elem().FieldByName("Rules").Addr().MethodByName("DeleteByRange")
+	ids := make([]int, 0, len(rules))
+	for i := range rules {
+		if rules[i].id != markerID {
+			ids = append(ids, rules[i].id)
+		}
+	}
+	slices.Sort(ids)
+	for i := 0; i < len(ids); i++ {
+		first := i
+		for i < len(ids) && dead[ids[i]] {
+			i++
+		}
+		if i > first {
+			drop.Call([]reflect.Value{reflect.ValueOf(ids[first]), reflect.ValueOf(ids[i-1])})
+		}
+	}
+	return nil
 }
 
 func readLink(v reflect.Value) compiledRule {

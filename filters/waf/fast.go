@@ -93,7 +93,7 @@ func (f *fast) plan(e *Engine, files fs.FS) error {
 			skips[phase].plan.Store(p)
 		}
 	}
-	return nil
+	return dropRules(tx, rules, dead)
 }
 
 // decidedRules are those whose match the engine does not show because all it

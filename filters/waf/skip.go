@@ -91,6 +91,7 @@ type skipPlan struct {
 	order      []skipSlot // all of the phase, by id
 	writes     []setVar   // of the setup
 	blind      uint64     // names that may change before the rules run
+	marked     bool       // markers matter even if no rule that is kept jumps
 	late       []lateTargets
 	remember   *verdicts // nil: ask anew each time
 	stats      *skipStats
@@ -103,6 +104,7 @@ type skipRule struct {
 	id       int
 	want     uint8     // links that must be able to match; 0: nothing is known by values
 	guards   []int32   // rules that, when they run, count this one
+	jumps    bool      // markers matter when it runs
 	plumbing *plumbing // it looks only at TX
 	touches  uint64    // TX names that plumbing depends on
 	writes   uint64    // TX names that it may change
@@ -283,7 +285,7 @@ func (p *skipPlan) judge(tx plugintypes.TransactionState, t *skipTarget, key, va
 // remove takes runs of rules out at once: the engine compares every rule with
 // every range. A range may cover rules of other phases, endSkip takes it back.
 func (p *skipPlan) remove(tx ruleRemover, keep []bool) {
-	from, to, skipped, kept := 0, 0, 0, false
+	from, to, skipped, kept, marked := 0, 0, 0, false, p.marked
 	tx.RemoveRuleByIDRange(skipMark, skipMark)
 	for _, slot := range p.order {
 		if slot.rule < 0 || !keep[slot.rule] {
@@ -294,7 +296,7 @@ func (p *skipPlan) remove(tx ruleRemover, keep []bool) {
 			skipped++
 			continue
 		}
-		kept = true
+		kept, marked = true, marked || p.rules[slot.rule].jumps
 		if from != 0 {
 			tx.RemoveRuleByIDRange(from, to)
 			from = 0
@@ -306,10 +308,18 @@ func (p *skipPlan) remove(tx ruleRemover, keep []bool) {
 	case from != 0:
 		tx.RemoveRuleByIDRange(from, to)
 	}
+	if kept && !marked {
+		tx.RemoveRuleByIDRange(markerID, markerID)
+	}
 	tx.RemoveRuleByIDRange(skipMark, skipMark)
 	p.stats.considered.Add(uint64(len(p.order)))
 	p.stats.skipped.Add(uint64(skipped))
 }
+
+// markerID is the number that all markers have, and no rule. The engine evaluates
+// them like rules, in every phase. They may go where nothing that runs jumps: a
+// jump from an earlier phase that has not ended passes over the skip action, too.
+const markerID = 0
 
 // skipMark stands before and after the ranges that hold for one phase only. No
 // rule has such an id.
@@ -354,6 +364,7 @@ type skipUse struct {
 func newSkipPlan(rules []compiledRule, phase, paranoia int, table *predicates, setup *setup, dead map[int]bool) *skipPlan {
 	b := &planner{rules: rules, phase: phase, paranoia: paranoia, table: table, setup: setup, dead: dead,
 		counted: countsChange(rules), plan: &skipPlan{}, targets: map[string]int{}}
+	b.plan.marked = readsLastMatch(rules)
 	guards := guardsOf(rules)
 	at := map[int]int32{}
 	var kept []*compiledRule
@@ -368,7 +379,7 @@ func newSkipPlan(rules []compiledRule, phase, paranoia int, table *predicates, s
 		}
 		at[r.id] = int32(len(b.plan.rules))
 		b.plan.order = append(b.plan.order, skipSlot{r.id, at[r.id]})
-		made := skipRule{id: r.id}
+		made := skipRule{id: r.id, jumps: r.jumps() || r.skips() > 0}
 		for _, g := range guards[r.id] {
 			if index, ok := at[g]; ok {
 				made.guards = append(made.guards, index)

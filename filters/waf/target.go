@@ -102,22 +102,20 @@ func sensitive(v variables.RuleVariable, key string) bool {
 // sensitiveWords are in names whose values nobody but the service should keep.
 var sensitiveWords = strings.Fields("passw pwd secret token session credential api_key apikey csrf card cvv ssn")
 
-// sensitiveFirst has the letters that they begin with: this is asked of every
-// key in every request.
-var sensitiveFirst = func() (first [256]bool) {
+// sensitiveBy has those words by the letter they begin with: this is asked of
+// every key in every request.
+var sensitiveBy = func() (by [256][]string) {
 	for _, word := range sensitiveWords {
-		first[word[0]], first[word[0]-'a'+'A'] = true, true
+		lower, upper := word[0], word[0]-'a'+'A'
+		by[lower], by[upper] = append(by[lower], word), append(by[upper], word)
 	}
-	return first
+	return by
 }()
 
 func sensitiveName(key string) bool {
 	for i := range len(key) {
-		if !sensitiveFirst[key[i]] {
-			continue
-		}
-		for _, word := range sensitiveWords {
-			if len(key)-i >= len(word) && strings.EqualFold(key[i:i+len(word)], word) {
+		for _, word := range sensitiveBy[key[i]] {
+			if len(key)-i >= len(word) && key[i+1]|0x20 == word[1] && strings.EqualFold(key[i:i+len(word)], word) {
 				return true
 			}
 		}

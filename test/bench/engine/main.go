@@ -47,18 +47,19 @@ func main() {
 	rounds := flag.Int("rounds", 3, "rounds; each case's figure is the best of them")
 	requests := flag.Int("requests", 2000, "different requests per case and round")
 	scale := flag.Int("slow", 8, "stock runs only every nth request of the expensive cases")
-	profile := flag.String("cpuprofile", "", "only profile the fast engine, and write it here")
+	profile := flag.String("cpuprofile", "", "only profile the fast engine on the one case of -only, and write it here")
+	tuned := flag.Bool("balanced", false, "with -cpuprofile: profile the balanced rules instead of crs")
 	only := flag.String("only", "", "run the cases whose name contains this")
 	values := flag.Int("values", 0, "show the engine so many values that never come again, and nothing else")
 	flag.Parse()
-	err := run(*rounds, *requests, *scale, *values, *only, *profile)
+	err := run(*rounds, *requests, *scale, *values, *only, *profile, *tuned)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench-engine:", err)
 		os.Exit(1)
 	}
 }
 
-func run(rounds, requests, scale, values int, only, profile string) error {
+func run(rounds, requests, scale, values int, only, profile string, tuned bool) error {
 	stock, err := compile(waf.NewStockCompiler(), wafrules.ProfileCRS, false)
 	if err != nil {
 		return err
@@ -80,7 +81,10 @@ func run(rounds, requests, scale, values int, only, profile string) error {
 		return flood(os.Stdout, stock, fast, compiler, values)
 	}
 	if profile != "" {
-		return profileFast(fast, requests, rounds, only, profile)
+		if tuned {
+			fast = balanced
+		}
+		return profileFast(fast, requests*rounds, only, profile)
 	}
 	out := json.NewEncoder(os.Stdout)
 	for _, c := range cases() {
@@ -110,31 +114,30 @@ func compile(c *waf.Compiler, profile string, bare bool) (*waf.Engine, error) {
 	return c.Compile(waf.Config{Settings: s, Limits: wafrules.Limits{RequestBody: 1 << 20}})
 }
 
-// profileFast writes a profile of the fast engine alone.
-func profileFast(fast *waf.Engine, requests, rounds int, only, profile string) error {
+// profileFast writes a profile of one engine on one case: a file holds one.
+func profileFast(fast *waf.Engine, requests int, only, profile string) error {
+	list := cases()
+	at := slices.IndexFunc(list, func(c kind) bool { return strings.Contains(c.name, only) })
+	if at < 0 {
+		return fmt.Errorf("no case is named like %q", only)
+	}
 	f, err := os.Create(profile)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	for _, c := range cases() {
-		if !strings.Contains(c.name, only) {
-			continue
-		}
-		rnd := rand.New(rand.NewPCG(1, uint64(len(c.name))))
-		pool := newPool(rnd)
-		for round := range rounds + 1 {
-			messages := c.generate(rnd, pool, requests)
-			if round > 0 {
-				_ = pprof.StartCPUProfile(f)
-			}
-			if _, _, err := clock(fast, messages); err != nil {
-				return err
-			}
-			pprof.StopCPUProfile()
-		}
+	rnd := rand.New(rand.NewPCG(1, uint64(len(list[at].name))))
+	pool := newPool(rnd)
+	if _, _, err := clock(fast, list[at].generate(rnd, pool, requests)); err != nil { // warm
+		return err
 	}
-	return nil
+	messages := list[at].generate(rnd, pool, requests)
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return err
+	}
+	defer pprof.StopCPUProfile()
+	_, _, err = clock(fast, messages)
+	return err
 }
 
 // measure runs the engines in turn, round by round, on the same requests.

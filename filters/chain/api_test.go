@@ -137,6 +137,7 @@ func TestBothEnginesSeeTheirPartOfABody(t *testing.T) {
 	h.Method = "POST"
 	h.Headers = append(h.Headers, filters.Header{Name: "content-type", Value: "application/json"})
 	pad := strings.Repeat("x", 3000)
+	both := judgeOf(t, withAPI(t, filters.ModeDetect, filters.ModeDetect))
 	for _, c := range []struct {
 		body      string
 		decision  filters.Decision
@@ -148,7 +149,7 @@ func TestBothEnginesSeeTheirPartOfABody(t *testing.T) {
 		{`{"b":"` + pad + `"}`, filters.Detect, "body /b is not declared", false},
 		{`{"b":"` + pad + pad + `"}`, filters.Detect, "body is longer than 4000 bytes", false},
 	} {
-		v := judgeOf(t, withAPI(t, filters.ModeDetect, filters.ModeDetect)).Decide(Message{Request: h, RequestBody: []byte(c.body)})
+		v := both.Decide(Message{Request: h, RequestBody: []byte(c.body)})
 		if v.Decision != c.decision {
 			t.Errorf("%.20s: %+v", c.body, v)
 		}
@@ -221,6 +222,7 @@ func TestAnswersAreTold(t *testing.T) {
 	fmt.Fprint(z, `{"a":"x"}`)
 	z.Close()
 	const json, wrong = "application/json", "response /a is a string, not an integer"
+	r := NewRuntime(Options{})
 	for _, c := range []struct {
 		name string
 		head *filters.ResponseHead
@@ -243,7 +245,7 @@ func TestAnswersAreTold(t *testing.T) {
 				if waf != filters.ModeOff {
 					p.ResponseBody = filters.BodyInspection{Inspect: true, Limit: 3, Beyond: filters.BeyondPartial}
 				}
-				x := table(t, NewRuntime(Options{}), p, nil).Begin("k")
+				x := table(t, r, p, nil).Begin("k")
 				x.RequestHeaders(get("/api"), true)
 				if w := x.Wants(); !x.Active() || !w.Response {
 					t.Fatalf("%s, %s, %s: the response is not asked for: %+v", c.name, waf, api, w)
@@ -260,7 +262,7 @@ func TestAnswersAreTold(t *testing.T) {
 				if got != c.want {
 					t.Errorf("%s, %s, %s: %q is told, not %q", c.name, waf, api, got, c.want)
 				}
-				if held := x.runtime.held.Load(); held != 0 {
+				if held := r.held.Load(); held != 0 {
 					t.Errorf("%s, %s, %s: %d bytes are held at the end", c.name, waf, api, held)
 				}
 			}

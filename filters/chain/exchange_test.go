@@ -171,12 +171,12 @@ func TestBaseRules(t *testing.T) {
 	broken.Request.Headers[2].Value = "application/json"
 	many := Message{Request: get("/?" + strings.Repeat("a=1&", 20))}
 	few := func(_ *filters.Policy, s *wafrules.Settings) { s.MaxArguments = 10 }
+	blocks, detects := testJudge(t, filters.ModeBlock, few), testJudge(t, filters.ModeDetect, few)
 	for name, c := range map[string]struct {
 		m    Message
 		rule int
 	}{"body": {broken, 200002}, "arguments": {many, 200004}, "target": {Message{Request: get("/%zz")}, 200009}} {
-		block := testJudge(t, filters.ModeBlock, few).Decide(c.m)
-		detect := testJudge(t, filters.ModeDetect, few).Decide(c.m)
+		block, detect := blocks.Decide(c.m), detects.Decide(c.m)
 		if block.Decision != filters.Denied || block.Status != 400 || len(block.Rules) == 0 || block.Rules[0] != c.rule {
 			t.Errorf("%s: block %+v", name, block)
 		}

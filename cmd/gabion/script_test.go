@@ -42,6 +42,9 @@ func TestMain(m *testing.M) {
 // TestScripts runs the command line as people do. Each script has a control
 // plane of its own; manifests below owned/ in the script are files it watches.
 func TestScripts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one command after the other: the planes they talk to meet the race detector in their own packages")
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:   "testdata/script",
 		Setup: startPlane,

@@ -113,7 +113,7 @@ func TestReviewer(t *testing.T) {
 			return err
 		}
 		if made.Looked.Edges != 3 || len(made.Items) != 3 {
-			return fmt.Errorf("%d proposals from %d edges", len(made.Items), made.Looked.Edges)
+			return fmt.Errorf("%d proposals from %d edges: %+v\n%s", len(made.Items), made.Looked.Edges, made.Looked, s.run("", "seg", "edges", "-o", "json"))
 		}
 		return nil
 	})

@@ -11,3 +11,7 @@ package segmentation
 //
 // and a resource's name is "KIND/NAMESPACE/NAME", or "KIND/NAME".
 const PolicyResource = "type.googleapis.com/gabion.segmentation.v1alpha1.PolicyResource"
+
+// TakenBack is the code (google.rpc.Code, ABORTED) of a host's refusal of what it had
+// in force, and took back because its control plane could not be reached under it.
+const TakenBack int32 = 10

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gabion-io/gabion/controlplane/identity"
 	"github.com/gabion-io/gabion/controlplane/identity/enrol"
+	"github.com/gabion-io/gabion/segmentation/datapath"
 	"github.com/gabion-io/gabion/segmentation/policysync"
 )
 
@@ -73,7 +74,7 @@ func followPlane(ctx context.Context, o *options, holder *enrol.Holder, w *wish,
 			}
 			return enrol.Dial(o.server, config, grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}))
 		},
-		Renewed: holder.Renewed, Apply: w.apply, Log: log,
+		Renewed: holder.Renewed, Apply: w.apply, Confirm: o.prove, Left: datapath.Left(o.pins()), Log: log,
 	})
 	restored, err := client.Restore(ctx)
 	switch {

@@ -33,6 +33,7 @@ type options struct {
 	asked  []string // resolvers, as given
 	grace  time.Duration
 	direct bool
+	prove  time.Duration
 }
 
 // defaultName is the directory of pins of an agent that was given no other.
@@ -58,7 +59,8 @@ func newRoot(out, errs io.Writer) *cobra.Command {
 		Long: `gabion-agent enforces Workload, SegmentationPolicy and NetworkPolicy resources on
 the interfaces that the workloads name. It takes them from a control plane, which
 it joins once with a token, or from files, or from both, and follows changes. The
-last good set is kept and is in force before the control plane answers.
+last good set is kept and is in force before the control plane answers. A set from
+the control plane under which that cannot be reached any more is taken back.
 
 When it ends, whatever the way, what is in force stays in force: the next run takes
 over, and 'gabion-agent detach' removes everything.`,
@@ -83,6 +85,7 @@ over, and 'gabion-agent detach' removes everything.`,
 	c.Flags().StringArrayVar(&o.asked, "resolver", nil, "address of a DNS resolver whose answers to workloads count for rules by name; may be repeated (default: those that this host asks itself)")
 	c.Flags().DurationVar(&o.grace, "name-grace", time.Minute, "how much longer than its TTL an address is its name's")
 	c.Flags().BoolVar(&o.direct, "fast-path", true, "hand packets between two workloads of this host straight over, where nothing else looks at them")
+	c.Flags().DurationVar(&o.prove, "confirm-within", time.Minute, "time in which the control plane must be reached on a new connection after a change of policy; else the policy before returns (0: it never does)")
 	c.PersistentFlags().StringVar(&o.bpffs, "bpffs", "/sys/fs/bpf", "where the BPF file system is, or is to be mounted")
 	c.PersistentFlags().StringVar(&o.name, "pins", "", "name of the directory in it, "+defaultName+"-NAME for a second agent on one machine (default "+defaultName+"; detach: all there are)")
 	c.AddCommand(newDetach(o, out), newProbe(out))

@@ -166,6 +166,9 @@ func (o *options) complete() error {
 	if len(o.files) == 0 && o.server == "" {
 		return errors.New("say with --server where the control plane is, or with -f where the resources are")
 	}
+	if o.prove < 0 {
+		return errors.New("--confirm-within is a time, or 0 for never")
+	}
 	if o.join == "" {
 		o.join = os.Getenv("GABION_JOIN")
 	}

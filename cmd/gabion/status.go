@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gabion-io/gabion/controlplane/ads"
+	"github.com/gabion-io/gabion/controlplane/hosts"
 	"github.com/gabion-io/gabion/controlplane/server"
 )
 
@@ -115,24 +116,36 @@ func (a *app) showAgents(s server.Status) error {
 		if !h.Connected {
 			state = "gone"
 		}
-		ack := "waiting"
-		switch {
-		case h.Nacked != "":
-			ack = "NACK"
-		case h.Want == h.Acked && h.Want != "":
-			ack = "ACK"
-		}
-		t.row(h.Host, state, ago(s.Now, h.Since), h.Address, strconv.Itoa(h.Resources), cut(cmp.Or(h.Acked, h.Want), 12), ack, "for "+short(max(h.Certificate.Sub(s.Now), 0).Truncate(time.Second)))
+		t.row(h.Host, state, ago(s.Now, h.Since), h.Address, strconv.Itoa(h.Resources), cut(cmp.Or(h.Acked, h.Want), 12), hostAck(h, s.Now), "for "+short(max(h.Certificate.Sub(s.Now), 0).Truncate(time.Second)))
 	}
 	if err := t.flush(); err != nil {
 		return err
 	}
 	for _, h := range s.Agents {
 		if h.Nacked != "" {
-			fmt.Fprintf(a.out, "  %s host %s refused %s: %s\n", a.paint(red, "refused:"), h.Host, h.Nacked, printable(h.Error))
+			did := "refused"
+			if h.TakenBack {
+				did = "taken back"
+			}
+			fmt.Fprintf(a.out, "  %s version %s by host %s: %s\n", a.paint(red, did+":"), h.Nacked, h.Host, printable(h.Error))
 		}
 	}
 	return nil
+}
+
+// hostAck is what a host made of what it was sent last.
+func hostAck(h hosts.Status, now time.Time) string {
+	switch {
+	case h.Connected && !h.SentAt.IsZero():
+		return "trying for " + short(max(now.Sub(h.SentAt), 0).Truncate(time.Second))
+	case h.TakenBack:
+		return "taken back"
+	case h.Nacked != "":
+		return "NACK"
+	case h.Want == h.Acked && h.Want != "":
+		return "ACK"
+	}
+	return "waiting"
 }
 
 func typeName(url string) string { return url[strings.LastIndexByte(url, '.')+1:] }

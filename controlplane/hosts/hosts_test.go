@@ -400,11 +400,28 @@ func TestRefusal(t *testing.T) {
 	// Refused, and then taken back: nobody refuses anything any more.
 	p.publish(twoHosts)
 	r = c.recv()
-	c.send(&discovery.DeltaDiscoveryRequest{ResponseNonce: r.Nonce, ErrorDetail: &rpcstatus.Status{Message: "no"}})
+	if s := p.status("a"); s.SentAt.IsZero() {
+		t.Errorf("nobody sees that it is tried: %+v", s)
+	}
+	c.send(&discovery.DeltaDiscoveryRequest{ResponseNonce: r.Nonce, ErrorDetail: &rpcstatus.Status{Code: segmentation.TakenBack, Message: "it cut me off"}})
 	<-p.changes
+	if s := p.status("a"); !s.TakenBack || !s.SentAt.IsZero() {
+		t.Errorf("taken back by the host: %+v", s)
+	}
+	if c := p.server.Conditions(); !slices.ContainsFunc(c, func(c v1alpha1.Condition) bool {
+		return c.Reason == "TakenBack" && c.Name == "cart" && strings.Contains(c.Message, "host a took back version")
+	}) {
+		t.Errorf("taken back by the host: %+v", c)
+	}
+	// The host hears that, though it has all there is: it may be asked again.
 	p.publish(workloadText("cart", "a", "10.0.0.1") + workloadText("web", "b", "10.0.0.2") + policyText("cart", "nobody"))
+	r = c.recv()
+	if len(r.Resources)+len(r.RemovedResources) > 0 {
+		t.Errorf("told %v", r)
+	}
+	c.ack(r)
 	<-p.changes
-	if s := p.status("a"); s.Nacked != "" || s.Acked != s.Want {
+	if s := p.status("a"); s.Nacked != "" || s.Acked != s.Want || s.TakenBack || !s.SentAt.IsZero() {
 		t.Errorf("taken back: %+v", s)
 	}
 }

@@ -7,11 +7,13 @@ import (
 	"strings"
 	"time"
 
+	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
 	"github.com/gabion-io/gabion/controlplane/identity"
+	"github.com/gabion-io/gabion/segmentation"
 )
 
 // Status is what one host was sent and said, for `gabion status`.
@@ -27,6 +29,8 @@ type Status struct {
 	AckedAt     time.Time `json:"ackedAt,omitzero"`
 	Nacked      string    `json:"nacked,omitempty"` // refused version that still stands
 	Error       string    `json:"error,omitempty"`
+	TakenBack   bool      `json:"takenBack,omitempty"` // the refused version was in force, and cut the host off
+	SentAt      time.Time `json:"sentAt,omitzero"`     // of a version that the host has not answered: it tries it, or is cut off
 }
 
 // record is what is remembered of a host.
@@ -37,14 +41,16 @@ type record struct {
 	ends    time.Time
 	acked   string
 	ackedAt time.Time
+	sentAt  time.Time // of what waits for an answer; zero: nothing does
 	refusal *refusal
 }
 
 // refusal is a no that still stands.
 type refusal struct {
-	version string
-	message string
-	causes  []v1alpha1.Key
+	version   string
+	message   string
+	takenBack bool // it was in force before it was refused
+	causes    []v1alpha1.Key
 }
 
 // Bounds of what hosts that come and go can make the server hold.
@@ -98,7 +104,7 @@ func (s *Server) close(st *stream) {
 		if r.streams--; r.streams > 0 {
 			return false
 		}
-		r.since = now
+		r.since, r.sentAt = now, time.Time{}
 		s.o.Log.Info("host disconnected", "host", st.host.Name)
 		return true
 	})
@@ -120,7 +126,7 @@ func (s *Server) accepted(host, version string) {
 	s.change(func(now time.Time) bool {
 		r := s.hosts[host]
 		mended := r.refusal != nil
-		r.refusal = nil
+		r.refusal, r.sentAt = nil, time.Time{}
 		if r.acked != version {
 			r.acked, r.ackedAt = version, now
 		}
@@ -128,15 +134,31 @@ func (s *Server) accepted(host, version string) {
 	})
 }
 
+// sent notes that a host was sent something that it is to answer.
+func (s *Server) sent(host string) {
+	s.change(func(now time.Time) bool { s.hosts[host].sentAt = now; return false })
+}
+
+// refuses says whether a host's refusal still stands.
+func (s *Server) refuses(host string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hosts[host].refusal != nil
+}
+
 // maxCauses bounds how many resources one refusal is told on.
 const maxCauses = 20
 
-func (s *Server) nacked(st *stream, p *sent, message string) {
+func (s *Server) nacked(st *stream, p *sent, e *rpcstatus.Status) {
+	message := e.GetMessage()
 	message = strings.ToValidUTF8(message[:min(len(message), 2000)], "")
-	s.o.Log.Warn("host refused policy", "host", st.host.Name, "version", p.version, "error", message)
+	back := e.GetCode() == segmentation.TakenBack
+	s.o.Log.Warn("host refused policy", "host", st.host.Name, "version", p.version, "taken-back", back, "error", message)
 	s.count.refusals.Inc()
 	s.change(func(time.Time) bool {
-		s.hosts[st.host.Name].refusal = &refusal{version: p.version, message: message, causes: causes(p.names, message)}
+		r := s.hosts[st.host.Name]
+		r.sentAt = time.Time{}
+		r.refusal = &refusal{version: p.version, message: message, takenBack: back, causes: causes(p.names, message)}
 		return true
 	})
 }
@@ -168,12 +190,12 @@ func (s *Server) Status() []Status {
 	s.forget(s.o.Now())
 	out := make([]Status, 0, len(s.hosts))
 	for name, r := range s.hosts {
-		h := Status{Host: name, Connected: r.streams > 0, Since: r.since, Address: r.address, Certificate: r.ends, Acked: r.acked, AckedAt: r.ackedAt}
+		h := Status{Host: name, Connected: r.streams > 0, Since: r.since, Address: r.address, Certificate: r.ends, Acked: r.acked, AckedAt: r.ackedAt, SentAt: r.sentAt}
 		if v := s.viewLocked(name); v != nil {
 			h.Want, h.Resources = v.version, len(v.resources)
 		}
 		if r.refusal != nil {
-			h.Nacked, h.Error = r.refusal.version, r.refusal.message
+			h.Nacked, h.Error, h.TakenBack = r.refusal.version, r.refusal.message, r.refusal.takenBack
 		}
 		out = append(out, h)
 	}
@@ -195,8 +217,12 @@ func (s *Server) Conditions() (out []v1alpha1.Condition) {
 		if r.refusal == nil {
 			continue
 		}
+		reason, did := "Rejected", "refused"
+		if r.refusal.takenBack {
+			reason, did = "TakenBack", "took back"
+		}
 		for _, key := range r.refusal.causes {
-			tell(key, "Rejected", "host %s refused version %s and keeps the one before: %s", name, r.refusal.version, r.refusal.message)
+			tell(key, reason, "host %s %s version %s and keeps the one before: %s", name, did, r.refusal.version, r.refusal.message)
 		}
 	}
 	if s.resource == nil {

@@ -140,7 +140,7 @@ func (a *Server) hear(s *stream, r *discovery.DeltaDiscoveryRequest) error {
 	s.pending = nil
 	if e := r.GetErrorDetail(); e != nil {
 		s.refused = p.version
-		a.nacked(s, p, e.GetMessage())
+		a.nacked(s, p, e)
 		return nil
 	}
 	s.have, s.refused = p.next, ""
@@ -160,8 +160,9 @@ func (a *Server) next(s *stream) *discovery.DeltaDiscoveryResponse {
 		return nil
 	}
 	changed, removed := v.since(s.have)
-	// A host that knows nothing is answered even with nothing: it waits to hear.
-	if len(changed)+len(removed) == 0 && (s.greeted || len(s.have) > 0) {
+	// A host that knows nothing is answered even with nothing: it waits to hear. So is
+	// one that refused something, when that is not asked of it any more: it may come again.
+	if len(changed)+len(removed) == 0 && (s.greeted || len(s.have) > 0) && !a.refuses(s.host.Name) {
 		a.accepted(s.host.Name, v.version)
 		return nil
 	}
@@ -172,6 +173,7 @@ func (a *Server) next(s *stream) *discovery.DeltaDiscoveryResponse {
 		p.names = append(p.names, r.Name)
 	}
 	s.pending = p
+	a.sent(s.host.Name)
 	a.count.responses.Inc()
 	return &discovery.DeltaDiscoveryResponse{
 		SystemVersionInfo: v.version, TypeUrl: segmentation.PolicyResource, Nonce: p.nonce,

@@ -265,3 +265,10 @@ func Remove(dir string) error {
 	}
 	return err
 }
+
+// Left says whether an earlier run has left programs on interfaces or cgroups.
+func Left(dir string) bool {
+	_, links := os.Stat(filepath.Join(dir, "links"))
+	_, groups := os.Stat(filepath.Join(dir, "groups"))
+	return !errors.Is(links, fs.ErrNotExist) || !errors.Is(groups, fs.ErrNotExist)
+}

@@ -1,7 +1,8 @@
 // Package policysync keeps what a host is to enforce in line with its control
 // plane: a client of Envoy's discovery protocol (delta, aggregated) for gabion's own
 // type, and the last good set on disk, which is in force before the control plane
-// has answered, and while it is away.
+// has answered, and while it is away. A set under which the control plane cannot be
+// reached is taken back.
 //
 // It does not know what a resource means nor how it is enforced: its caller does,
 // and is handed whole sets. It opens no connection of its own either: its caller
@@ -39,14 +40,26 @@ type Options struct {
 	// Apply puts a set in force, all of it or nothing, and returns when it is. Its
 	// error is told to the control plane, and the set before stays.
 	Apply func(context.Context, []Resource) error
-	Log   *slog.Logger
+	// Confirm is how long a new set may be in force before the control plane is
+	// reached on a new connection; then the set before returns. Zero: it stays.
+	Confirm time.Duration
+	// Left says that an earlier run has left something in force. Where no set of it is
+	// kept, nobody knows what that is: the first set is then not taken back, for that
+	// could open what was closed.
+	Left bool
+	Log  *slog.Logger
 }
 
 // Client is for one Run.
 type Client struct {
 	o    Options
 	lock sync.Mutex
-	have set // in force
+	have set // in force; while another is tried, the one before
+
+	// For Restore, and then for one session at a time:
+	known bool       // have is what was in force when the first set came
+	kept  bool       // have is on disk
+	taken *takenBack // until another set is confirmed; nil: none
 }
 
 // New returns a client that knows nothing yet.
@@ -54,14 +67,20 @@ func New(o Options) *Client { return &Client{o: o, have: set{}} }
 
 // Restore puts the set of an earlier run in force and says whether there was one.
 func (c *Client) Restore(ctx context.Context) (bool, error) {
-	kept, err := readFile(c.o.File)
-	if err != nil || kept == nil {
+	last, taken, err := readFile(c.o.File)
+	if err != nil {
 		return false, err
 	}
-	if err := c.o.Apply(ctx, kept.list()); err != nil {
+	if last == nil {
+		c.known = !c.o.Left
+		return false, nil
+	}
+	c.taken = taken
+	if err := c.o.Apply(ctx, last.list()); err != nil {
 		return false, err
 	}
-	c.keep(kept)
+	c.keep(last)
+	c.known, c.kept = true, true
 	return true, nil
 }
 
@@ -75,6 +94,15 @@ func (c *Client) keep(s set) {
 	c.lock.Lock()
 	defer c.lock.Unlock()
 	c.have = s
+}
+
+// save writes a set for the next run, with what was taken back.
+func (c *Client) save(s set) {
+	err := s.write(c.o.File, c.taken)
+	if c.kept = err == nil; err != nil {
+		// Not the control plane's fault: no refusal.
+		c.o.Log.Error("what is in force is not kept for a restart", "error", err)
+	}
 }
 
 // Run follows the control plane until the context ends. While it is away, Run tries
@@ -101,7 +129,7 @@ func (c *Client) Run(ctx context.Context) error {
 		}
 		now.end() // it may be taking a set in: that one counts
 		now, said = next, false
-		now.start(c)
+		now.start(ctx, c)
 		select {
 		case <-ctx.Done():
 		case <-renewed:

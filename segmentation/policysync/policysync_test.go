@@ -16,6 +16,7 @@ import (
 
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -301,7 +302,7 @@ func TestDamagedFile(t *testing.T) {
 			t.Errorf("%q is restored", text)
 		}
 	}
-	if err := (set{"a": {Name: "a", Version: "1", Manifest: "x"}}).write(file); err != nil {
+	if err := (set{"a": {Name: "a", Version: "1", Manifest: "x"}}).write(file, nil); err != nil {
 		t.Fatal(err)
 	}
 	h := newHost(t, "", file)
@@ -314,18 +315,19 @@ func TestDamagedFile(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"format":1,"resources":[{"name":"a","version":"1","manifest":"x"}]}`))
 	f.Add([]byte(`{"format":1,"resources":null}`))
+	f.Add([]byte(`{"format":1,"resources":[],"takenBack":{"why":"x","policies":{"SegmentationPolicy/a":"1"},"others":{"Workload/a":""}}}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		s, err := parse(text)
+		s, taken, err := parse(text)
 		if err != nil {
 			return
 		}
-		again, err := json.Marshal(kept{fileFormat, s.list()})
+		again, err := json.Marshal(kept{fileFormat, s.list(), taken})
 		if err != nil {
 			t.Fatal(err)
 		}
-		same, err := parse(again)
-		if err != nil || cmp.Diff(s, same) != "" {
-			t.Fatalf("%q is read as %v, and written again as %v, %v", text, s, same, err)
+		same, sameTaken, err := parse(again)
+		if err != nil || cmp.Diff(s, same) != "" || cmp.Diff(taken, sameTaken, cmpopts.EquateEmpty()) != "" {
+			t.Fatalf("%q is read as %v and %v, and written again as %v and %v, %v", text, s, taken, same, sameTaken, err)
 		}
 	})
 }

@@ -59,7 +59,7 @@ func (c *Client) open(ctx context.Context) (_ *session, err error) {
 		})
 	}
 	if err == nil {
-		err = s.accepted()
+		err = accepted(s.stream)
 	}
 	if err != nil {
 		s.cancel()
@@ -70,22 +70,23 @@ func (c *Client) open(ctx context.Context) (_ *session, err error) {
 
 // accepted waits until the control plane takes the stream, or says why not: then
 // there is no header, and the reason is where a message would be.
-func (s *session) accepted() error {
-	header, err := s.stream.Header()
+func accepted(stream discovery.AggregatedDiscoveryService_DeltaAggregatedResourcesClient) error {
+	header, err := stream.Header()
 	if err != nil || header != nil {
 		return err
 	}
-	if _, err = s.stream.Recv(); err == nil || errors.Is(err, io.EOF) {
+	if _, err = stream.Recv(); err == nil || errors.Is(err, io.EOF) {
 		err = errEnded
 	}
 	return err
 }
 
-// start follows the stream in the background.
-func (s *session) start(c *Client) {
+// start follows the stream in the background. What came by it is put in force, and
+// confirmed, also when the stream has ended meanwhile: only the context stops that.
+func (s *session) start(ctx context.Context, c *Client) {
 	go func() {
 		defer close(s.done)
-		s.err = s.follow(c)
+		s.err = s.follow(ctx, c)
 	}()
 }
 
@@ -100,7 +101,7 @@ func (s *session) end() {
 	s.conn.Close()
 }
 
-func (s *session) follow(c *Client) (err error) {
+func (s *session) follow(ctx context.Context, c *Client) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("follow the control plane: panic: %v", p)
@@ -116,12 +117,12 @@ func (s *session) follow(c *Client) (err error) {
 		}
 		s.answered = true
 		answer := &discovery.DeltaDiscoveryRequest{TypeUrl: segmentation.PolicyResource, ResponseNonce: r.GetNonce()}
-		if err := s.take(c, r); err != nil {
-			if s.stream.Context().Err() != nil {
-				return s.stream.Context().Err()
+		if err := s.take(ctx, c, r); err != nil {
+			if ctx.Err() != nil || errors.Is(err, errAway) {
+				return err
 			}
-			c.o.Log.Error("policy refused; what is in force stays", "version", r.GetSystemVersionInfo(), "error", err)
-			answer.ErrorDetail = &rpcstatus.Status{Code: int32(codes.InvalidArgument), Message: clip(err.Error(), 4096)}
+			c.o.Log.Error("policy refused; in force is what was before", "version", r.GetSystemVersionInfo(), "error", err)
+			answer.ErrorDetail = &rpcstatus.Status{Code: refusalCode(err), Message: clip(err.Error(), 4096)}
 		}
 		if err := s.stream.Send(answer); err != nil && !errors.Is(err, io.EOF) {
 			return err
@@ -129,8 +130,16 @@ func (s *session) follow(c *Client) (err error) {
 	}
 }
 
+// refusalCode tells what was taken back from what was never in force.
+func refusalCode(err error) int32 {
+	if t := (*takenBack)(nil); errors.As(err, &t) {
+		return segmentation.TakenBack
+	}
+	return int32(codes.InvalidArgument)
+}
+
 // take puts what a response makes of the set in force: all of it, or nothing.
-func (s *session) take(c *Client, r *discovery.DeltaDiscoveryResponse) error {
+func (s *session) take(ctx context.Context, c *Client, r *discovery.DeltaDiscoveryResponse) error {
 	if r.GetTypeUrl() != segmentation.PolicyResource {
 		return fmt.Errorf("%q was not asked for", r.GetTypeUrl())
 	}
@@ -138,16 +147,11 @@ func (s *session) take(c *Client, r *discovery.DeltaDiscoveryResponse) error {
 	if err != nil {
 		return err
 	}
-	if err := c.o.Apply(s.stream.Context(), next.list()); err != nil {
+	if err := c.put(ctx, next); err != nil {
 		return err
 	}
 	s.base = next
-	c.keep(next)
 	c.o.Log.Info("policy in force", "version", r.GetSystemVersionInfo(), "resources", len(next))
-	if err := next.write(c.o.File); err != nil {
-		// Not the control plane's fault: no refusal.
-		c.o.Log.Error("what is in force is not kept for a restart", "error", err)
-	}
 	return nil
 }
 

@@ -29,17 +29,19 @@ func (s set) versions() map[string]string {
 	return out
 }
 
-// kept is the file's content.
+// kept is the file's content: the last set that was confirmed, and what was taken
+// back since.
 type kept struct {
 	Format    int        `json:"format"`
 	Resources []Resource `json:"resources"`
+	TakenBack *takenBack `json:"takenBack,omitempty"`
 }
 
 const fileFormat = 1
 
 // write replaces the file whole: after a crash it holds the set before or this one.
-func (s set) write(path string) error {
-	b, err := json.Marshal(kept{Format: fileFormat, Resources: s.list()})
+func (s set) write(path string, taken *takenBack) error {
+	b, err := json.Marshal(kept{Format: fileFormat, Resources: s.list(), TakenBack: taken})
 	if err != nil {
 		return err
 	}
@@ -47,35 +49,35 @@ func (s set) write(path string) error {
 }
 
 // readFile reads what write wrote; nil if there is no file.
-func readFile(path string) (set, error) {
+func readFile(path string) (set, *takenBack, error) {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil, nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the kept policy: %w", err)
+		return nil, nil, fmt.Errorf("read the kept policy: %w", err)
 	}
-	s, err := parse(b)
+	s, taken, err := parse(b)
 	if err != nil {
-		return nil, fmt.Errorf("read the kept policy from %s: %w", path, err)
+		return nil, nil, fmt.Errorf("read the kept policy from %s: %w", path, err)
 	}
-	return s, nil
+	return s, taken, nil
 }
 
-func parse(text []byte) (set, error) {
+func parse(text []byte) (set, *takenBack, error) {
 	var k kept
 	if err := json.Unmarshal(text, &k); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if k.Format != fileFormat {
-		return nil, fmt.Errorf("format %d, want %d", k.Format, fileFormat)
+		return nil, nil, fmt.Errorf("format %d, want %d", k.Format, fileFormat)
 	}
 	s := set{}
 	for _, r := range k.Resources {
 		if _, twice := s[r.Name]; twice || r.Name == "" {
-			return nil, fmt.Errorf("resource %q stands there twice, or has no name", r.Name)
+			return nil, nil, fmt.Errorf("resource %q stands there twice, or has no name", r.Name)
 		}
 		s[r.Name] = r
 	}
-	return s, nil
+	return s, k.TakenBack, nil
 }

@@ -188,12 +188,7 @@ func (b *bed) wantOpen(when string, open, closed uint16) {
 func (b *bed) mustOpen(when string, open, closed uint16) {
 	b.Helper()
 	for range 5 {
-		if b.web.Try("udp", netip.Addr{}, netip.AddrPortFrom(b.cart.Interfaces[0].V4, open), netnstest.Patience) != nil {
-			b.Errorf("%s: port %d is closed", when, open)
-		}
-		if b.try(closed) == nil {
-			b.Errorf("%s: port %d is open", when, closed)
-		}
+		b.isOpen(when, open, closed)
 	}
 }
 

@@ -22,6 +22,7 @@ type Auth struct {
 	Issuers   []string `json:"issuers,omitempty"`   // of JWTs, sorted, at most 16
 	Audiences []string `json:"audiences,omitempty"` // of JWTs, sorted, at most 16
 	Algs      []string `json:"algs,omitempty"`      // of JWTs, sorted: "RS256", "none"
+	Weak      []string `json:"weak,omitempty"`      // what was wrong with JWTs that were accepted, sorted: "never expires"
 	Count     uint64   `json:"count"`               // exchanges that had it
 	Accepted  uint64   `json:"accepted"`            // of them, answered with neither 401 nor 403
 }

@@ -30,13 +30,20 @@ func schemaOfShape(s *exchange.Shape) *apidiscovery.Schema {
 	if n := s.Types[exchange.Object]; n > 0 {
 		objectSchema(s, n, o)
 	}
-	for _, x := range s.Sensitive {
-		if x.Count*20 >= s.Count { // fewer than one value in twenty is chance
-			o.Sensitive = append(o.Sensitive, x.Kind.String())
+	o.Sensitive = sensitiveOf(s.Sensitive, s.Count)
+	return o
+}
+
+// sensitiveOf names the kinds of data that values are; fewer than one value in
+// twenty is chance.
+func sensitiveOf(list []exchange.SensitiveCount, values uint32) (names []string) {
+	for _, x := range list {
+		if x.Count*20 >= values {
+			names = append(names, x.Kind.String())
 		}
 	}
-	slices.Sort(o.Sensitive)
-	return o
+	slices.Sort(names)
+	return names
 }
 
 // typesOf lists the types in alphabetical order; integers among numbers are numbers.

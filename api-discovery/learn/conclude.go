@@ -91,7 +91,7 @@ func (c *concluder) match(n *node, p *place, path string) {
 	for i := range n.holes {
 		h := &n.holes[i]
 		head, suffix := around(h.form)
-		c.match(h.node, p.below("", h.form), path+"/"+head+"{value}"+suffix)
+		c.match(h.node, p.through(h), path+"/"+head+"{value}"+suffix)
 	}
 }
 
@@ -107,6 +107,9 @@ func (p *place) below(text, form string) *place {
 	if p == nil {
 		return nil
 	}
+	if p.colons && isVerbForm(form) {
+		text, form = "", ""
+	}
 	var hole *place
 	for i := range p.branches {
 		b := &p.branches[i]
@@ -119,6 +122,16 @@ func (p *place) below(text, form string) *place {
 		}
 	}
 	return hole
+}
+
+// through finds the place below a hole; below an empty segment that is no value it
+// is the place itself.
+func (p *place) through(h *hole) *place {
+	below := p.below("", h.form)
+	if below == nil && h.form == "" && h.vals.of(exchange.KindEmpty) == h.vals.count {
+		return p
+	}
+	return below
 }
 
 func maskedKid(k *kid) string {
@@ -205,7 +218,7 @@ func streamingOf(e *end) string {
 func authsOf(e *end) (list []apidiscovery.Auth) {
 	for _, a := range e.auth {
 		list = append(list, apidiscovery.Auth{Kind: a.kind, Scheme: a.scheme, Format: a.format, In: a.in, Name: a.name,
-			Issuers: a.issuers, Audiences: a.audiences, Algs: a.algs, Count: uint64(a.count), Accepted: uint64(a.accepted)})
+			Issuers: a.issuers, Audiences: a.audiences, Algs: a.algs, Weak: a.weak, Count: uint64(a.count), Accepted: uint64(a.accepted)})
 	}
 	slices.SortStableFunc(list, func(a, b apidiscovery.Auth) int { return cmp.Compare(b.Count, a.Count) })
 	return list

@@ -11,6 +11,7 @@ import (
 type auth struct {
 	kind, scheme, format, in, name string
 	issuers, audiences, algs       []string
+	weak                           []string // of those that were accepted
 	count, accepted                uint32
 }
 
@@ -28,6 +29,9 @@ func (e *end) addAuth(s *exchange.AuthSeen, code int, names interner) {
 	a.count++
 	if code != 401 && code != 403 {
 		a.accepted++
+		for _, w := range s.Weak {
+			a.weak = addName(a.weak, w, names)
+		}
 	}
 	a.issuers = addName(a.issuers, s.Issuer, names)
 	a.audiences = addName(a.audiences, s.Audience, names)
@@ -59,7 +63,7 @@ func addName(list []string, s string, names interner) []string {
 }
 
 func (e *end) mergeAuth(from *auth) {
-	names := interner{}
+	var names interner // what o holds is ours already
 	a := e.authOf(from, names)
 	if a == nil {
 		return
@@ -74,6 +78,9 @@ func (e *end) mergeAuth(from *auth) {
 	}
 	for _, s := range from.algs {
 		a.algs = addName(a.algs, s, names)
+	}
+	for _, s := range from.weak {
+		a.weak = addName(a.weak, s, names)
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/gabion-io/gabion/internal/exchange"
 )
@@ -14,6 +16,7 @@ import (
 type place struct {
 	branches []branch // words first, by text and form
 	ends     []*end
+	colons   bool // what stands behind a colon here is part of a value, and no verb
 }
 
 // branch is one segment of a template with what lies below.
@@ -108,8 +111,12 @@ type gap struct {
 
 // place decides what the segments below nodes are, then goes down.
 func (d *decider) place(nodes []*node, w where) *place {
+	nodes = throughNothing(nodes)
 	p := &place{ends: joinEnds(nodes)}
 	cands, gaps := joinKids(nodes), joinHoles(nodes)
+	if p.colons = tooManyVerbs(cands, gaps); p.colons {
+		cands, gaps = withoutVerbs(cands, gaps)
+	}
 	for _, form := range formsOf(cands, gaps) {
 		group := cands[:0:0]
 		for _, c := range cands {
@@ -138,6 +145,94 @@ func (d *decider) place(nodes []*node, w where) *place {
 	return p
 }
 
+// throughNothing joins what lies below an empty segment, "//v1/users", to what
+// lies beside it, unless there are values that the empty one is among.
+func throughNothing(nodes []*node) []*node {
+	var below []*node
+	for _, n := range nodes {
+		for i := range n.holes {
+			h := &n.holes[i]
+			switch {
+			case h.form != "":
+			case h.vals.of(exchange.KindEmpty) < h.vals.count:
+				return nodes
+			default:
+				below = append(below, h.node)
+			}
+		}
+	}
+	if len(below) == 0 {
+		return nodes
+	}
+	joined := make([]*node, 0, len(nodes)+len(below))
+	for _, n := range nodes {
+		if i, found := slices.BinarySearchFunc(n.holes, "", func(h hole, f string) int { return cmp.Compare(h.form, f) }); found {
+			n = &node{kids: n.kids, holes: slices.Delete(slices.Clone(n.holes), i, i+1), ends: n.ends, wide: n.wide}
+		}
+		joined = append(joined, n)
+	}
+	return append(joined, throughNothing(below)...)
+}
+
+// A few verbs may follow a value, "{id}:cancel". Where there are many, each often
+// seen once only or behind few values, they are parts of values: "team:anna".
+const (
+	fewVerbs  = 12
+	manyVerbs = 40
+)
+
+func isVerbForm(form string) bool { return strings.HasPrefix(form, ":") }
+
+func tooManyVerbs(cands []*candidate, gaps []gap) bool {
+	verbs, bases := map[string]float64{}, map[string]bool{}
+	for _, c := range cands {
+		if isVerbForm(c.kid.form) {
+			verbs[c.kid.form] += c.count
+			bases[c.kid.text] = true
+		}
+	}
+	for i := range gaps {
+		g := &gaps[i]
+		if isVerbForm(g.form) {
+			verbs[g.form] += float64(g.vals.count)
+			for _, s := range g.vals.sample {
+				bases[strconv.FormatUint(s.hash, 16)] = true
+			}
+		}
+	}
+	once := 0
+	for _, n := range verbs {
+		if n == 1 {
+			once++
+		}
+	}
+	return len(verbs) >= fewVerbs && (2*len(bases) <= len(verbs) || 5*once >= 2*len(verbs)) || len(verbs) > manyVerbs
+}
+
+// withoutVerbs makes values of all that ends in a verb.
+func withoutVerbs(cands []*candidate, gaps []gap) ([]*candidate, []gap) {
+	var all gap
+	for _, c := range cands {
+		if isVerbForm(c.kid.form) {
+			k := *c.kid
+			k.count = uint32(c.count)
+			all.vals.addKid(&k)
+			all.nodes = append(all.nodes, c.nodes...)
+		}
+	}
+	var rest []gap
+	for i := range gaps {
+		if isVerbForm(gaps[i].form) || gaps[i].form == "" {
+			all.vals.merge(&gaps[i].vals)
+			all.nodes = append(all.nodes, gaps[i].nodes...)
+			continue
+		}
+		rest = append(rest, gaps[i])
+	}
+	cands = slices.DeleteFunc(cands, func(c *candidate) bool { return isVerbForm(c.kid.form) })
+	return cands, append([]gap{all}, rest...)
+}
+
 func joinEnds(nodes []*node) (ends []*end) {
 	if len(nodes) == 1 {
 		return nodes[0].ends
@@ -145,7 +240,7 @@ func joinEnds(nodes []*node) (ends []*end) {
 	var n node
 	for _, from := range nodes {
 		for _, e := range from.ends {
-			n.endOf(e.key).merge(e)
+			n.endOf(e.key, nil).merge(e)
 		}
 	}
 	return n.ends

@@ -90,9 +90,12 @@ type field struct {
 	count uint32
 }
 
-func (n *node) endOf(k endKey) *end {
+// endOf finds or makes an end. The texts of a new one are made names' own; nil:
+// they are.
+func (n *node) endOf(k endKey, names interner) *end {
 	i, found := slices.BinarySearchFunc(n.ends, k, func(e *end, k endKey) int { return e.key.compare(k) })
 	if !found {
+		k = endKey{names.of(k.method), k.protocol, names.of(k.name)}
 		n.ends = slices.Insert(n.ends, i, &end{key: k})
 	}
 	return n.ends[i]
@@ -102,20 +105,20 @@ func (n *node) endOf(k endKey) *end {
 // that its body calls.
 func (l *Learner) count(n *node, o *exchange.Observation) {
 	if o.Preflight != "" {
-		n.endOf(endKey{l.names.of(o.Preflight), apidiscovery.REST, ""}).preflights++
+		n.endOf(endKey{o.Preflight, apidiscovery.REST, ""}, l.names).preflights++
 		return
 	}
 	if len(o.Calls) == 0 {
-		n.endOf(endKey{l.names.of(o.Method), protocolOf(o.Protocol), ""}).add(o, l.names)
+		n.endOf(endKey{o.Method, protocolOf(o.Protocol, l.names), ""}, l.names).add(o, l.names)
 		return
 	}
 	for i := range o.Calls {
 		c := &o.Calls[i]
-		key := endKey{l.names.of(o.Method), protocolOf(c.Protocol), l.names.of(c.Name)}
+		key := endKey{o.Method, protocolOf(c.Protocol, l.names), c.Name}
 		if len(n.ends) >= maxCallsAtEnd {
 			key.name = otherName
 		}
-		e := n.endOf(key)
+		e := n.endOf(key, l.names)
 		if i > 0 { // each call has shapes of its own
 			o.Request.Shape, o.Response.Shape = (*exchange.Shape)(nil).Merge(o.Request.Shape), (*exchange.Shape)(nil).Merge(o.Response.Shape)
 		}
@@ -126,11 +129,11 @@ func (l *Learner) count(n *node, o *exchange.Observation) {
 	}
 }
 
-func protocolOf(s string) apidiscovery.Protocol {
+func protocolOf(s string, names interner) apidiscovery.Protocol {
 	if s == "" {
 		return apidiscovery.REST
 	}
-	return apidiscovery.Protocol(s)
+	return apidiscovery.Protocol(names.of(s))
 }
 
 func (e *end) add(o *exchange.Observation, names interner) {
@@ -203,7 +206,7 @@ func (e *end) addDay(number int32, n uint32) {
 	}
 }
 
-func (e *end) paramOf(in, name string) *param {
+func (e *end) paramOf(in, name string, names interner) *param {
 	i, found := slices.BinarySearchFunc(e.params, name, func(p param, name string) int {
 		return cmp.Or(cmp.Compare(p.in, in), cmp.Compare(p.name, name))
 	})
@@ -212,13 +215,13 @@ func (e *end) paramOf(in, name string) *param {
 			e.lost++
 			return nil
 		}
-		e.params = slices.Insert(e.params, i, param{in: in, name: name})
+		e.params = slices.Insert(e.params, i, param{in: names.of(in), name: names.of(name)})
 	}
 	return &e.params[i]
 }
 
 func (e *end) addParam(s *exchange.ParamSeen, ok bool, names interner) {
-	p := e.paramOf(names.of(s.In), names.of(s.Name))
+	p := e.paramOf(s.In, s.Name, names)
 	if p == nil {
 		return
 	}
@@ -228,7 +231,9 @@ func (e *end) addParam(s *exchange.ParamSeen, ok bool, names interner) {
 	}
 	p.deep = p.deep || s.Deep
 	p.position = max(p.position, int16(s.Position))
-	p.style = max(p.style, names.of(s.Listed))
+	if s.Listed > p.style {
+		p.style = names.of(s.Listed)
+	}
 	p.vals.add(&s.Value, 1, s.Listed != "", s.Repeated)
 	for i := range s.More {
 		p.vals.add(&s.More[i], 1, s.Listed != "", s.Repeated)
@@ -332,7 +337,7 @@ func (e *end) merge(o *end) {
 	e.callers.merge(&o.callers)
 	for i := range o.params {
 		from := &o.params[i]
-		p := e.paramOf(from.in, from.name)
+		p := e.paramOf(from.in, from.name, nil)
 		if p == nil {
 			continue
 		}

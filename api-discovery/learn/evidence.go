@@ -93,7 +93,7 @@ func cardinality(words []*candidate, say func(float64, string, ...any)) {
 	closed := n >= 6*m && once <= 0.08*m
 	switch {
 	case m == 1:
-		say(-3, "the same in all %d exchanges", int(n))
+		say(-3-clamp(math.Log2(n/8), 0, 3), "the same in all %d exchanges", int(n))
 		return
 	case m <= 3:
 		say(-1.9+0.5*(m-1), "%d distinct in %d exchanges", int(m), int(n))

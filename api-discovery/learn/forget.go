@@ -128,7 +128,7 @@ func (c *concluder) settle(n *node, p *place, path string) {
 	for i := range n.holes {
 		h := &n.holes[i]
 		head, suffix := around(h.form)
-		c.settle(h.node, p.below("", h.form), path+"/"+head+exchange.MaskValue+suffix)
+		c.settle(h.node, p.through(h), path+"/"+head+exchange.MaskValue+suffix)
 	}
 	n.holes = slices.DeleteFunc(n.holes, func(h hole) bool { return h.node.empty(&size) })
 }

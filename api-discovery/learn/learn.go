@@ -15,6 +15,7 @@
 package learn
 
 import (
+	"strings"
 	"sync"
 
 	"github.com/gabion-io/gabion/internal/exchange"
@@ -140,18 +141,18 @@ func isStatic(o *exchange.Observation) bool {
 	case ".js", ".css", ".map", ".woff", ".woff2", ".ttf", ".ico", ".wasm":
 		return true
 	case ".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".html", ".htm", ".txt":
-		return o.Response.MediaType == "" || o.Response.MediaType[:min(6, len(o.Response.MediaType))] == "image/" ||
-			o.Response.MediaType[:min(5, len(o.Response.MediaType))] == "text/"
+		return strings.HasPrefix(o.Response.MediaType, "image/") || strings.HasPrefix(o.Response.MediaType, "text/")
 	}
 	return false
 }
 
 // interner makes equal strings one, and owns them: observations only lend theirs.
+// A nil one leaves them as they are.
 type interner map[string]string
 
 func (n interner) of(s string) string {
-	if s == "" {
-		return ""
+	if s == "" || n == nil {
+		return s
 	}
 	if known, ok := n[s]; ok {
 		return known

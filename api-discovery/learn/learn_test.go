@@ -225,7 +225,12 @@ func TestMergeIsTheFold(t *testing.T) {
 // stored is a learner of one service that went to disk and came back.
 func stored(t *testing.T, l *Learner) *Learner {
 	t.Helper()
-	back, err := Decode(l.Encode("api.example", false))
+	return storedAs(t, l, "api.example")
+}
+
+func storedAs(t *testing.T, l *Learner, service string) *Learner {
+	t.Helper()
+	back, err := Decode(l.Encode(service, false))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -351,4 +356,86 @@ func FuzzLearn(f *testing.F) {
 			}
 		}
 	})
+}
+
+// get makes exchanges of paths, each called so often.
+func get(times int, paths ...string) (list []exchange.Raw) {
+	for range times {
+		for _, p := range paths {
+			list = append(list, exchange.Raw{Method: "GET", Host: "h", Path: p, Status: 200})
+		}
+	}
+	return list
+}
+
+// A verb behind a colon is the API's; what stands behind many colons is a value.
+func TestColons(t *testing.T) {
+	var list []exchange.Raw
+	names := strings.Fields("amber birch cedar delta ember fern grove heath iris jade kelp lily moss nettle olive pine quince reed sage thyme")
+	for i, a := range names {
+		list = append(list, get(2, "/entities/team:"+a, "/entities/user:"+a+names[(i+7)%20], fmt.Sprintf("/jobs/%d:cancel", i*31), fmt.Sprintf("/jobs/%d:retry", i*17), fmt.Sprintf("/jobs/%d", i*17))...)
+	}
+	want := []string{"GET /entities/{entityId}", "GET /jobs/{jobId}", "GET /jobs/{jobId}:cancel", "GET /jobs/{jobId}:retry"}
+	if diff := cmp.Diff(want, templates(learned(list, inOrder(len(list))).Conclude(nil))); diff != "" {
+		t.Error(diff)
+	}
+	missing := exchange.Raw{Method: "GET", Host: "h", Path: "/entities/team:nobody", Status: 404}
+	o := learned(append(list, missing), inOrder(len(list)+1)).Conclude(nil)[0].Operations[0]
+	if o.Traffic.Missing != 1 {
+		t.Errorf("%s has %d missing", o.Template, o.Traffic.Missing)
+	}
+}
+
+// Slashes and dots too many make no operations of their own.
+func TestPathsThatAreTheSame(t *testing.T) {
+	var list []exchange.Raw
+	for i := range 30 {
+		list = append(list, get(1, fmt.Sprintf("/v1/orders/%d", 1000+i*7), fmt.Sprintf("//v1/orders/%d", 1003+i*7), fmt.Sprintf("/v1//orders/%d", 1005+i*7), fmt.Sprintf("/x/../v1/./orders/%d", 1006+i*7))...)
+	}
+	l := learned(append(list, exchange.Raw{Method: "GET", Host: "h", Path: "//v1/orders/1", Status: 404}), inOrder(len(list)+1))
+	for _, l := range []*Learner{l, storedAs(t, l, "h")} {
+		spec := l.Conclude(nil)[0]
+		if diff := cmp.Diff([]string{"GET /v1/orders/{orderId}"}, templates([]apidiscovery.Spec{spec})); diff != "" {
+			t.Fatal(diff)
+		}
+		if n := spec.Operations[0].Traffic; n.Count != 121 || n.Missing != 1 {
+			t.Errorf("%d exchanges, %d missing", n.Count, n.Missing)
+		}
+	}
+}
+
+// Whatever stands in a URL, its kind of data is known where it stands, also after
+// it was stored.
+func TestSensitiveParameters(t *testing.T) {
+	var list []exchange.Raw
+	for i := range 30 {
+		list = append(list, get(1, fmt.Sprintf("/users/by-mail/u%d@example.com?session=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI%d.abcdefgh&zip=%05d&expand[0]=a&expand[1]=b", i, i, i))...)
+	}
+	l := learned(list, inOrder(len(list)))
+	for _, l := range []*Learner{l, storedAs(t, l, "h")} {
+		var got []string
+		for _, p := range l.Conclude(nil)[0].Operations[0].Params {
+			got = append(got, fmt.Sprint(p.In, " ", p.Name, " ", p.Type(), " ", p.Schema.Sensitive, p.Style))
+		}
+		want := []string{"path byMailId string [email]", "query expand array []form", "query session string [jwt]", "query zip string [postal-code]"}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
+// Few names in brackets are names; many are one object's members.
+func TestNamesInBrackets(t *testing.T) {
+	var list []exchange.Raw
+	for i := range 40 {
+		list = append(list, get(1, fmt.Sprintf("/v1/items?page[size]=%d&page[number]=%d&created[gte]=2026-01-%02d&filter[%s]=x", i, i, 1+i%28, strings.Fields("amber birch cedar delta ember fern grove heath iris jade")[i%10]))...)
+	}
+	var got []string
+	for _, p := range learned(list, inOrder(len(list))).Conclude(nil)[0].Operations[0].Params {
+		got = append(got, fmt.Sprint(p.Name, " ", p.Type(), " ", p.Style, " ", p.Required))
+	}
+	want := []string{"created object deepObject true", "filter object deepObject false", "page[number] integer  true", "page[size] integer  true"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
 }

@@ -3,6 +3,7 @@ package learn
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/gabion-io/gabion/api-discovery"
 	"github.com/gabion-io/gabion/internal/exchange"
@@ -27,8 +28,9 @@ func paramsOf(e *end, path []*branch, t apidiscovery.PathTemplate) (params []api
 		i++
 	}
 	rest := len(params)
-	for k := range e.params {
-		p := &e.params[k]
+	list := joinMembers(e.params)
+	for k := range list {
+		p := &list[k]
 		if !worthwhile(p, e) {
 			continue
 		}
@@ -50,6 +52,50 @@ func paramsOf(e *end, path []*branch, t apidiscovery.PathTemplate) (params []api
 		return cmp.Or(cmp.Compare(place4(a.In), place4(b.In)), cmp.Compare(a.Name, b.Name))
 	})
 	return params
+}
+
+// maxMembersApart is how many names in brackets of one name are told apart.
+const maxMembersApart = 8
+
+// joinMembers makes one parameter of those whose names are many members of one
+// object: "filter[state]" and the like. Few of them are parameters of their own.
+func joinMembers(list []param) []param {
+	members, deep := map[string]int{}, map[string]bool{}
+	for i := range list {
+		if base, inside := memberOf(&list[i]); inside {
+			members[base]++
+		} else if list[i].deep {
+			deep[list[i].name] = true
+		}
+	}
+	if len(members) == 0 {
+		return list
+	}
+	var out []param
+	for i := range list {
+		p := &list[i]
+		base, inside := memberOf(p)
+		if !p.deep && !(inside && (members[base] > maxMembersApart || deep[base])) {
+			out = append(out, *p)
+			continue
+		}
+		k := slices.IndexFunc(out, func(q param) bool { return q.deep && q.in == p.in && q.name == base })
+		if k < 0 {
+			k = len(out)
+			out = append(out, param{in: p.in, name: base, deep: true})
+		}
+		// How many exchanges had one of them is not known: at least so many.
+		q := &out[k]
+		q.count, q.ok = max(q.count, p.count), max(q.ok, p.ok)
+		q.vals.merge(&p.vals)
+	}
+	return out
+}
+
+// memberOf is the name before the brackets of "filter[state]".
+func memberOf(p *param) (base string, inside bool) {
+	base, key, found := strings.Cut(p.name, "[")
+	return base, found && key != "]" && p.in == apidiscovery.InQuery
 }
 
 func place4(in string) int {
@@ -77,7 +123,7 @@ func scalarSchema(v *values) *apidiscovery.Schema {
 	small, big, decimal := v.of(exchange.KindSmall), v.of(exchange.KindNumber), v.of(exchange.KindDecimal)
 	all := func(k ...exchange.Kind) bool { return n > 0 && v.of(k...) == n }
 	switch {
-	case all(exchange.KindSmall, exchange.KindNumber) && v.length <= 16:
+	case all(exchange.KindSmall, exchange.KindNumber) && v.length <= 16 && v.prefix == "":
 		s.Types = []string{"integer"}
 		if v.length > 9 {
 			s.Format = "int64"
@@ -97,6 +143,7 @@ func scalarSchema(v *values) *apidiscovery.Schema {
 		s.Enum = enumOf(v)
 	}
 	s.Example = exampleOf(v)
+	s.Sensitive = sensitiveOf(v.sensitive, v.count)
 	return s
 }
 

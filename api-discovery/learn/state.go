@@ -35,7 +35,7 @@ func (l *Learner) Encode(name string, settled bool) []byte {
 	if s == nil {
 		return nil
 	}
-	w := &wire{writing: true, known: map[string]uint64{}}
+	w := &wire{writing: true, known: map[string]uint64{}, version: stateVersion}
 	if settled {
 		w.judged = decide(s.proven, nil)
 	}
@@ -97,7 +97,7 @@ func (w *wire) node(n *node) {
 		list(w, &n.holes, func(a, b *hole) int { return cmp.Compare(a.form, b.form) }, func(h *hole) {
 			w.text(&h.form)
 			w.values(&h.vals, false)
-			w.childOf(&h.node, "", h.form)
+			w.childOf(&h.node, w.judged.through(h))
 		})
 		list(w, &n.ends, func(a, b **end) int { return (*a).key.compare((*b).key) }, w.end)
 	})
@@ -118,12 +118,12 @@ func (w *wire) wide(bits *uint32) {
 	}
 }
 
-func (w *wire) childOf(n **node, text, form string) {
+func (w *wire) childOf(n **node, judged *place) {
 	if !w.writing {
 		*n = &node{}
 	}
 	at := w.judged
-	w.judged = at.below(text, form)
+	w.judged = judged
 	w.node(*n)
 	w.judged = at
 }
@@ -143,7 +143,7 @@ func (w *wire) kid(k *kid) {
 	}
 	number(w, &k.length)
 	number(w, &k.count)
-	w.childOf(&k.node, k.text, k.form)
+	w.childOf(&k.node, w.judged.below(k.text, k.form))
 }
 
 // word says that a text was judged to be a word of the API at a place.
@@ -199,7 +199,10 @@ func (w *wire) values(v *values, words bool) {
 	w.text(&v.prefix)
 	number(w, &v.length)
 	number(w, &v.shortest)
-	if len(v.sample) > maxSample {
+	if w.version > 1 {
+		w.sensitive(&v.sensitive)
+	}
+	if len(v.sample) > maxSample || len(v.sensitive) > maxSensitive {
 		w.fail("a sample is too large")
 	}
 }
@@ -292,6 +295,9 @@ func (w *wire) auth(a *auth) {
 	for _, l := range []*[]string{&a.issuers, &a.audiences, &a.algs} {
 		list(w, l, compareTexts, w.text)
 	}
+	if w.version > 1 {
+		list(w, &a.weak, compareTexts, w.text)
+	}
 	number(w, &a.count)
 	number(w, &a.accepted)
 }
@@ -351,7 +357,11 @@ func (w *wire) shape(s *exchange.Shape) {
 		number(w, &v.Count)
 		list(w, &v.Members, compareWords, w.word)
 	})
-	list(w, &s.Sensitive, nil, func(x *exchange.SensitiveCount) {
+	w.sensitive(&s.Sensitive)
+}
+
+func (w *wire) sensitive(s *[]exchange.SensitiveCount) {
+	list(w, s, nil, func(x *exchange.SensitiveCount) {
 		name := x.Kind.String()
 		w.text(&name)
 		number(w, &x.Count)
@@ -359,7 +369,7 @@ func (w *wire) shape(s *exchange.Shape) {
 			w.fail("a kind of data is unknown")
 		}
 	})
-	sortRead(w, s.Sensitive, func(a, b exchange.SensitiveCount) int { return cmp.Compare(a.Kind, b.Kind) })
+	sortRead(w, *s, func(a, b exchange.SensitiveCount) int { return cmp.Compare(a.Kind, b.Kind) })
 }
 
 func compareWords(a, b *exchange.WordCount) int { return cmp.Compare(a.Text, b.Text) }

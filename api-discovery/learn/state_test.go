@@ -50,6 +50,21 @@ func TestStoredIsTheFold(t *testing.T) {
 	}
 }
 
+// What an earlier version stored is read.
+func TestReadsTheFirstForm(t *testing.T) {
+	list := traffic(12, 800)
+	l := learned(list, inOrder(len(list)))
+	w := &wire{writing: true, known: map[string]uint64{}, version: 1}
+	w.service(l.services["api.example"])
+	back, err := Decode(append([]byte(firstMark), w.pack()[len(stateMark):]...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(l.Conclude(nil), back.Conclude(nil), equalTemplates); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // What is settled holds nobody's name, and a word whose text was left out is one
 // again when it comes again.
 func TestStoredHoldsNoValue(t *testing.T) {

@@ -238,7 +238,7 @@ func (n *node) merge(o *node, size *int) {
 		*size--
 	}
 	for _, e := range o.ends {
-		n.endOf(e.key).merge(e)
+		n.endOf(e.key, nil).merge(e)
 	}
 	for k := exchange.Kind(0); int(k) < exchange.Kinds; k++ {
 		if k.Fixed() {

@@ -6,10 +6,14 @@ import (
 	"slices"
 
 	"github.com/gabion-io/gabion/internal/exchange"
+	"github.com/gabion-io/gabion/internal/sensitive"
 )
 
-// maxSample is how many distinct values are told apart.
-const maxSample = 24
+// Bounds of values.
+const (
+	maxSample    = 24 // distinct values that are told apart
+	maxSensitive = 8  // kinds of sensitive data
+)
 
 // values is what is known of the values at one place: their kinds, and the ones
 // with the smallest hashes. Those are a fair sample of all, whatever the order;
@@ -24,6 +28,8 @@ type values struct {
 	prefix   string      // of all prefixed ids; "-" when they differ
 	length   int32       // longest, in bytes
 	shortest int32       // 0 before the first
+	// sensitive are the kinds of data that they were, by kind.
+	sensitive []exchange.SensitiveCount
 }
 
 type kindCount struct {
@@ -50,6 +56,21 @@ func (v *values) add(x *exchange.Value, n uint32, listed, repeated bool) {
 	v.addKind(x.Kind, n)
 	v.addSample(x.Hash, n, x.Text)
 	v.addPrefix(x.Prefix)
+	v.addSensitive(x.Sensitive, n)
+}
+
+func (v *values) addSensitive(k sensitive.Kind, n uint32) {
+	if k == sensitive.None {
+		return
+	}
+	i, found := slices.BinarySearchFunc(v.sensitive, k, func(c exchange.SensitiveCount, k sensitive.Kind) int { return cmp.Compare(c.Kind, k) })
+	if !found {
+		if len(v.sensitive) == maxSensitive {
+			return
+		}
+		v.sensitive = slices.Insert(v.sensitive, i, exchange.SensitiveCount{Kind: k})
+	}
+	v.sensitive[i].Count += n
 }
 
 func (v *values) addKid(k *kid) {
@@ -131,6 +152,9 @@ func (v *values) merge(o *values) {
 		v.over = true
 	}
 	v.addPrefix(o.prefix)
+	for _, x := range o.sensitive {
+		v.addSensitive(x.Kind, x.Count)
+	}
 }
 
 // distinct estimates how many distinct values there were; it is exact while the

@@ -21,14 +21,18 @@ type wire struct {
 	texts   []string          // reading: the same, in order
 	judged  *place            // writing: where the walk is; nil: nothing is judged
 	depth   int
+	version int // of the form
 	err     error
 }
 
 // What stands before compressed state: a mark with the version of the form, the
-// length of what follows when it is unpacked, and its checksum.
+// length of what follows when it is unpacked, and its checksum. The first version
+// said nothing of sensitive data outside of bodies, and nothing of weak tokens.
 const (
-	stateMark  = "gabion operations 1\n"
-	stateLimit = 1 << 30 // bytes unpacked
+	stateMark    = "gabion operations 2\n"
+	firstMark    = "gabion operations 1\n"
+	stateVersion = 2
+	stateLimit   = 1 << 30 // bytes unpacked
 )
 
 var (
@@ -52,7 +56,12 @@ func (w *wire) pack() []byte {
 
 // unpack is pack's other way.
 func unpack(b []byte) (*wire, error) {
+	version := stateVersion
 	rest, ok := bytes.CutPrefix(b, []byte(stateMark))
+	if !ok {
+		version = 1
+		rest, ok = bytes.CutPrefix(b, []byte(firstMark))
+	}
 	if !ok || len(rest) < 8 {
 		return nil, errStateForm
 	}
@@ -68,7 +77,7 @@ func unpack(b []byte) (*wire, error) {
 	case len(plain) != int(size), crc32.ChecksumIEEE(plain) != sum:
 		return nil, fmt.Errorf("%w: the checksum differs", errStateBroke)
 	}
-	return &wire{b: plain}, nil
+	return &wire{b: plain, version: version}, nil
 }
 
 func (w *wire) fail(what string) {

@@ -36,6 +36,7 @@ func holdsNames(name string) bool {
 		return true
 	}
 	n := strings.NewReplacer("_", "", "-", "", ".", "", "[]", "").Replace(strings.ToLower(name))
+	n = strings.TrimSuffix(n[strings.LastIndexByte(n, '[')+1:], "]") // "filter[name]"
 	switch n {
 	case "q", "query", "search", "term", "terms", "keyword", "keywords", "text", "title", "comment", "message", "city", "town", "by":
 		return true

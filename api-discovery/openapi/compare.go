@@ -173,7 +173,8 @@ func (c *comparer) responses(d, o *apidiscovery.Operation) {
 	for _, r := range o.Responses {
 		i := statusIndex(d.Responses, r.Status)
 		if i < 0 {
-			if !apidiscovery.ByProxies(r.Status) && len(d.Responses) > 0 {
+			// Descriptors name no statuses.
+			if !apidiscovery.ByProxies(r.Status) && len(d.Responses) > 0 && d.Protocol != apidiscovery.GRPC {
 				c.mismatch(d, o, apidiscovery.PartStatus, fmt.Sprint(r.Status), "the status is not declared", statuses(d.Responses), fmt.Sprint(r.Status), r.Count)
 			}
 			continue

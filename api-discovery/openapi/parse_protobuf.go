@@ -29,13 +29,14 @@ func parseDescriptors(document []byte, o Options) (apidiscovery.Spec, error) {
 		return apidiscovery.Spec{}, fmt.Errorf("parse protobuf descriptors: %w", err)
 	}
 	spec := apidiscovery.Spec{Title: "gRPC", Source: source(o.Name, "protobuf descriptors")}
+	known := messages{}
 	var services []string
 	files.RangeFiles(func(f protoreflect.FileDescriptor) bool {
 		for i := range f.Services().Len() {
 			s := f.Services().Get(i)
 			services = append(services, string(s.FullName()))
 			for k := range s.Methods().Len() {
-				addMethod(&spec, s, s.Methods().Get(k))
+				known.addMethod(&spec, s, s.Methods().Get(k))
 			}
 		}
 		return true
@@ -48,7 +49,10 @@ func parseDescriptors(document []byte, o Options) (apidiscovery.Spec, error) {
 	return spec, nil
 }
 
-func addMethod(spec *apidiscovery.Spec, s protoreflect.ServiceDescriptor, m protoreflect.MethodDescriptor) {
+// messages are the schemas of those read so far; nil while one is made.
+type messages map[protoreflect.FullName]*apidiscovery.Schema
+
+func (known messages) addMethod(spec *apidiscovery.Spec, s protoreflect.ServiceDescriptor, m protoreflect.MethodDescriptor) {
 	template, err := apidiscovery.ParsePathTemplate("/" + string(s.FullName()) + "/" + string(m.Name()))
 	if err != nil {
 		return // names of protobuf have no braces
@@ -63,8 +67,8 @@ func addMethod(spec *apidiscovery.Spec, s protoreflect.ServiceDescriptor, m prot
 	case m.IsStreamingServer():
 		op.Streaming = "server"
 	}
-	op.Request = []apidiscovery.Body{{MediaType: "application/grpc", Required: true, Schema: message(m.Input(), 0)}}
-	op.Responses = []apidiscovery.Response{{Status: 200, Bodies: []apidiscovery.Body{{MediaType: "application/grpc", Schema: message(m.Output(), 0)}}}}
+	op.Request = []apidiscovery.Body{{MediaType: "application/grpc", Required: true, Schema: known.message(m.Input())}}
+	op.Responses = []apidiscovery.Response{{Status: 200, Bodies: []apidiscovery.Body{{MediaType: "application/grpc", Schema: known.message(m.Output())}}}}
 	if deprecated(s.Options()) || deprecated(m.Options()) {
 		spec.Deprecated = append(spec.Deprecated, op.ID)
 	}
@@ -81,14 +85,22 @@ func deprecated(o protoreflect.ProtoMessage) bool {
 	return false
 }
 
-const maxMessageDepth = 8
-
-// message is the JSON form of a protobuf message.
-func message(m protoreflect.MessageDescriptor, depth int) *apidiscovery.Schema {
-	s := &apidiscovery.Schema{Types: []string{"object"}}
-	if depth == maxMessageDepth || m.IsPlaceholder() {
+// message is the JSON form of a protobuf message. One that many fields hold is made
+// once and shared; one that holds itself ends there.
+func (known messages) message(m protoreflect.MessageDescriptor) *apidiscovery.Schema {
+	s, seen := known[m.FullName()]
+	if s == nil && seen || m.IsPlaceholder() {
 		return &apidiscovery.Schema{Truncated: true}
 	}
+	if s == nil {
+		known[m.FullName()] = nil
+		s = known.makeMessage(m)
+		known[m.FullName()] = s
+	}
+	return s
+}
+
+func (known messages) makeMessage(m protoreflect.MessageDescriptor) *apidiscovery.Schema {
 	switch m.FullName() {
 	case "google.protobuf.Timestamp":
 		return &apidiscovery.Schema{Types: []string{"string"}, Format: "date-time"}
@@ -97,25 +109,26 @@ func message(m protoreflect.MessageDescriptor, depth int) *apidiscovery.Schema {
 	case "google.protobuf.Struct", "google.protobuf.Value", "google.protobuf.Any":
 		return &apidiscovery.Schema{}
 	}
+	s := &apidiscovery.Schema{Types: []string{"object"}}
 	for i := range m.Fields().Len() {
 		f := m.Fields().Get(i)
-		s.Properties = append(s.Properties, apidiscovery.Property{Name: f.JSONName(), Required: f.Cardinality() == protoreflect.Required, Schema: protoField(f, depth)})
+		s.Properties = append(s.Properties, apidiscovery.Property{Name: f.JSONName(), Required: f.Cardinality() == protoreflect.Required, Schema: known.field(f)})
 	}
 	slices.SortFunc(s.Properties, func(a, b apidiscovery.Property) int { return strings.Compare(a.Name, b.Name) })
 	return s
 }
 
-func protoField(f protoreflect.FieldDescriptor, depth int) *apidiscovery.Schema {
+func (known messages) field(f protoreflect.FieldDescriptor) *apidiscovery.Schema {
 	switch {
 	case f.IsMap():
-		return &apidiscovery.Schema{Types: []string{"object"}, Additional: protoValue(f.MapValue(), depth)}
+		return &apidiscovery.Schema{Types: []string{"object"}, Additional: known.value(f.MapValue())}
 	case f.IsList():
-		return &apidiscovery.Schema{Types: []string{"array"}, Items: protoValue(f, depth)}
+		return &apidiscovery.Schema{Types: []string{"array"}, Items: known.value(f)}
 	}
-	return protoValue(f, depth)
+	return known.value(f)
 }
 
-func protoValue(f protoreflect.FieldDescriptor, depth int) *apidiscovery.Schema {
+func (known messages) value(f protoreflect.FieldDescriptor) *apidiscovery.Schema {
 	switch f.Kind() {
 	case protoreflect.BoolKind:
 		return &apidiscovery.Schema{Types: []string{"boolean"}}
@@ -138,7 +151,7 @@ func protoValue(f protoreflect.FieldDescriptor, depth int) *apidiscovery.Schema 
 	case protoreflect.BytesKind:
 		return &apidiscovery.Schema{Types: []string{"string"}, Format: "byte"}
 	case protoreflect.MessageKind, protoreflect.GroupKind:
-		return message(f.Message(), depth+1)
+		return known.message(f.Message())
 	}
 	return &apidiscovery.Schema{Types: []string{"string"}}
 }

@@ -133,18 +133,16 @@ func isVersion(s string) bool {
 	return len(s) > 1 && s[0] == 'v' && strings.Trim(s[1:], "0123456789.") == ""
 }
 
-// weakToken: a token without a signature was accepted.
+// weakToken: a token that proves nothing, or does so for ever, was accepted.
 func weakToken(_ *view, o *apidiscovery.Operation) (list []apidiscovery.Finding) {
 	for _, a := range o.Auth {
 		if a.Accepted == 0 {
 			continue
 		}
-		for _, alg := range a.Algs {
-			if strings.EqualFold(alg, "none") {
-				// Counts are by way of authentication, not by algorithm.
-				list = append(list, apidiscovery.Finding{Where: "JWT", Confidence: apidiscovery.Suspicion, Count: a.Accepted,
-					Evidence: fmt.Sprintf("JWTs with algorithm %q came among %d accepted (algorithms: %s)", alg, a.Accepted, strings.Join(a.Algs, ", "))})
-			}
+		for _, weak := range a.Weak {
+			// Counts are by way of authentication, not by token.
+			list = append(list, apidiscovery.Finding{Where: "JWT", Confidence: apidiscovery.Suspicion, Count: a.Accepted,
+				Evidence: fmt.Sprintf("among %d accepted was a JWT that %s (algorithms: %s)", a.Accepted, weak, strings.Join(a.Algs, ", "))})
 		}
 	}
 	return list

@@ -57,7 +57,9 @@ func TestFindings(t *testing.T) {
 		{"a role set by its owner", operation("PATCH", "/me", apidiscovery.AuthBearer, func(o *apidiscovery.Operation) {
 			o.Request = []apidiscovery.Body{{MediaType: "application/json", Count: 10, Schema: record(property("name"), property("role"))}}
 		}), []string{"mass-assignment"}},
-		{"an unsigned token", operation("GET", "/x", apidiscovery.AuthBearer, func(o *apidiscovery.Operation) { o.Auth[0].Algs = []string{"none"} }), []string{"weak-token"}},
+		{"an unsigned token", operation("GET", "/x", apidiscovery.AuthBearer, func(o *apidiscovery.Operation) {
+			o.Auth[0].Algs, o.Auth[0].Weak = []string{"none"}, []string{"has the algorithm none", "never expires"}
+		}), []string{"weak-token", "weak-token"}},
 		{"a token in the URL", operation("GET", "/x", apidiscovery.AuthBearer, func(o *apidiscovery.Operation) {
 			o.Params = []apidiscovery.Param{{In: "query", Name: "access_token", Count: 3, Schema: &apidiscovery.Schema{Types: []string{"string"}}}, {In: "query", Name: "page_token", Count: 3}}
 		}), []string{"secret-in-url"}},

@@ -6,6 +6,7 @@ import (
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	data "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
+	stats "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/grpc_stats/v3"
 
 	"github.com/gabion-io/gabion/filters"
 	"github.com/gabion-io/gabion/internal/exchange"
@@ -35,6 +36,8 @@ func (d door) observe(it *item, e *data.HTTPAccessLogEntry) (*exchange.Observati
 		Some:     true,
 	}
 	o := new(exchange.Observation)
+	raw.Response.Headers = append(raw.Response.Headers, headers(response.GetResponseTrailers())...)
+	raw.Request.Messages, raw.Response.Messages = messages(common)
 	d.operations.Observe(&raw, o)
 	o.Service = serviceOf(x)
 	facts, err := metadataFacts(common.GetMetadata())
@@ -42,6 +45,19 @@ func (d door) observe(it *item, e *data.HTTPAccessLogEntry) (*exchange.Observati
 		o.Add(facts)
 	}
 	return o, err
+}
+
+// grpcMessages is where Envoy leaves how many messages of a gRPC call it counted
+// (its docs: the HTTP filter grpc_stats, emit_filter_state).
+const grpcMessages = "envoy.filters.http.grpc_stats"
+
+// messages are how many of a gRPC call went each way, as Envoy counted them.
+func messages(common *data.AccessLogCommon) (request, response uint64) {
+	var counted stats.FilterObject
+	if err := common.GetFilterStateObjects()[grpcMessages].UnmarshalTo(&counted); err != nil {
+		return 0, 0 // it was no gRPC
+	}
+	return counted.GetRequestMessageCount(), counted.GetResponseMessageCount()
 }
 
 // suspect says that the exchange looks like an attack. That it is not what its API

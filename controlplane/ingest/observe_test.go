@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	data "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
+	stats "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/grpc_stats/v3"
+	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/gabion-io/gabion/filters"
@@ -57,9 +59,15 @@ func TestObservations(t *testing.T) {
 		plainEntry(7, func(e *data.HTTPAccessLogEntry) {
 			e.CommonProperties.ResponseFlags = &data.ResponseFlags{UpstreamConnectionFailure: true}
 			e.Response.ResponseCode = wrapperspb.UInt32(503)
+		}),
+		plainEntry(8, func(e *data.HTTPAccessLogEntry) {
+			e.Request.RequestHeaders = map[string]string{"content-type": "application/grpc"}
+			e.Response.ResponseTrailers = map[string]string{"grpc-status": "7"}
+			counted := must(anypb.New(&stats.FilterObject{RequestMessageCount: 1, ResponseMessageCount: 3}))
+			e.CommonProperties.FilterStateObjects = map[string]*anypb.Any{grpcMessages: counted}
 		}))
 	w.flush()
-	if len(l.got) != 6 { // the repeated one and the one that had only begun are none
+	if len(l.got) != 7 { // the repeated one and the one that had only begun are none
 		t.Fatalf("%d observations", len(l.got))
 	}
 	o := l.got[0]
@@ -67,6 +75,9 @@ func TestObservations(t *testing.T) {
 		o.Segments[3].Kind != exchange.KindEmail || len(o.Params) != 2 || o.Status != 200 || o.Response.MediaType != "application/json" || o.Caller.Kind != "client" ||
 		len(o.Auth) != 0 || o.Blocked || o.Failed || o.Suspect {
 		t.Errorf("%+v", o)
+	}
+	if g := l.got[6]; g.Protocol != "grpc" || g.Streaming != "server" || g.Status != 403 {
+		t.Errorf("a gRPC call is seen as %s %s %d", g.Protocol, g.Streaming, g.Status)
 	}
 	text := string(must(json.Marshal(o)))
 	for _, secret := range []string{"anna", "203.0.113", "secretagent", "198.51.100"} {

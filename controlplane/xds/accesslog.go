@@ -17,7 +17,7 @@ func loggedRequestHeaders() []string {
 }
 
 func loggedResponseHeaders() []string {
-	return []string{"content-type", "content-length", "location"}
+	return []string{"content-type", "content-length", "location", "grpc-status"}
 }
 
 // accessLog streams every exchange to the control plane, under the listener's name.
@@ -27,14 +27,18 @@ func (t *translation) accessLog(l *ir.Listener) []*accesslog.AccessLog {
 	}
 	config := &grpclog.HttpGrpcAccessLogConfig{
 		CommonConfig: &grpclog.CommonGrpcAccessLogConfig{
-			LogName:             l.Name,
-			GrpcService:         envoyGRPC(t.options.ALS, 0),
-			TransportApiVersion: core.ApiVersion_V3,
-			BufferFlushInterval: duration(t.options.ALSFlush),
-			BufferSizeBytes:     u32(64 << 10),
+			LogName:                 l.Name,
+			GrpcService:             envoyGRPC(t.options.ALS, 0),
+			TransportApiVersion:     core.ApiVersion_V3,
+			BufferFlushInterval:     duration(t.options.ALSFlush),
+			BufferSizeBytes:         u32(64 << 10),
+			FilterStateObjectsToLog: []string{GRPCStatsName},
 		},
 		AdditionalRequestHeadersToLog:  loggedRequestHeaders(),
 		AdditionalResponseHeadersToLog: loggedResponseHeaders(),
+		// How a gRPC call ended stands behind its body, or where it has none among
+		// the headers.
+		AdditionalResponseTrailersToLog: []string{"grpc-status"},
 	}
 	return []*accesslog.AccessLog{{
 		Name:       "envoy.access_loggers.http_grpc",

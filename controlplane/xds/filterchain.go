@@ -23,6 +23,7 @@ func (t *translation) filterOrder() []httpFilter {
 	return []httpFilter{
 		accessFilter{},
 		gabionFilter{t.options},
+		grpcFilter{t.options},
 		routerFilter{},
 	}
 }

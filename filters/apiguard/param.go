@@ -141,11 +141,11 @@ func (p *param) carries(name string) bool {
 	if name == p.Name {
 		return true
 	}
+	inner, ok := member(name, p.Name)
 	if p.Style == "deepObject" {
-		_, ok := member(name, p.Name)
 		return ok
 	}
-	return name == p.Name+"[]"
+	return ok && strings.Trim(inner, "0123456789") == "" // "ids[]" and "ids[0]"
 }
 
 func (j *Judgement) query(p *param, given []pair) {

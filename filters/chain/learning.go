@@ -104,7 +104,7 @@ func (x *Exchange) shown() bool {
 func (x *Exchange) raw() exchange.Raw {
 	h := x.request
 	_, query, _ := strings.Cut(h.Path, "?")
-	raw := exchange.Raw{Method: h.Method, Scheme: h.Scheme, Path: "?" + query, Request: exchange.RawMessage{Headers: rawHeaders(h.Headers)}}
+	raw := exchange.Raw{Time: x.began, Method: h.Method, Scheme: h.Scheme, Path: "?" + query, Request: exchange.RawMessage{Headers: rawHeaders(h.Headers)}}
 	if a := h.Client.Addr(); a.IsValid() {
 		raw.Client = a.Unmap().String()
 	}

@@ -9,11 +9,14 @@ func (d *Door) contents(r *Raw, o *Observation, f facts) {
 	o.Request.Present = o.Request.Present || f.contentLength != "" && f.contentLength != "0"
 	switch {
 	case strings.HasPrefix(o.Request.MediaType, "application/grpc"):
-		o.Protocol = "grpc"
+		o.Protocol, o.Streaming = "grpc", grpcStreaming(r)
+		o.Status = grpcStatus(r)
 	case equalFold(f.upgrade, "websocket") || o.Method == "CONNECT" && r.Request.Get(":protocol") == "websocket":
 		o.Protocol = "websocket"
-	case o.Response.MediaType == "text/event-stream" && o.Method == "GET":
-		o.Protocol = "sse"
+	case o.Method == "GET" && (o.Response.MediaType == "text/event-stream" || f.accept == "text/event-stream" && o.Status >= 400):
+		o.Protocol = "sse" // also where it was refused
+	case o.Response.MediaType == "text/event-stream":
+		o.Streaming = "server"
 	}
 	o.Calls = calls(r, o, f)
 }

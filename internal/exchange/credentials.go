@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"strings"
+	"time"
 )
 
 // facts are what the headers of an exchange say besides parameters.
@@ -13,6 +14,7 @@ type facts struct {
 	upgrade                   string
 	soapAction                string
 	corsMethod                string
+	accept                    string
 }
 
 // headers reads the request's headers into parameters, credentials and facts.
@@ -22,7 +24,7 @@ func (d *Door) headers(r *Raw, o *Observation) (f facts) {
 		name := lower(h.Name)
 		switch name {
 		case "authorization":
-			d.authorization(h.Value, o)
+			d.authorization(h.Value, r, o)
 		case "cookie":
 			d.cookies(h.Value, o)
 		case "content-type":
@@ -35,6 +37,8 @@ func (d *Door) headers(r *Raw, o *Observation) (f facts) {
 			f.soapAction = h.Value
 		case "access-control-request-method":
 			f.corsMethod = method(h.Value)
+		case "accept":
+			f.accept = lower(strings.TrimSpace(h.Value))
 		default:
 			d.header(name, h.Value, o)
 		}
@@ -59,12 +63,14 @@ func lower(s string) string {
 func (d *Door) header(name, value string, o *Observation) {
 	switch {
 	case name == "" || name[0] == ':' || plumbing(name):
-	case isKeyName(name):
+	case isKeyName(name) || isTokenName(name) && isCredential(value):
 		o.Auth = append(o.Auth, AuthSeen{Kind: "apiKey", In: "header", Name: paramName(name)})
 		d.caller("key", value, o)
 	case len(o.Params) < maxParams:
 		if name = paramName(name); name != "" {
-			o.Params = append(o.Params, ParamSeen{In: "header", Name: name, Value: d.Value(value)})
+			p := ParamSeen{In: "header", Name: name, Value: d.Value(value)}
+			p.Sensitive = carries(p.Kind, value, d.Names.below(nil, name).field)
+			o.Params = append(o.Params, p)
 		}
 	}
 }
@@ -72,7 +78,7 @@ func (d *Door) header(name, value string, o *Observation) {
 // plumbing: headers of HTTP itself, of browsers and of proxies.
 func plumbing(name string) bool {
 	switch name {
-	case "accept", "accept-charset", "accept-encoding", "accept-language", "connection", "host", "user-agent", "referer", "origin", "te",
+	case "accept-charset", "accept-encoding", "accept-language", "connection", "host", "user-agent", "referer", "origin", "te",
 		"trailer", "transfer-encoding", "expect", "date", "via", "forwarded", "from", "pragma", "cache-control", "keep-alive", "proxy-connection",
 		"if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range", "range", "dnt", "upgrade-insecure-requests", "priority",
 		"traceparent", "tracestate", "baggage", "b3", "x-request-id", "x-correlation-id", "x-requested-with", "x-real-ip", "x-client-ip", "true-client-ip",
@@ -92,16 +98,51 @@ func plumbing(name string) bool {
 
 // isKeyName: names that API keys are sent under.
 func isKeyName(name string) bool {
-	switch strings.ReplaceAll(strings.ReplaceAll(lower(name), "-", ""), "_", "") {
-	case "apikey", "xapikey", "xauthtoken", "xaccesstoken", "accesstoken", "authtoken", "xauthkey", "subscriptionkey", "ocpapimsubscriptionkey",
-		"xapitoken", "apitoken", "xauthapikey", "xfunctionskey", "privatetoken", "xvaulttoken", "xamzsecuritytoken", "appkey", "xappkey", "apisecret":
+	switch name = joined(name); name {
+	case "xauthkey", "xfunctionskey", "privatetoken", "xvaulttoken", "xamzsecuritytoken":
+		return true
+	}
+	for _, end := range []string{"apikey", "apitoken", "apisecret", "accesstoken", "authtoken", "subscriptionkey", "appkey", "applicationkey"} {
+		if strings.HasSuffix(name, end) {
+			return true
+		}
+	}
+	return false
+}
+
+// joined is a name without what parts its words, in lower case.
+func joined(name string) string {
+	return lower(strings.ReplaceAll(strings.ReplaceAll(name, "-", ""), "_", ""))
+}
+
+// isTokenName: headers that some send a credential in ("circle-token"), and some
+// the place in a list.
+func isTokenName(name string) bool {
+	if !strings.HasSuffix(name, "token") && !strings.HasSuffix(name, "-key") {
+		return false
+	}
+	for _, other := range []string{"csrf", "xsrf", "page", "next", "continu", "sync", "device", "push", "idempotency", "cache", "partition", "routing"} {
+		if strings.Contains(name, other) {
+			return false
+		}
+	}
+	return true
+}
+
+// isCredential: long, and nothing that somebody would write by hand.
+func isCredential(value string) bool {
+	if len(value) < 16 {
+		return false
+	}
+	switch KindOf(value) {
+	case KindToken, KindHex, KindPrefixed, KindUUID, KindMixed:
 		return true
 	}
 	return false
 }
 
 // authorization reads the scheme; of a JWT what names its issuer, never the whole.
-func (d *Door) authorization(value string, o *Observation) {
+func (d *Door) authorization(value string, r *Raw, o *Observation) {
 	scheme, credential, _ := strings.Cut(strings.TrimSpace(value), " ")
 	scheme = lower(scheme)
 	credential = strings.TrimSpace(credential)
@@ -118,19 +159,28 @@ func (d *Door) authorization(value string, o *Observation) {
 		}
 	case scheme == "bearer" || scheme == "token":
 		a := AuthSeen{Kind: "bearer", Scheme: scheme}
-		if subject, ok := readJWT(credential, &a); ok && subject != "" {
-			d.caller("subject", a.Issuer+"\x00"+subject, o)
-		} else if !redacted(credential) {
-			d.caller("key", credential, o)
-		}
+		d.token(credential, &a, r.Time, o)
 		o.Auth = append(o.Auth, a)
 	case scheme == "digest" || scheme == "negotiate" || scheme == "hawk" || strings.HasPrefix(scheme, "aws4-"):
 		o.Auth = append(o.Auth, AuthSeen{Kind: "digest", Scheme: scheme})
 	case KindOf(scheme) == KindWord && credential != "":
-		o.Auth = append(o.Auth, AuthSeen{Kind: "digest", Scheme: scheme})
+		a := AuthSeen{Kind: "digest", Scheme: scheme}
+		if strings.HasPrefix(credential, "ey") { // "JWT eyJ…"
+			d.token(credential, &a, r.Time, o)
+		}
+		o.Auth = append(o.Auth, a)
 	default:
 		o.Auth = append(o.Auth, AuthSeen{Kind: "apiKey", In: "header", Name: "authorization"})
 		d.caller("key", value, o)
+	}
+}
+
+// token reads a token, if it says something, and takes it for who calls.
+func (d *Door) token(credential string, a *AuthSeen, at time.Time, o *Observation) {
+	if subject, ok := readJWT(credential, a, at); ok && subject != "" {
+		d.caller("subject", a.Issuer+"\x00"+subject, o)
+	} else if !redacted(credential) {
+		d.caller("key", credential, o)
 	}
 }
 
@@ -139,10 +189,11 @@ func redacted(s string) bool {
 	return len(s) < 40 && (strings.Contains(s, "***") || strings.ContainsAny(s, "<[") || strings.Contains(strings.ToLower(s), "redacted"))
 }
 
-// readJWT takes algorithm, issuer and audience of a JWT, and answers its subject.
-func readJWT(s string, a *AuthSeen) (subject string, ok bool) {
+// readJWT takes algorithm, issuer and audience of a JWT, and what is weak about it
+// at a time, and answers its subject.
+func readJWT(s string, a *AuthSeen, at time.Time) (subject string, ok bool) {
 	head, rest, _ := strings.Cut(s, ".")
-	payload, _, two := strings.Cut(rest, ".")
+	payload, signature, two := strings.Cut(rest, ".")
 	if !two || len(s) > 16<<10 || !strings.HasPrefix(head, "ey") {
 		return "", false
 	}
@@ -154,11 +205,25 @@ func readJWT(s string, a *AuthSeen) (subject string, ok bool) {
 		Subject  string          `json:"sub"`
 		Client   string          `json:"client_id"`
 		Audience json.RawMessage `json:"aud"`
+		Expires  *float64        `json:"exp"`
 	}
 	if !readPart(head, &header) {
 		return "", false
 	}
-	readPart(payload, &claims) // an encrypted or odd payload: a JWT all the same
+	readable := readPart(payload, &claims) // an encrypted or odd payload: a JWT all the same
+	switch {
+	case strings.EqualFold(header.Alg, "none"):
+		a.Weak = append(a.Weak, "has the algorithm none")
+	case signature == "":
+		a.Weak = append(a.Weak, "has no signature")
+	}
+	switch {
+	case !readable:
+	case claims.Expires == nil:
+		a.Weak = append(a.Weak, "never expires")
+	case !at.IsZero() && *claims.Expires < float64(at.Add(-tolerance).Unix()):
+		a.Weak = append(a.Weak, "had expired")
+	}
 	a.Format, a.Alg, a.Issuer = "JWT", clip(header.Alg, 20), clip(claims.Issuer, 200)
 	var one string
 	var several []string
@@ -173,6 +238,12 @@ func readJWT(s string, a *AuthSeen) (subject string, ok bool) {
 	}
 	return claims.Subject, true
 }
+
+// maxWeak is how much may be wrong with one token.
+const maxWeak = 2
+
+// tolerance is by how much the clocks of two machines may differ.
+const tolerance = 5 * time.Minute
 
 func readPart(s string, into any) bool {
 	b, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(s, "="))

@@ -3,6 +3,8 @@ package exchange
 import (
 	"net/url"
 	"strings"
+
+	"github.com/gabion-io/gabion/internal/sensitive"
 )
 
 // Door turns exchanges into observations: where values stop. It has no state but
@@ -73,7 +75,8 @@ func OriginForm(path string) string {
 }
 
 // path splits a path into segments. Each segment is decoded alone, so that an
-// escaped slash stays inside its segment.
+// escaped slash stays inside its segment. "." and ".." mean what they mean to
+// those who send and route them (RFC 3986, 5.2.4).
 func (d *Door) path(path string, o *Observation) {
 	path = strings.TrimPrefix(OriginForm(path), "/")
 	if strings.HasSuffix(path, "/") && path != "/" {
@@ -83,6 +86,13 @@ func (d *Door) path(path string, o *Observation) {
 	for path != "" {
 		segment, rest, _ := strings.Cut(path, "/")
 		path = rest
+		switch segment {
+		case ".":
+			continue
+		case "..":
+			o.Segments = o.Segments[:max(0, len(o.Segments)-1)]
+			continue
+		}
 		if len(o.Segments) == maxPathSegments {
 			o.Segments = append(o.Segments, Segment{Value: Value{Kind: KindURI, Hash: d.Key.Hash(rest)}})
 			return
@@ -134,16 +144,19 @@ func (d *Door) segment(s string) Segment {
 		}
 	}
 	g := Segment{Head: head, Suffix: suffix}
-	if i := strings.IndexByte(base, ','); i > 0 && i < len(base)-1 {
+	if i := strings.IndexByte(base, ','); head == "" && i > 0 && i < len(base)-1 {
 		g.Listed, g.More = true, d.more(base[i+1:], ",")
 		base = base[:i]
 	}
 	g.Value = d.Value(base)
+	if g.Sensitive = carries(g.Kind, base, sensitive.Field{}); g.Sensitive != sensitive.None && g.Kind.Fixed() {
+		g.Kind, g.Text = KindToken, "" // it is somebody's, and so no word of the API
+	}
 	return g
 }
 
-// isKeyed: an entity set and its key as OData writes them, "Users(5)" or
-// "Users('anna')". Other parentheses are part of a name.
+// isKeyed: an entity set and its key as OData writes them, "Users(5)",
+// "Users('anna')" or "Lines(order=7,line=2)". Other parentheses are part of a name.
 func isKeyed(set, key string) bool {
 	if KindOf(set) != KindWord || !isLetter(set[len(set)-1]) || len(key) == 0 {
 		return false
@@ -152,7 +165,10 @@ func isKeyed(set, key string) bool {
 	case KindSmall, KindNumber, KindUUID:
 		return true
 	}
-	return len(key) > 2 && key[0] == '\'' && key[len(key)-1] == '\''
+	if name, _, several := strings.Cut(key, "="); several {
+		return KindOf(name) == KindWord
+	}
+	return len(key) > 2 && strings.IndexByte(key, '\'') < len(key)-1 && key[len(key)-1] == '\'' // also guid'…'
 }
 
 // isExtension: the formats that APIs offer by extension. A dot in a name that is
@@ -193,8 +209,14 @@ func (d *Door) Value(s string) Value {
 	case v.Kind == KindPrefixed:
 		v.Prefix = Prefix(s)
 	}
+	if len(s) > 1 && s[0] == '0' && (v.Kind == KindSmall || v.Kind == KindNumber) {
+		v.Prefix = leadingZero
+	}
 	return v
 }
+
+// leadingZero is the prefix of digits that begin with one: a code, no number.
+const leadingZero = "0"
 
 // maxMore is how many values of a list are looked at beside the first.
 const maxMore = 31
@@ -250,14 +272,11 @@ func (d *Door) query(query string, o *Observation) {
 
 // param adds one parameter, or marks the one that is there as repeated.
 func (d *Door) param(in, name, value string, o *Observation) {
-	deep := false
-	if open := strings.IndexByte(name, '['); open > 0 && !strings.HasSuffix(name, "[]") && strings.HasSuffix(name, "]") {
-		name, deep = name[:open], true
-	}
-	name = paramName(name)
+	name, form := bracketed(name)
 	if name == "" {
 		return
 	}
+	deep, indexed := form == deepName, form == indexedName
 	for i := range o.Params {
 		if p := &o.Params[i]; p.Name == name && p.In == in {
 			p.Repeated = true
@@ -271,7 +290,7 @@ func (d *Door) param(in, name, value string, o *Observation) {
 			return
 		}
 	}
-	p := ParamSeen{In: in, Name: name, Deep: deep}
+	p, whole := ParamSeen{In: in, Name: name, Deep: deep, Repeated: indexed}, value
 	for _, sep := range []struct{ at, style string }{{",", "form"}, {"|", "pipeDelimited"}} {
 		if i := strings.Index(value, sep.at); i > 0 && i < len(value)-1 && in == "query" && !strings.ContainsAny(value, " {\"") {
 			p.Listed, p.More = sep.style, d.more(value[i+1:], sep.at)
@@ -280,7 +299,47 @@ func (d *Door) param(in, name, value string, o *Observation) {
 		}
 	}
 	p.Value = d.Value(value)
+	kind := p.Kind
+	if p.Listed != "" {
+		kind = KindList
+	}
+	p.Sensitive = carries(kind, whole, d.Names.below(nil, name).field)
 	o.Params = append(o.Params, p)
+}
+
+// nameForm is how a parameter's name is written.
+type nameForm uint8
+
+const (
+	plainForm   nameForm = iota
+	indexedName          // "a[0]": an element of the list a
+	deepName             // "a[b][c]", or "a[4f9c…]": something in the object a
+)
+
+// bracketed masks a name as far as it is a value, and takes off what stands in its
+// brackets, unless that is a word: "filter[state]" is a name of its own, of which
+// an API has a few ("page[size]"). What only compares is no word: "created[gte]".
+func bracketed(name string) (string, nameForm) {
+	open := strings.IndexByte(name, '[')
+	if open <= 0 || strings.HasSuffix(name, "[]") || !strings.HasSuffix(name, "]") {
+		return paramName(name), plainForm
+	}
+	base, key := paramName(name[:open]), name[open+1:len(name)-1]
+	switch k := KindOf(key); {
+	case strings.Trim(key, "0123456789") == "":
+		return base, indexedName
+	case base == "" || base[0] == '{' || len(name) > maxParamName || comparison(key) || k != KindWord && k != KindMixed && k != KindVersion:
+		return base, deepName
+	}
+	return base + name[open:], plainForm
+}
+
+func comparison(key string) bool {
+	switch strings.TrimLeft(lower(key), "_$") {
+	case "eq", "ne", "neq", "gt", "gte", "ge", "lt", "lte", "le", "in", "nin", "not", "like", "ilike", "contains", "between", "exists", "null":
+		return true
+	}
+	return false
 }
 
 // paramName masks a name that is a value.

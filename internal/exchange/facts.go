@@ -92,7 +92,10 @@ func (f *Facts) check() error {
 // the shapes of both bodies.
 func checkTold(texts []string, auth []AuthSeen, calls []Call, bodies ...*Shape) error {
 	for _, a := range auth {
-		texts = append(texts, a.Kind, a.Scheme, a.Format, a.In, a.Name, a.Issuer, a.Audience, a.Alg)
+		if len(a.Weak) > maxWeak {
+			return errors.New("too much is wrong with a token")
+		}
+		texts = append(append(texts, a.Kind, a.Scheme, a.Format, a.In, a.Name, a.Issuer, a.Audience, a.Alg), a.Weak...)
 	}
 	for _, c := range calls {
 		if len(c.Fields) > 200 {

@@ -162,11 +162,13 @@ func wordIsToken(w string) bool {
 // neither becomes {value}.
 func MaskHost(host string) string {
 	host = strings.ToLower(host)
-	if a, err := netip.ParseAddrPort(host); err == nil {
-		return a.Addr().String()
-	}
-	if a, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
-		return a.WithZone("").String()
+	if !strings.ContainsAny(host, "ghijklmnopqrstuvwxyz") || strings.IndexByte(host, '%') >= 0 { // else no address
+		if a, err := netip.ParseAddrPort(host); err == nil {
+			return a.Addr().String()
+		}
+		if a, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+			return a.WithZone("").String()
+		}
 	}
 	if i := strings.LastIndexByte(host, ':'); i >= 0 {
 		host = host[:i]

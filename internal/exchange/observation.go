@@ -1,6 +1,10 @@
 package exchange
 
-import "time"
+import (
+	"time"
+
+	"github.com/gabion-io/gabion/internal/sensitive"
+)
 
 // Raw is an exchange as it was sent, with every value. It lives between whoever
 // read it (a HAR file, a line of JSON, an access log entry) and the Door, in
@@ -33,6 +37,8 @@ type RawMessage struct {
 	Headers []Header
 	Body    []byte
 	Size    int64 // of the body, if it is known and Body is not all of it
+	// Messages of a gRPC body, if they were counted by somebody else.
+	Messages uint64
 	// Shape of a body that was left in the filter; Body is then empty.
 	Shape *Shape
 }
@@ -74,8 +80,10 @@ type Value struct {
 	Kind   Kind   `json:"k"`
 	Hash   uint64 `json:"h"`
 	Text   string `json:"t,omitempty"`
-	Prefix string `json:"p,omitempty"` // of prefixed ids
+	Prefix string `json:"p,omitempty"` // of prefixed ids; "0" of digits that begin so
 	Length int    `json:"l,omitempty"` // in bytes
+	// Sensitive is the kind of data that it is, none for most.
+	Sensitive sensitive.Kind `json:"x,omitempty"`
 }
 
 // Segment is one path segment: Head + value + Suffix. Head is the name before a
@@ -111,6 +119,8 @@ type AuthSeen struct {
 	Issuer   string `json:"i,omitempty"`
 	Audience string `json:"a,omitempty"`
 	Alg      string `json:"g,omitempty"`
+	// Weak says in words what is wrong with a token, whoever it is from.
+	Weak []string `json:"w,omitempty"`
 }
 
 // CallerSeen is who called: the strongest identity the request carried.
@@ -154,7 +164,7 @@ type Observation struct {
 	Request   Content
 	Response  Content
 	Protocol  string // "", "grpc", "websocket", "sse"
-	Streaming string // gRPC: "client", "server", "bidi" if it was seen
+	Streaming string // "client", "server" or "bidi", if it was seen
 	Calls     []Call
 	Blocked   bool
 	Failed    bool

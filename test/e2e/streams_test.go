@@ -12,15 +12,20 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/coder/websocket"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/gabion-io/gabion/api-discovery"
 )
 
 // roads are the ways to the same routes: plain and TLS.
@@ -53,6 +58,7 @@ func TestStreamsUnharmed(t *testing.T) {
 					}
 				})
 			}
+			r.learned()
 		})
 	}
 }
@@ -203,6 +209,9 @@ func testGRPC(t *testing.T, r roads) {
 			defer cancel()
 			testGRPCUnary(ctx, t, c)
 			testGRPCStreams(ctx, t, c)
+			if err := c.Invoke(ctx, "/"+grpcService+"/Nothing", wrapperspb.String("x"), &wrapperspb.StringValue{}); status.Code(err) != codes.Unimplemented {
+				t.Errorf("a method that is none ends with %v", err)
+			}
 		})
 	}
 }
@@ -270,6 +279,38 @@ func testGRPCStreams(ctx context.Context, t *testing.T, c *grpc.ClientConn) {
 	s.CloseSend()
 	receive(s, "ababab")
 	end(s)
+}
+
+// learned waits until the inventory has what was called, which way it streams, and
+// no method that is none.
+func (r roads) learned() {
+	want := []string{"GET /events sse server", "GET /ws websocket bidi"}
+	for _, call := range []string{"Bidi grpc bidi", "Client grpc client", "Server grpc server", "Unary grpc "} {
+		want = append(want, "POST /"+grpcService+"/"+call)
+	}
+	r.u.eventually("streams are in the inventory", func() error {
+		var list struct {
+			Items []struct {
+				ID string `json:"id"`
+				apidiscovery.OperationKey
+			}
+		}
+		r.u.runJSON(&list, "api", "list")
+		var got []string
+		for _, k := range list.Items {
+			if k.Protocol == apidiscovery.REST {
+				continue
+			}
+			var o apidiscovery.Operation
+			r.u.runJSON(&o, "api", "show", k.ID)
+			got = append(got, fmt.Sprint(o.Method, " ", o.Template, " ", o.Protocol, " ", o.Streaming))
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			return fmt.Errorf("operations are %q, want %q", got, want)
+		}
+		return nil
+	})
 }
 
 func testTrailers(t *testing.T, r roads) {

@@ -86,5 +86,6 @@ const (
 	TLSOthers
 	TLSUnreadable
 	TLSHomeless
+	TLSLate
 	TLSCounters
 )

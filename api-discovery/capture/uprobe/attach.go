@@ -8,6 +8,7 @@ import (
 	"math/bits"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -49,8 +50,10 @@ type owner struct {
 	gone      time.Time // when it ended; zero: it runs
 }
 
+// close takes the probes off, those that see calls begin first: of a call that began
+// with probes its return is seen.
 func (p *process) close() (err error) {
-	for _, l := range p.links {
+	for _, l := range slices.Backward(p.links) {
 		err = errors.Join(err, l.Close())
 	}
 	p.links = nil
@@ -78,7 +81,7 @@ func (w *Watch) Keep(ctx context.Context) error {
 		switch {
 		case err == nil:
 			soon = time.Now().Add(soonFor)
-			w.drain()
+			w.forgetBegun()
 		case !errors.Is(err, os.ErrDeadlineExceeded):
 			return fmt.Errorf("wait for new processes: %w", err)
 		}
@@ -86,8 +89,8 @@ func (w *Watch) Keep(ctx context.Context) error {
 	return nil
 }
 
-// drain waits a little and forgets what else began meanwhile: one look finds all.
-func (w *Watch) drain() {
+// forgetBegun waits a little and forgets what else began meanwhile: one look finds all.
+func (w *Watch) forgetBegun() {
 	time.Sleep(lookSoon / 4)
 	w.begun.SetDeadline(time.Now())
 	for {
@@ -120,7 +123,9 @@ func (w *Watch) look() {
 			scopes[w.scopeOf(p)] = true
 		}
 	}
-	w.crowded.Store(crowded)
+	if w.crowded.Store(crowded); crowded > 0 {
+		w.say("see TLS of every process", fmt.Errorf("there are more than %d", maxProcesses))
+	}
 	for pid, p := range w.processes {
 		if !p.marked {
 			w.say("detach", p.close())

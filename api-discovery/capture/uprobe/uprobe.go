@@ -69,6 +69,7 @@ type Counters struct {
 	Others       uint64 // connections that are no HTTP
 	Unreadable   uint64 // times that a process's memory could not be read
 	Homeless     uint64 // connections whose socket is not known
+	Late         uint64 // calls that returned something when their connection had ended
 	Twice        uint64 // pieces of connections whose other end tells them as well
 	Stray        uint64 // pieces of processes that are not seen (any more)
 	Garbled      uint64 // records that cannot be read
@@ -96,6 +97,8 @@ type Watch struct {
 	ends    map[ends]*known
 	n       Counters
 	asked   chan chan Counters
+	ended   chan struct{} // when Run has
+	final   Counters      // then
 
 	watched, attached, unattached, crowded atomic.Uint64
 
@@ -115,7 +118,7 @@ func Open(o Options) (*Watch, error) {
 		return nil, fmt.Errorf("raise limit of locked memory: %w", err)
 	}
 	w := &Watch{
-		o: o, namespace: namespaceOf("self"), asked: make(chan chan Counters),
+		o: o, namespace: namespaceOf("self"), asked: make(chan chan Counters), ended: make(chan struct{}),
 		processes: map[int]*process{}, libraries: map[fileKey]found{}, scopes: map[uint64]bool{}, said: map[string]bool{},
 		conns: map[uint64]*known{}, ends: map[ends]*known{}, owners: map[uint32]*owner{},
 	}
@@ -182,6 +185,11 @@ const readEvery = 20 * time.Millisecond
 // Run reads what the programs tell until the context ends. What there is of exchanges
 // then is told.
 func (w *Watch) Run(ctx context.Context) error {
+	defer func() {
+		w.tracker.Close()
+		w.final = w.counters()
+		close(w.ended)
+	}()
 	var record ringbuf.Record
 	tick := time.Now()
 	for ctx.Err() == nil {
@@ -207,15 +215,32 @@ func (w *Watch) Run(ctx context.Context) error {
 			w.tidy(now)
 		}
 	}
-	w.tracker.Close()
+	return w.drain(&record)
+}
+
+// drain reads what was told before the end, and no more than a ring may hold.
+func (w *Watch) drain(record *ringbuf.Record) error {
+	for left := w.pieces.BufferSize(); left > 0; left -= len(record.RawSample) {
+		w.pieces.SetDeadline(time.Now())
+		err := w.pieces.ReadInto(record)
+		if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, ringbuf.ErrClosed) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read the last plaintext: %w", err)
+		}
+		w.take(record.RawSample)
+	}
 	return nil
 }
 
-// Counters asks Run for the totals so far.
+// Counters asks Run for the totals so far; when that has returned, they are the last.
 func (w *Watch) Counters(ctx context.Context) (Counters, error) {
 	answer := make(chan Counters, 1)
 	select {
 	case w.asked <- answer:
+	case <-w.ended:
+		return w.final, nil
 	case <-ctx.Done():
 		return Counters{}, ctx.Err()
 	}
@@ -226,7 +251,7 @@ func (w *Watch) counters() Counters {
 	n := w.n
 	n.Counters = w.tracker.Counters()
 	n.Processes, n.Attached, n.Unattached, n.Overfull = w.watched.Load(), w.attached.Load(), w.unattached.Load(), w.crowded.Load()
-	for i, to := range []*uint64{&n.Conns, &n.Pieces, &n.Bytes, &n.Skipped, &n.Dropped, &n.DroppedBytes, &n.Full, &n.Others, &n.Unreadable, &n.Homeless} {
+	for i, to := range []*uint64{&n.Conns, &n.Pieces, &n.Bytes, &n.Skipped, &n.Dropped, &n.DroppedBytes, &n.Full, &n.Others, &n.Unreadable, &n.Homeless, &n.Late} {
 		var each []uint64
 		if err := w.all.Maps["counters"].Lookup(uint32(i), &each); err != nil {
 			continue
@@ -241,7 +266,7 @@ func (w *Watch) counters() Counters {
 // Incomplete is how much of the HTTP was not seen as exchanges, in one number: for
 // coverage.
 func (n *Counters) Incomplete() uint64 {
-	return n.Dropped + n.Unreadable + n.Lost + n.GivenUp + n.Evicted + n.Crowded + n.Full + n.Unpaired + n.Ambiguous
+	return n.Dropped + n.Unreadable + n.Stray + n.Garbled + n.Lost + n.GivenUp + n.Evicted + n.Crowded + n.Full + n.Unpaired + n.Ambiguous
 }
 
 // take reads one record.

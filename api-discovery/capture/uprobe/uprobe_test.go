@@ -36,7 +36,12 @@ const patience = 6 * netnstest.Patience
 const helper = "GABION_TEST_TLS_SERVER"
 
 func TestMain(m *testing.M) {
-	if dir := os.Getenv(helper); dir != "" {
+	switch dir, name := os.Getenv(helper), os.Getenv(role); {
+	case dir == "":
+	case name != "":
+		playRole(dir, name)
+		return
+	default:
 		serveTLS(dir)
 		return
 	}
@@ -239,9 +244,8 @@ func (b *bed) until(what string, true func(Counters) bool) {
 	}
 }
 
-// last is the path of a request that may be seen or not: the last of a connection to a
-// server in Go is lost where the client ends it before the server's Write has returned.
-const last = "/last"
+// nowhere is where connections lead whose socket is not known.
+const nowhere = ""
 
 // want holds what is seen next, and to which address it went.
 func (b *bed) want(at string, lines ...string) {
@@ -249,7 +253,7 @@ func (b *bed) want(at string, lines ...string) {
 	var got []string
 	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		b.mu.Lock()
-		list := slices.DeleteFunc(slices.Clone(b.seen), func(s *capture.Seen) bool { return s.Raw.Path == last })
+		list := slices.Clone(b.seen)
 		b.mu.Unlock()
 		if len(list) < len(lines) && time.Now().Before(end) {
 			continue
@@ -264,8 +268,8 @@ func (b *bed) want(at string, lines ...string) {
 			}
 			got = append(got, fmt.Sprintf("%s→%s %s %s://%s%s %d→%d %d", from, to, s.Proto, s.Raw.Scheme+" "+s.Raw.Method, s.Raw.Host, s.Raw.Path,
 				s.Raw.Request.Size, s.Raw.Response.Size, s.Raw.Status))
-			if !s.TLS || s.Server != netip.MustParseAddrPort(at) || !s.Client.IsValid() || s.Client.Port() == s.Server.Port() || s.Process == nil || s.Process.Executable == "" {
-				b.Errorf("%s: from %v to %v, not %s, by %+v", got[len(got)-1], s.Client, s.Server, at, s.Process)
+			if !s.TLS || !leads(s, at) || s.Process == nil || s.Process.Executable == "" {
+				b.Errorf("%s: from %v to %v, not %q, by %+v", got[len(got)-1], s.Client, s.Server, at, s.Process)
 			}
 		}
 		break
@@ -276,6 +280,14 @@ func (b *bed) want(at string, lines ...string) {
 	b.mu.Lock()
 	b.seen = nil
 	b.mu.Unlock()
+}
+
+// leads says whether an exchange went to an address, from another.
+func leads(s *capture.Seen, at string) bool {
+	if at == nowhere {
+		return !s.Server.IsValid() && !s.Client.IsValid()
+	}
+	return s.Server == netip.MustParseAddrPort(at) && s.Client.IsValid() && s.Client != s.Server
 }
 
 func (b *bed) curl(args ...string) {
@@ -311,11 +323,11 @@ func TestServerOfGo(t *testing.T) {
 	b.optIn("cart", pid, 1)
 	url := "https://" + at
 	b.curl("https://" + other + "/users/1")
-	b.curl("--http1.1", url+"/users/1?full=yes", url+"/users/2", url+"/large", url+"/missing", url+last)
+	b.curl("--http1.1", url+"/users/1?full=yes", url+"/users/2", url+"/large", url+"/missing")
 	b.want(at, "?→cart HTTP/1.1 https GET://HOST/users/1?full=yes 0→10 200", "?→cart HTTP/1.1 https GET://HOST/users/2 0→10 200",
 		"?→cart HTTP/1.1 https GET://HOST/large 0→1048576 200", "?→cart HTTP/1.1 https GET://HOST/missing 0→19 404")
-	b.curl("--http2", url+"/users/1", url+"/large", url+"/users/2", url+last)
-	b.curl("--http2", "-d", strings.Repeat("x", 100_000), url+"/orders", "--next", "-sS", "-k", "--http2", url+last)
+	b.curl("--http2", url+"/users/1", url+"/large", url+"/users/2")
+	b.curl("--http2", "-d", strings.Repeat("x", 100_000), url+"/orders")
 	b.want(at, "?→cart HTTP/2 https GET://HOST/users/1 0→10 200", "?→cart HTTP/2 https GET://HOST/large 0→1048576 200",
 		"?→cart HTTP/2 https GET://HOST/users/2 0→10 200", "?→cart HTTP/2 https POST://HOST/orders 100000→6 201")
 	if n := b.counters(); n.Homeless+n.Unreadable+n.Dropped+n.GivenUp+n.Lost+n.Stray+n.Garbled > 0 {

@@ -31,9 +31,9 @@ struct caller {
 struct call {
 	u64 conn; // the library's
 	u64 buffer;
-	u64 length; // where it will be, if the function is EXTENDED
+	u64 length; // of Go, the buffer's; else where it will be, if the function is EXTENDED
 	u32 function;
-	u32 zero;
+	u32 told; // bytes that were when it began
 };
 
 struct conn_key {
@@ -107,6 +107,7 @@ enum counter {
 	OTHERS,     // connections that do not begin like HTTP
 	UNREADABLE, // times that the memory of a process could not be read
 	HOMELESS,   // connections of HTTP whose socket is not known
+	LATE,       // calls that returned something when their connection had ended
 	COUNTERS,
 };
 

@@ -79,6 +79,7 @@ struct task_struct {
 // Go's own convention (ABIInternal), which is also how it gives results.
 #define GO_FIRST(ctx) reg(ctx, 10, 0)  // rax
 #define GO_SECOND(ctx) reg(ctx, 5, 1)  // rbx
+#define GO_THIRD(ctx) reg(ctx, 11, 2)  // rcx
 #define GOROUTINE(ctx) reg(ctx, 1, 28) // r14
 
 static always_inline struct caller thread(void)
@@ -159,6 +160,14 @@ static noinline int house(struct conn *c, const struct sock *sk, u64 cookie)
 	return 0;
 }
 
+// What becomes of some plaintext.
+enum fate {
+	TOLD = 0,
+	NO_ROOM,     // in the ring
+	OUT_OF_REACH, // the memory cannot be read, or not yet
+	UNWANTED,
+};
+
 // recognise decides what a connection is by its first bytes.
 static noinline int recognise(struct conn *c, u64 at, u32 n, u8 written)
 {
@@ -166,13 +175,11 @@ static noinline int recognise(struct conn *c, u64 at, u32 n, u8 written)
 	u64 w, known = ~0ULL;
 
 	if (!c)
-		return -1;
+		return UNWANTED;
 	if (n > 9)
 		n = 9;
-	if (bpf_probe_read_user(b, n, (void *)at)) {
-		count(UNREADABLE, 1);
-		return -1;
-	}
+	if (bpf_probe_read_user(b, n, (void *)at))
+		return OUT_OF_REACH;
 	w = *(u64 *)b;
 	if (n < 8)
 		known = (1ULL << (8 * (n & 7))) - 1;
@@ -185,7 +192,7 @@ static noinline int recognise(struct conn *c, u64 at, u32 n, u8 written)
 	} else if (!is_request(w, known)) {
 		c->state = IGNORED;
 		count(OTHERS, 1);
-		return -1;
+		return UNWANTED;
 	}
 	c->state = FOLLOWED;
 	c->last = written;
@@ -193,7 +200,7 @@ static noinline int recognise(struct conn *c, u64 at, u32 n, u8 written)
 	count(CONNS, 1);
 	if (!c->socket)
 		count(HOMELESS, 1);
-	return 0;
+	return TOLD;
 }
 
 static always_inline void describe(struct plain *p, const struct conn *c, const struct conn_key *k)
@@ -218,19 +225,16 @@ static always_inline void describe(struct plain *p, const struct conn *c, const 
 			struct plain head;                                      \
 			u8 data[room];                                          \
 		} *r = bpf_ringbuf_reserve(&pieces, sizeof(*r), 0);             \
-		if (!r) {                                                       \
-			count(LOST, 1);                                         \
-			return -1;                                              \
-		}                                                               \
+		if (!r)                                                         \
+			return NO_ROOM;                                         \
 		u32 n = head->length;                                           \
 		r->head = *head;                                                \
 		if (n > room || bpf_probe_read_user(r->data, n, (void *)at)) {  \
 			bpf_ringbuf_discard(r, NO_WAKEUP);                      \
-			count(UNREADABLE, 1);                                   \
-			return -1;                                              \
+			return OUT_OF_REACH;                                    \
 		}                                                               \
 		bpf_ringbuf_submit(r, wake());                                  \
-		return 0;                                                       \
+		return TOLD;                                                    \
 	}
 
 enum { CHUNK = 16384, CHUNKS = 24 };
@@ -241,7 +245,7 @@ TELL(tell_large, CHUNK)
 static noinline int tell(const struct plain *head, u64 at)
 {
 	if (!head)
-		return -1;
+		return UNWANTED;
 	if (head->length <= 256)
 		return tell_small(head, at);
 	if (head->length <= 2048)
@@ -249,16 +253,31 @@ static noinline int tell(const struct plain *head, u64 at)
 	return tell_large(head, at);
 }
 
-// follow tells what was written or read. What does not fit counts as skipped, and so
+// EARLY is said beside WRITES of what may come into reach later: then that it is not
+// is no loss.
+enum { EARLY = 2 };
+
+// follow tells what was written or read, and answers how much of it is done with: all,
+// or if it came early, what could be read. What does not fit counts as skipped, and so
 // the reader knows of it by the next piece that does.
-static noinline int follow(struct conn *c, const struct conn_key *k, u64 at, u32 n, u8 written)
+static noinline u32 follow(struct conn *c, const struct conn_key *k, u64 at, u32 n, u8 how)
 {
 	struct plain head = {};
 	struct side *side;
+	u8 written = how & WRITES;
 	u32 all, done = 0;
+	int fate = UNWANTED;
 
-	if (!c || !k || c->state == IGNORED || (c->state == FRESH && recognise(c, at, n, written)))
+	if (!c || !k)
+		return n;
+	if (c->state == FRESH)
+		fate = recognise(c, at, n, written);
+	if (fate == OUT_OF_REACH && (how & EARLY))
 		return 0;
+	if (fate == OUT_OF_REACH)
+		count(UNREADABLE, 1);
+	if (c->state != FOLLOWED)
+		return n;
 	side = written ? &c->sides[1] : &c->sides[0];
 	if (c->last != written) {
 		c->last = written;
@@ -272,7 +291,13 @@ static noinline int follow(struct conn *c, const struct conn_key *k, u64 at, u32
 		head.length = all - done < CHUNK ? all - done : CHUNK;
 		head.seq = side->seq + done;
 		head.skipped = side->skipped;
-		if (tell(&head, at + done)) {
+		fate = tell(&head, at + done);
+		if (fate == OUT_OF_REACH && (how & EARLY)) {
+			n = done;
+			break;
+		}
+		if (fate) {
+			count(fate == NO_ROOM ? LOST : UNREADABLE, 1);
 			count(LOST_BYTES, head.length);
 			side->skipped += head.length;
 		} else {
@@ -287,27 +312,36 @@ static noinline int follow(struct conn *c, const struct conn_key *k, u64 at, u32
 		side->skipped += n - done;
 		count(SKIPPED, n - done);
 	}
-	return 0;
+	return n;
+}
+
+static always_inline struct conn *find_or_make(u64 conn, struct conn_key *k)
+{
+	struct conn *c = find(conn, k);
+
+	return c ? c : make(k);
 }
 
 // enter remembers a call until it returns.
 static always_inline void enter(struct caller *who, const struct call *call)
 {
-	struct conn_key k;
-
-	if (!find(call->conn, &k))
-		make(&k);
 	if (bpf_map_update_elem(&calls, who, call, 0))
 		count(FULL, 1);
 }
 
+// leave tells what of a call was not told before.
 static always_inline void leave(struct caller *who, const struct call *call, u64 n)
 {
 	struct conn_key k;
 	struct conn *c = find(call->conn, &k);
+	u32 told = call->told;
 
-	if (c && n && n < 1U << 31)
-		follow(c, &k, call->buffer, n, call->function & WRITES);
+	if (n > told && n < 1U << 31) {
+		if (c)
+			follow(c, &k, call->buffer + told, n - told, call->function & WRITES);
+		else
+			count(LATE, 1);
+	}
 	bpf_map_delete_elem(&calls, who);
 }
 
@@ -344,7 +378,9 @@ int c_enter(void *ctx)
 {
 	struct caller who = thread();
 	struct call call = {.conn = C_FIRST(ctx), .buffer = C_SECOND(ctx), .length = C_FOURTH(ctx), .function = bpf_get_attach_cookie(ctx)};
+	struct conn_key k;
 
+	find_or_make(call.conn, &k);
 	enter(&who, &call);
 	return 0;
 }
@@ -439,19 +475,51 @@ static noinline int look(struct conn *c, u64 conn, u32 type)
 	return sk ? house(c, (struct sock *)sk, 0) : -1;
 }
 
+// retract forgets a connection of which nothing is known but what could not be sent:
+// it had been closed before, and what comes next in its memory is another one.
+static noinline int retract(u64 conn, u32 told)
+{
+	struct conn_key k;
+	struct conn *c = find(conn, &k);
+
+	if (c && !c->sides[0].seq && c->sides[1].seq <= told)
+		finish(conn);
+	return 0;
+}
+
+// begins_again says whether a function of Go begins a second time: where its stack is
+// too small, or its goroutine is to make room, it calls the runtime first, and then
+// starts over.
+static always_inline int begins_again(const struct caller *who, const struct call *call)
+{
+	struct call *before = bpf_map_lookup_elem(&calls, who);
+
+	return before && before->conn == call->conn && before->buffer == call->buffer && before->length == call->length &&
+	       before->function == call->function;
+}
+
 // (*tls.Conn).Read(buffer), Write.
+//
+// What is written is told when the call begins. When it returns, the other end may have
+// had it for long: another goroutine may have read the answer, and closed. What is not
+// in memory yet is left to the return.
 SEC("uprobe.multi")
 int go_enter(void *ctx)
 {
 	struct caller who = goroutine(ctx);
 	u64 cookie = bpf_get_attach_cookie(ctx);
-	struct call call = {.conn = GO_FIRST(ctx), .buffer = GO_SECOND(ctx), .function = (u32)cookie};
+	struct call call = {.conn = GO_FIRST(ctx), .buffer = GO_SECOND(ctx), .length = GO_THIRD(ctx), .function = (u32)cookie};
 	struct conn_key k;
+	struct conn *c;
 
-	enter(&who, &call);
-	struct conn *c = find(call.conn, &k);
+	if ((call.function & WRITES) && begins_again(&who, &call))
+		return 0;
+	c = find_or_make(call.conn, &k);
 	if (c && c->state == FRESH && !c->socket)
 		look(c, call.conn, cookie >> 32);
+	if (c && (call.function & WRITES) && call.length && call.length < 1U << 31)
+		call.told = follow(c, &k, call.buffer, call.length, WRITES | EARLY);
+	enter(&who, &call);
 	return 0;
 }
 
@@ -464,8 +532,13 @@ int go_leave(void *ctx)
 	struct call *call = bpf_map_lookup_elem(&calls, &who);
 	u64 n = GO_FIRST(ctx);
 
-	if (call)
-		leave(&who, call, n);
+	if (!call)
+		return 0;
+	u64 conn = call->conn;
+	u32 told = call->told;
+	leave(&who, call, n);
+	if (told && !n)
+		retract(conn, told);
 	return 0;
 }
 

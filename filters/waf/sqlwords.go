@@ -39,24 +39,25 @@ var sqlNamed = strings.Fields("in like not into if user user_id user_name databa
 func newSQLWords(table map[string]byte) *sqlWords {
 	w := &sqlWords{pairs: map[[2]byte]bool{}, list: []string{""}, keyword: []bool{false}}
 	words := map[string]bool{} // with whether they are keywords
+	know := func(word string, keyword bool) { words[word] = keyword || words[word] }
 	for text, category := range table {
 		if len(text) == 2 && sqlKinds[text[0]] == sqlDouble {
 			w.pairs[[2]byte{text[0], text[1]}] = true
 		}
 		parts := strings.Split(strings.ToLower(text), " ")
 		if len(parts) == 1 {
-			words[parts[0]] = category != 'n' || words[parts[0]]
+			know(parts[0], category != 'n')
 			continue
 		}
 		for _, part := range parts {
 			if part != "" && sqlKinds[part[0]] == sqlDigit {
 				return nil // "0x" is a word, and counts as a plain one
 			}
-			words[part] = words[part]
+			know(part, false)
 		}
 	}
 	for _, word := range sqlNamed {
-		words[word] = words[word]
+		know(word, false)
 	}
 	for word := range words {
 		if word == "" || sqlKinds[word[0]] != sqlLetter {

@@ -50,7 +50,15 @@ func TestSpoofedSourceIsDropped(t *testing.T) {
 		}
 		b.until("the spoofed packet is counted", func() bool { return b.count(bpf.ReasonSpoofed) == before+1 })
 	}
-	// Nor may it answer for a neighbour's address.
+	for _, from := range []netip.Addr{netip.MustParseAddr("2001:db8::7"), cart.Interfaces[0].V6, i.HostV6} {
+		before := b.count(bpf.ReasonSpoofed)
+		packet := append(ipHeader(from, cart.Interfaces[0].V6, 17, 8), 0, 1, 0, 2, 0, 8, 0, 0)
+		if err := web.Raw("eth0", frame(i.HostMAC, i.MAC, 0x86dd, packet)); err != nil {
+			t.Fatal(err)
+		}
+		b.until("the spoofed packet is counted", func() bool { return b.count(bpf.ReasonSpoofed) == before+1 })
+	}
+	// Nor may it answer for a neighbour's address, or advertise it.
 	before := b.count(bpf.ReasonSpoofed)
 	arp := []byte{0, 1, 8, 0, 6, 4, 0, 2}
 	arp = append(append(arp, i.MAC...), cart.Interfaces[0].V4.AsSlice()...)
@@ -59,6 +67,13 @@ func TestSpoofedSourceIsDropped(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.until("the false ARP answer is counted", func() bool { return b.count(bpf.ReasonSpoofed) == before+1 })
+	na := append(ipHeader(i.V6, i.HostV6, 58, 24), 136, 0, 0, 0, 0x60, 0, 0, 0)
+	na[7] = 255 // no router has touched it
+	na = append(na, cart.Interfaces[0].V6.AsSlice()...)
+	if err := web.Raw("eth0", frame(i.HostMAC, i.MAC, 0x86dd, na)); err != nil {
+		t.Fatal(err)
+	}
+	b.until("the false advertisement is counted", func() bool { return b.count(bpf.ReasonSpoofed) == before+2 })
 }
 
 func TestFragments(t *testing.T) {

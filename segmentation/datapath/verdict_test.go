@@ -38,3 +38,24 @@ policy shop/cart enforces for app=cart
 	b.denied("udp", "cart", "db", 80)
 	b.passes("tcp", "web", "db", 80)
 }
+
+// Where everything is closed but one direction of opening, answers pass, by what is
+// remembered of their flows: in no other way could they.
+func TestRepliesUnderDefaultDeny(t *testing.T) {
+	b := newBed(t, "web", "cart")
+	for _, n := range b.names {
+		b.serve(n, 80)
+	}
+	b.apply(`
+policy shop/cart enforces for app=cart
+  ingress from app=web on TCP 80, UDP 80, ICMP
+  egress to nobody
+policy shop/web enforces for app=web
+  ingress from nobody
+  egress to app=cart on TCP 80, UDP 80, ICMP
+`)
+	for _, p := range []string{"tcp", "udp", "icmp"} {
+		b.passes(p, "web", "cart", 80)
+		b.denied(p, "cart", "web", 80)
+	}
+}

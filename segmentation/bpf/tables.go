@@ -58,7 +58,11 @@ type Lane struct {
 	Count  uint8
 	Named  uint8
 	Shapes [Shapes]uint8
+	Rule   uint32 // which denies what no other is about, if it is closed
 }
+
+// Governed says whether any policy is about the direction.
+func (l *Lane) Governed() bool { return l.Count > 0 || l.Closed != 0 }
 
 // Endpoint is an interface of a workload.
 type Endpoint struct {
@@ -66,7 +70,8 @@ type Endpoint struct {
 	Workload uint32
 	Subject  uint32
 	Adopt    uint64
-	Lanes    [2]Lane // by segmentation.Direction
+	Lanes    [2]Lane    // by segmentation.Direction
+	Own      [2]Address // an IPv4 and an IPv6 address of the workload, or zero; there may be more
 }
 
 // Outside is the identity of addresses that no prefix holds.
@@ -210,7 +215,7 @@ type Tally struct {
 	_        structs.HostLayout
 	Flows    uint64
 	Answered uint64
-	Packets  uint64
+	Packets  uint64 // 0 of drops: as many as flows
 	Bytes    uint64
 	First    uint64
 	Last     uint64

@@ -45,6 +45,15 @@ func newBed(t *testing.T, names ...string) *bed {
 
 func newBedWith(t *testing.T, limits datapath.Limits, names ...string) *bed {
 	t.Helper()
+	b := bareBed(t, limits, names...)
+	b.open()
+	b.apply("")
+	return b
+}
+
+// bareBed is a host that no agent was on.
+func bareBed(t *testing.T, limits datapath.Limits, names ...string) *bed {
+	t.Helper()
 	b := &bed{
 		T: t, net: netnstest.New(t), dir: filepath.Join(netnstest.Pins(t), "gabion"), limits: limits,
 		numbers: policymap.NewNumbers(), workloads: map[string]*netnstest.Workload{},
@@ -53,14 +62,14 @@ func newBedWith(t *testing.T, limits datapath.Limits, names ...string) *bed {
 		b.workloads[n] = b.net.Workload(n)
 		b.names = append(b.names, n)
 	}
-	b.open()
 	t.Cleanup(func() {
-		b.close()
+		if b.dp != nil {
+			b.close()
+		}
 		if err := datapath.Remove(b.dir); err != nil {
 			t.Error(err)
 		}
 	})
-	b.apply("")
 	return b
 }
 

@@ -27,10 +27,6 @@ import (
 	"github.com/gabion-io/gabion/segmentation/policymap"
 )
 
-// layout is raised when what maps hold changes its form: an agent that cannot
-// read its predecessor's maps makes its own beside them.
-const layout = "v3"
-
 // Datapath is loaded programs with their maps.
 type Datapath struct {
 	dir  string
@@ -41,7 +37,8 @@ type Datapath struct {
 }
 
 // Open loads the programs. Maps that are pinned below dir, on a BPF file system,
-// are used on, with all they hold; others are made and pinned.
+// are used on, with all they hold; others are made and pinned. Of maps of an earlier
+// layout those are used on whose form is still the same.
 func Open(dir string, limits Limits) (*Datapath, error) {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, fmt.Errorf("raise limit of locked memory: %w", err)
@@ -54,8 +51,11 @@ func Open(dir string, limits Limits) (*Datapath, error) {
 		return nil, err
 	}
 	d := &Datapath{dir: dir, pins: tcx.Pins{Dir: filepath.Join(dir, "links")}, spec: spec}
-	maps := filepath.Join(dir, layout)
-	if _, err := os.Stat(maps); errors.Is(err, fs.ErrNotExist) {
+	if err := inherit(dir, spec); err != nil {
+		return nil, err
+	}
+	maps := layoutDir(dir, layout)
+	if _, err := os.Stat(filepath.Join(maps, "established")); errors.Is(err, fs.ErrNotExist) {
 		d.new = true
 	}
 	if err := os.MkdirAll(maps, 0o700); err != nil {
@@ -74,7 +74,7 @@ func Open(dir string, limits Limits) (*Datapath, error) {
 			return nil, err
 		}
 	}
-	if err := d.secret(); err != nil {
+	if err := errors.Join(d.secret(), disown(dir)); err != nil {
 		d.Close()
 		return nil, err
 	}
@@ -154,8 +154,8 @@ func (d *Datapath) inner(outer string) *ebpf.MapSpec {
 	return d.spec.Maps[outer].InnerMap.Copy()
 }
 
-// New says that the maps were made by Open, and know of no flow: also where the
-// programs of an earlier run, with other maps, are still on interfaces.
+// New says that the table of flows was made by Open, and knows of none: also where the
+// programs of an earlier run, with another table, are still on interfaces.
 func (d *Datapath) New() bool { return d.new }
 
 // Grouped says whether programs that judge processes are in place.

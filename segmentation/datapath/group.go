@@ -73,14 +73,12 @@ func (g *Groups) Keep(want map[uint64]uint32) error {
 	return nil
 }
 
-// Set says which cgroups are workloads, and puts the programs in place that judge
-// them, or replaces those of an earlier run. Policy must be published before: a
-// cgroup without is closed. Once in place they stay while there is any such cgroup.
+// Set says which cgroups are workloads, and then puts the programs in place that judge
+// them, or replaces those of an earlier run: so they never meet one that they do not
+// know. Policy must be published before: a cgroup without is closed. Once in place they
+// stay while there is any such cgroup.
 func (g *Groups) Set(want map[uint64]uint32) error {
 	if err := g.Keep(want); err != nil || len(want) == 0 {
-		return err
-	}
-	if err := g.d.attachHooks("groups", g.root, groupHooks); err != nil {
 		return err
 	}
 	for id, key := range want {
@@ -92,7 +90,7 @@ func (g *Groups) Set(want map[uint64]uint32) error {
 		}
 		g.now[id] = key
 	}
-	return nil
+	return g.d.attachHooks("groups", g.root, groupHooks)
 }
 
 // hook is a program and where on a cgroup it goes.

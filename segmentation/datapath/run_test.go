@@ -296,3 +296,34 @@ func TestProgramsMeanWhatEvaluateMeans(t *testing.T) {
 		t.Errorf("the worlds reach only %v", seen)
 	}
 }
+
+// A workload may send from each of its addresses, however many, and from one that it
+// has no longer it may not.
+func TestAddressesComeAndGo(t *testing.T) {
+	r := newRunner(t)
+	r.enter()
+	one := workload.ID{Namespace: "shop", Name: "cart"}
+	four := []netip.Addr{netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("10.0.0.3"), netip.MustParseAddr("fd00::2"), netip.MustParseAddr("fd00::3")}
+	to := map[bool]netip.Addr{true: netip.MustParseAddr("192.0.2.1"), false: netip.MustParseAddr("2001:db8::1")}
+	swaps := 0
+	for _, have := range []string{"1111", "0111", "1000", "0001", "1011", "0000", "0100"} {
+		w := &workload.Workload{ID: one}
+		for i, a := range four {
+			if have[i] == '1' {
+				w.Addresses = append(w.Addresses, a)
+			}
+		}
+		r.apply(nil, segmentation.World{Workloads: []*workload.Workload{w}})
+		for i, a := range four {
+			f, key := firstPacket(segmentation.Flow{Src: segmentation.Outside(a), Dst: segmentation.Outside(to[a.Is4()]), Protocol: segmentation.UDP, Port: 80})
+			if passes := r.run("from_workload", r.of[one], f) != drops; passes != (have[i] == '1') {
+				t.Errorf("with %s of its addresses a packet from %s passes: %v", have, a, passes)
+			}
+			r.takeHalfOpen(key)
+		}
+		swaps++
+	}
+	if r.writer.Swaps() == swaps {
+		t.Error("no change was made in place")
+	}
+}

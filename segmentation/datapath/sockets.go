@@ -32,7 +32,7 @@ func (d *Datapath) WatchSockets(cgroup string) error {
 // Sockets opens what WatchSockets remembers, of the datapath whose pins are below a
 // directory.
 func Sockets(dir string) (*flowlog.Sockets, error) {
-	m, err := ebpf.LoadPinnedMap(filepath.Join(dir, layout, "sockets"), &ebpf.LoadPinOptions{ReadOnly: true})
+	m, err := ebpf.LoadPinnedMap(filepath.Join(layoutDir(dir, layout), "sockets"), &ebpf.LoadPinOptions{ReadOnly: true})
 	if err != nil {
 		return nil, fmt.Errorf("open what is known of sockets: %w", err)
 	}

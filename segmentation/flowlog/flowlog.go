@@ -151,7 +151,11 @@ func read(rows []Row, outer *ebpf.Map, place uint32) ([]Row, error) {
 	for {
 		n, err := inner.BatchLookup(&cursor, keys, values, nil)
 		for i := range n {
-			rows = append(rows, Row{keys[i], values[i]})
+			row := Row{keys[i], values[i]}
+			if row.Verdict() == segmentation.Denied {
+				row.Packets = row.Flows // counted once
+			}
+			rows = append(rows, row)
 		}
 		if errors.Is(err, ebpf.ErrKeyNotExist) {
 			return rows, nil

@@ -20,7 +20,9 @@ import (
 //     of a flow is removed after every other old one that it could fall to.
 //
 // Lanes say where to look: they grow before the first step and shrink after the
-// last, each time with a table of endpoints of its own that is switched to.
+// last, each time with a table of endpoints of its own that is switched to. That a
+// lane denies what no key is about comes after all keys, and so may be there while any
+// of them is.
 type plan struct {
 	before  map[uint32]bpf.Endpoint // endpoints to write first
 	add     []bpf.RuleKey
@@ -125,8 +127,8 @@ func widest(old, next bpf.Endpoint) bpf.Endpoint {
 	out := old
 	for d := range out.Lanes {
 		a, b := old.Lanes[d], next.Lanes[d]
-		if a.Count == 0 || b.Count == 0 {
-			if b.Count == 0 {
+		if !a.Governed() || !b.Governed() {
+			if !b.Governed() {
 				out.Lanes[d] = b // open before its rules go
 			}
 			continue
@@ -144,6 +146,9 @@ func widest(old, next bpf.Endpoint) bpf.Endpoint {
 		setShapes(&out.Lanes[d], used)
 		out.Lanes[d].Strict = max(a.Strict, b.Strict)
 		out.Lanes[d].Closed = max(a.Closed, b.Closed)
+		if a.Closed == 0 {
+			out.Lanes[d].Rule = b.Rule
+		}
 		out.Lanes[d].Named = max(a.Named, b.Named)
 	}
 	return out

@@ -8,6 +8,7 @@
 package policymap
 
 import (
+	"bytes"
 	"cmp"
 	"hash/fnv"
 	"net/netip"
@@ -75,6 +76,7 @@ func Render(t *segmentation.Table, w segmentation.World, interfaces []Interface,
 		img.Endpoints[uint32(i.Index)] = e
 	}
 	img.addresses(t, w, local, peers)
+	img.own()
 	return img
 }
 
@@ -97,13 +99,18 @@ func (img *Image) rules(t *segmentation.Table, wanted map[int]uint32, peers []ui
 		value := bpf.Rule{Verdict: uint32(e.Verdict), Rule: img.number(e.Rule)}
 		two := lanes[e.Subject]
 		lane := &two[e.Direction]
+		last := e.Verdict == segmentation.Denied && e.Peer == segmentation.AnyPeer && e.Protocol == segmentation.AnyProtocol
 		if e.Verdict == segmentation.Denied {
 			lane.Strict = 1
-			if e.Peer == segmentation.AnyPeer && e.Protocol == segmentation.AnyProtocol {
-				lane.Closed = 1
-			}
+		}
+		if last {
+			// The end of all looking: the programs need not look for it.
+			lane.Closed, lane.Rule = 1, value.Rule
 		}
 		lanes[e.Subject] = two
+		if last {
+			continue
+		}
 		if used[e.Subject] == nil {
 			used[e.Subject] = new([2][bpf.Shapes]bool)
 		}
@@ -208,6 +215,30 @@ func (img *Image) addresses(t *segmentation.Table, w segmentation.World, local m
 		}
 		peer.Workload = owner[p.Prefix.Addr()]
 		img.Addresses[bpf.AddressOf(p.Prefix.Addr())] = peer
+	}
+}
+
+// own gives each endpoint the first of its workload's addresses of each family, which
+// most of its packets come from: the programs need not look them up.
+func (img *Image) own() {
+	first := map[uint32][2]bpf.Address{}
+	for a, p := range img.Addresses {
+		if p.Workload == 0 {
+			continue
+		}
+		two := first[p.Workload]
+		mine := &two[0]
+		if a.Addr().Is6() {
+			mine = &two[1]
+		}
+		if *mine == (bpf.Address{}) || bytes.Compare(a[:], mine[:]) < 0 {
+			*mine = a
+		}
+		first[p.Workload] = two
+	}
+	for i, e := range img.Endpoints {
+		e.Own = first[e.Workload]
+		img.Endpoints[i] = e
 	}
 }
 

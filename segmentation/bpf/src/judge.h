@@ -42,7 +42,7 @@ noinline u32 judge(struct question *q, const struct lane *lane)
 {
 	if (!q || !lane)
 		return DENIED;
-	if (!lane->count)
+	if (!lane->count && !lane->closed)
 		return ALLOWED;
 	u32 set = q->set;
 	void *table = bpf_map_lookup_elem(&rules, &set);
@@ -67,6 +67,7 @@ noinline u32 judge(struct question *q, const struct lane *lane)
 		q->rule = both >> 32;
 		return both;
 	}
+	q->rule = lane->rule;
 	return DENIED;
 }
 

@@ -46,6 +46,11 @@ static always_inline int is_link_local(const union address *a)
 	return (a->w[0] & 0x0000c0ff) == 0x000080fe;
 }
 
+static always_inline int same_address(const union address *a, const union address *b)
+{
+	return !((a->d[0] ^ b->d[0]) | (a->d[1] ^ b->d[1]));
+}
+
 static always_inline int is_mapped(const union address *a)
 {
 	return a->d[0] == 0 && a->w[2] == 0xffff0000;

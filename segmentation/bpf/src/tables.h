@@ -70,13 +70,14 @@ enum {
 };
 
 // One direction of a workload: which shapes its rules have, in the order in which
-// the first match settles the matter. Empty: it is governed by nothing.
+// the first match settles the matter. Empty and not closed: it is governed by nothing.
 struct lane {
 	u8 closed; // denies what no rule is about
 	u8 strict; // denies something
 	u8 count;
 	u8 named; // has rules by DNS name
 	u8 shapes[SHAPES];
+	u32 rule; // by which a closed one denies what no other is about
 };
 
 struct endpoint {
@@ -84,6 +85,7 @@ struct endpoint {
 	u32 subject;  // its identity as a subject of rules
 	u64 adopt;    // until then a TCP flow may be picked up in its middle, from either side
 	struct lane lanes[2];
+	union address own[2]; // an IPv4 and an IPv6 address of the workload, or zero; there may be more
 };
 
 enum { OUTSIDE = 1 }; // the identity of addresses that no prefix holds
@@ -194,7 +196,7 @@ struct tally_key {
 struct tally {
 	u64 flows;
 	u64 answered;
-	u64 packets;
+	u64 packets; // 0 of drops: as many as flows
 	u64 bytes;
 	u64 first;
 	u64 last;

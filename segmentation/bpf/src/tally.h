@@ -53,7 +53,8 @@ noinline u64 add(const struct tally_key *key, const struct amounts *a)
 			return 0;
 		}
 	}
-	__sync_fetch_and_add(&t->packets, a->packets);
+	if (a->packets)
+		__sync_fetch_and_add(&t->packets, a->packets);
 	__sync_fetch_and_add(&t->bytes, a->bytes);
 	if (a->answered)
 		__sync_fetch_and_add(&t->answered, a->answered);

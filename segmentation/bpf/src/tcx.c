@@ -69,8 +69,9 @@ static noinline void tell(struct __sk_buff *skb, const struct visit *v, const st
 	bpf_ringbuf_submit(e, 0);
 }
 
-// drop books a packet that does not pass. The peer is always the other end, the
-// port always the one that the packet is for.
+// drop books a packet that does not pass, as a flow of one packet: that it is one is
+// not counted again. The peer is always the other end, the port always the one that
+// the packet is for.
 static noinline int drop(struct __sk_buff *skb, const struct visit *v, u32 reason, u32 rule)
 {
 	struct tally_key row = {
@@ -80,7 +81,7 @@ static noinline int drop(struct __sk_buff *skb, const struct visit *v, u32 reaso
 		.way = (v->outbound ? EGRESS : INGRESS) | reason << 3,
 	};
 	row.peer = v->outbound ? v->p.to : v->p.from;
-	struct amounts a = {.flows = 1, .packets = 1, .bytes = v->length, .now = v->now, .rule = rule, .slot = v->flows};
+	struct amounts a = {.flows = 1, .bytes = v->length, .now = v->now, .rule = rule, .slot = v->flows};
 
 	count(reason);
 	tell(skb, v, &row, add(&row, &a), rule);
@@ -175,6 +176,9 @@ static noinline int is_mine(const struct visit *v, const union address *a)
 	u32 set = v->set;
 	if (v->grouped)
 		return 1;
+	const union address *own = is_mapped(a) ? &v->endpoint->own[0] : &v->endpoint->own[1];
+	if (likely(same_address(a, own)))
+		return a->d[0] | a->d[1] ? 1 : 0; // :: is nobody's
 	void *table = bpf_map_lookup_elem(&addresses, &set);
 	if (!table)
 		return 0;

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -57,13 +58,23 @@ func TestAPITour(t *testing.T) {
 // Telemetry comes after the answer, so a step is typed again while its lines are
 // missing, but for those that change something.
 func TestInventoryTour(t *testing.T) {
-	tour := steps(read(t, root+"/docs/api-discovery.md"), "While traffic flows")
+	follow(t, startUp(t), "While traffic flows")
+}
+
+// The tour of API protection, likewise.
+func TestProtectionTour(t *testing.T) {
+	follow(t, startUp(t), "Holding requests to it")
+}
+
+// follow types the commands of a section.
+func follow(t *testing.T, r *reader, section string) {
+	t.Helper()
+	tour := steps(read(t, root+"/docs/api-discovery.md"), section)
 	if len(tour) < 5 {
 		t.Fatalf("the tour has %d blocks of commands: does the test still read it?", len(tour))
 	}
-	r := startUp(t)
 	for _, s := range tour {
-		again := strings.HasPrefix(s.commands, "gabion api list") || strings.HasPrefix(s.commands, "gabion api show")
+		again := slices.ContainsFunc([]string{"list", "show", "propose", "events"}, func(c string) bool { return strings.HasPrefix(s.commands, "gabion api "+c) })
 		for deadline := time.Now().Add(patience); ; time.Sleep(200 * time.Millisecond) {
 			out, err := r.shell(t, s.commands)
 			if err != nil && !again {

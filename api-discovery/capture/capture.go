@@ -89,6 +89,8 @@ type Capture struct {
 	tracker *stream.Tracker
 	changed chan view
 	asked   chan chan Counters
+	ended   chan struct{} // when Run has
+	final   Counters      // then
 	spoofed uint64
 	garbled uint64
 	boot    time.Time // when the kernel's clock began
@@ -127,7 +129,7 @@ func Open(o Options) (*Capture, error) {
 	}
 	c := &Capture{
 		o: o, pins: tcx.Pins{Dir: o.Pins}, all: all, ring: ring,
-		changed: make(chan view, 1), asked: make(chan chan Counters), boot: bootTime(),
+		changed: make(chan view, 1), asked: make(chan chan Counters), ended: make(chan struct{}), boot: bootTime(),
 	}
 	c.tracker = stream.New(stream.Options{Conns: o.Conns, Emit: c.emit, Ignore: c.ignore})
 	return c, nil
@@ -216,6 +218,11 @@ func (c *Capture) publish(v view) {
 // Run reads what the programs tell until the context ends. What there is of
 // exchanges then is told.
 func (c *Capture) Run(ctx context.Context) error {
+	defer func() {
+		c.tracker.Close()
+		c.final = c.counters()
+		close(c.ended)
+	}()
 	var record ringbuf.Record
 	tick := time.Now()
 	for ctx.Err() == nil {
@@ -236,7 +243,6 @@ func (c *Capture) Run(ctx context.Context) error {
 			c.tracker.Tick(now)
 		}
 	}
-	c.tracker.Close()
 	return nil
 }
 
@@ -322,11 +328,13 @@ func keyOf(a, b netip.AddrPort) (k bpf.Key) {
 	return k
 }
 
-// Counters asks Run for the totals so far.
+// Counters asks Run for the totals so far; when that has returned, they are the last.
 func (c *Capture) Counters(ctx context.Context) (Counters, error) {
 	answer := make(chan Counters, 1)
 	select {
 	case c.asked <- answer:
+	case <-c.ended:
+		return c.final, nil
 	case <-ctx.Done():
 		return Counters{}, ctx.Err()
 	}
@@ -350,7 +358,7 @@ func (c *Capture) counters() Counters {
 // Incomplete is how much of the traffic was not seen as exchanges, in one number: for
 // coverage.
 func (n *Counters) Incomplete() uint64 {
-	return n.Dropped + n.Lost + n.GivenUp + n.Evicted + n.Crowded + n.Full + n.Unpaired + n.Ambiguous
+	return n.Dropped + n.Garbled + n.Lost + n.GivenUp + n.Evicted + n.Crowded + n.Full + n.Unpaired + n.Ambiguous
 }
 
 // requestID is the header by which Envoy names a request: to the service, and to the

@@ -16,7 +16,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/gabion-io/gabion/api-discovery/capture"
-	"github.com/gabion-io/gabion/api-discovery/capture/uprobe"
 	"github.com/gabion-io/gabion/controlplane/identity/enrol"
 	"github.com/gabion-io/gabion/internal/exchange"
 	"github.com/gabion-io/gabion/internal/flowreport"
@@ -35,8 +34,8 @@ type seeing struct {
 	key     chan exchange.Key
 	desired chan agent.Desired // the newest
 	rows    chan *capture.Seen
+	lost    atomic.Uint64 // exchanges that were not seen, or not handed on, since it was told
 	tls     atomic.Pointer[tlsWish]
-	watch   atomic.Pointer[uprobe.Watch] // while TLS is seen
 	log     *slog.Logger
 	unkeyed sync.Once
 }
@@ -138,37 +137,58 @@ func (s *seeing) capture(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
-	lost := make(chan uint64, 1)
 	c, err := capture.Open(capture.Options{
 		Pins: capturePins(s.pins), Processes: &processes{pins: s.pins}, Log: s.log,
-		Emit: s.queue(lost),
+		Emit: s.queue,
 	})
 	if err != nil {
 		return err
 	}
+	// What is there when the readers end is told after them.
+	after, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		s.tell(after, c, &door)
+	}()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return c.Run(ctx) })
 	g.Go(func() error { s.attach(ctx, c); return nil })
-	g.Go(func() error { s.followTLS(ctx, lost); return nil })
-	g.Go(func() error { s.tell(ctx, c, &door, lost); return nil })
-	return errors.Join(g.Wait(), c.Close())
+	g.Go(func() error { s.followTLS(ctx); return nil })
+	err = g.Wait()
+	end()
+	<-told
+	return errors.Join(err, c.Close())
 }
 
-// queue makes what takes exchanges of one goroutine that reads.
-func (s *seeing) queue(lost chan<- uint64) func(*capture.Seen) {
-	overflow := uint64(0)
-	return func(x *capture.Seen) {
-		select {
-		case s.rows <- x:
-			return
-		default:
-		}
-		overflow++
-		select {
-		case lost <- overflow:
-			overflow = 0
-		default:
-		}
+// queue takes an exchange from who reads. It never waits.
+func (s *seeing) queue(x *capture.Seen) {
+	select {
+	case s.rows <- x:
+	default:
+		s.lost.Add(1)
+	}
+}
+
+// coverage is how much one reader has not read, as told so far.
+type coverage struct {
+	where  string
+	told   uint64
+	warned time.Time
+}
+
+// miss takes what came to it.
+func (s *seeing) miss(c *coverage, incomplete uint64, counters any) {
+	more := incomplete - min(c.told, incomplete)
+	c.told = incomplete
+	if more == 0 {
+		return
+	}
+	s.lost.Add(more)
+	if time.Since(c.warned) > time.Minute {
+		c.warned = time.Now()
+		s.log.Warn("some HTTP was not read", "where", c.where, "counters", fmt.Sprintf("%+v", counters))
 	}
 }
 
@@ -217,53 +237,47 @@ func indexOf(name string) (int, bool) {
 	return i.Index, true
 }
 
-// tell takes what was seen past the door and queues it, at least once a second.
-func (s *seeing) tell(ctx context.Context, c *capture.Capture, door *exchange.Door, lost <-chan uint64) {
+// tell takes what was seen past the door and queues it, at least once a second, until
+// the context ends: then nobody sees any more.
+func (s *seeing) tell(ctx context.Context, c *capture.Capture, door *exchange.Door) {
 	every := time.NewTicker(time.Second)
 	defer every.Stop()
 	var list []flowreport.Exchange
-	var missing, told uint64
-	var inTLS tlsCoverage
-	warned := time.Now()
-	for {
-		flush := false
+	unread := coverage{where: "interfaces", warned: time.Now()}
+	for last := false; !last; {
+		due := true
 		select {
 		case <-ctx.Done():
+			last = true
 			for len(s.rows) > 0 {
-				list = appendRow(list, <-s.rows, door, s.log)
+				list = s.appendRow(list, <-s.rows, door)
 			}
-			s.up.AddExchanges(list, missing)
-			return
 		case x := <-s.rows:
-			list = appendRow(list, x, door, s.log)
-			flush = len(list) >= 500
-		case n := <-lost:
-			missing += n
+			list = s.appendRow(list, x, door)
+			due = false
 		case <-every.C:
-			flush = true
-			if n, err := c.Counters(ctx); err == nil {
-				now := n.Incomplete()
-				if now != told && time.Since(warned) > time.Minute {
-					warned = time.Now()
-					s.log.Warn("some HTTP was not read", "counters", fmt.Sprintf("%+v", n))
-				}
-				missing, told = missing+now-told, now
-			}
-			missing += inTLS.more(ctx, s)
 		}
-		if flush && len(list)+int(missing) > 0 {
-			s.up.AddExchanges(list, missing)
-			list, missing = nil, 0
+		if due {
+			if n, err := c.Counters(context.WithoutCancel(ctx)); err == nil {
+				s.miss(&unread, n.Incomplete(), n)
+			}
+		}
+		if due || len(list) >= 500 {
+			if missing := s.lost.Swap(0); len(list)+int(missing) > 0 {
+				s.up.AddExchanges(list, missing)
+			}
+			list = nil
 		}
 	}
 }
 
 // appendRow is where values stop: of the exchange only what the door leaves goes on.
-func appendRow(list []flowreport.Exchange, x *capture.Seen, door *exchange.Door, log *slog.Logger) []flowreport.Exchange {
+func (s *seeing) appendRow(list []flowreport.Exchange, x *capture.Seen, door *exchange.Door) []flowreport.Exchange {
 	o := x.Observe(door)
 	observation, err := o.Encode()
 	if err != nil {
-		log.Warn("an exchange cannot be told", "error", err)
+		s.lost.Add(1)
+		s.log.Warn("an exchange cannot be told", "error", err)
 		return list
 	}
 	r := flowreport.Exchange{

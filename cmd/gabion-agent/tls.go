@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net/netip"
 	"os"
@@ -66,13 +65,13 @@ func (s *seeing) wantTLS(t *tlsWish) {
 
 // followTLS sees TLS while there is a workload that asked for it, until the context
 // ends. Programs are loaded only then: they cost every process that uses sockets.
-func (s *seeing) followTLS(ctx context.Context, lost chan<- uint64) {
+func (s *seeing) followTLS(ctx context.Context) {
 	every := time.NewTicker(time.Second)
 	defer every.Stop()
 	said := ""
 	for {
 		if t := s.tls.Load(); t != nil && len(t.opted) > 0 {
-			if err := s.seeTLS(ctx, lost); err != nil && err.Error() != said {
+			if err := s.seeTLS(ctx); err != nil && err.Error() != said {
 				said = err.Error()
 				s.log.Error("TLS of workloads is not seen", "error", err)
 			}
@@ -86,40 +85,47 @@ func (s *seeing) followTLS(ctx context.Context, lost chan<- uint64) {
 }
 
 // seeTLS returns when nobody asks for it any more.
-func (s *seeing) seeTLS(ctx context.Context, lost chan<- uint64) error {
+func (s *seeing) seeTLS(ctx context.Context) error {
 	root, err := datapath.CgroupRoot()
 	if err != nil {
 		s.log.Debug("there are no cgroups", "error", err)
 	}
 	w, err := uprobe.Open(uprobe.Options{
-		Emit: s.queue(lost), Cgroups: root, Log: s.log,
+		Emit: s.queue, Cgroups: root, Log: s.log,
 		Find:  func() ([]uprobe.Member, error) { return s.tls.Load().members(root) },
 		Owner: func(a netip.Addr) *workload.Workload { return s.tls.Load().owners[a] },
 	})
 	if err != nil {
 		return err
 	}
-	s.watch.Store(w)
-	defer s.watch.Store(nil)
-	g, ctx := errgroup.WithContext(ctx)
-	ctx, stop := context.WithCancel(ctx)
+	unread := coverage{where: "inside TLS"}
+	account := func(ctx context.Context) {
+		if n, err := w.Counters(ctx); err == nil {
+			s.miss(&unread, n.Incomplete(), n)
+		}
+	}
+	g, running := errgroup.WithContext(ctx)
+	running, stop := context.WithCancel(running)
 	defer stop()
-	g.Go(func() error { return w.Run(ctx) })
-	g.Go(func() error { return w.Keep(ctx) })
+	g.Go(func() error { return w.Run(running) })
+	g.Go(func() error { return w.Keep(running) })
 	g.Go(func() error {
 		for every := time.NewTicker(time.Second); ; {
 			select {
-			case <-ctx.Done():
+			case <-running.Done():
 				every.Stop()
 				return nil
 			case <-every.C:
+				account(running)
 				if len(s.tls.Load().opted) == 0 {
 					stop()
 				}
 			}
 		}
 	})
-	return errors.Join(g.Wait(), w.Close())
+	err = g.Wait()
+	account(context.WithoutCancel(ctx)) // it has ended, and answers at once
+	return errors.Join(err, w.Close())
 }
 
 // members finds the processes: those in the network namespace at the other end of a
@@ -181,33 +187,4 @@ func (t *tlsWish) inCgroup(root, name string) (out []int, err error) {
 		return nil
 	})
 	return out, err
-}
-
-// tlsCoverage is how much of TLS was not read, as told so far.
-type tlsCoverage struct {
-	told   uint64
-	warned time.Time
-}
-
-// more is what came to it.
-func (t *tlsCoverage) more(ctx context.Context, s *seeing) uint64 {
-	w := s.watch.Load()
-	if w == nil {
-		t.told = 0
-		return 0
-	}
-	ctx, cancel := context.WithTimeout(ctx, time.Second) // it may have ended
-	defer cancel()
-	n, err := w.Counters(ctx)
-	if err != nil {
-		return 0
-	}
-	now := n.Incomplete()
-	more := now - min(t.told, now)
-	if more > 0 && time.Since(t.warned) > time.Minute {
-		t.warned = time.Now()
-		s.log.Warn("some HTTP inside TLS was not read", "counters", fmt.Sprintf("%+v", n))
-	}
-	t.told = now
-	return more
 }

@@ -31,6 +31,7 @@ type network struct {
 	file    string
 	left    bool // something of an earlier run is in force
 	streams chan *talk
+	over    chan struct{}
 
 	lock    sync.Mutex
 	down    bool
@@ -46,11 +47,13 @@ type talk struct {
 }
 
 func newNetwork(t *testing.T) *network {
-	n := &network{T: t, ln: bufconn.Listen(1 << 20), file: filepath.Join(t.TempDir(), "policy.json"), streams: make(chan *talk), refuse: map[string]int{}}
+	n := &network{T: t, ln: bufconn.Listen(1 << 20), file: filepath.Join(t.TempDir(), "policy.json"), streams: make(chan *talk), over: make(chan struct{}), refuse: map[string]int{}}
 	g := grpc.NewServer()
 	discovery.RegisterAggregatedDiscoveryServiceServer(g, n)
 	go g.Serve(n.ln)
-	t.Cleanup(g.Stop)
+	// What never comes is waited for for a day, which takes no time.
+	end := time.AfterFunc(24*time.Hour, func() { close(n.over); g.Stop() })
+	t.Cleanup(func() { end.Stop(); g.Stop() })
 	return n
 }
 
@@ -122,7 +125,12 @@ func (n *network) agent() (kill func()) {
 
 func (n *network) accept(have ...string) *talk {
 	n.Helper()
-	s := <-n.streams
+	var s *talk
+	select {
+	case s = <-n.streams:
+	case <-n.over:
+		n.Fatal("nobody came")
+	}
 	want := map[string]string{}
 	for _, h := range have {
 		name, version, _ := strings.Cut(h, "=")

@@ -170,9 +170,7 @@ spec: {mode: enforce, selector: {matchLabels: {app: proxy}}, egress: []}
 	// plane is away.
 	b.kill(plane)
 	agent = b.follow("1s", "the policy of the last run is in force")
-	for range 2 {
-		b.mustOpen("begun again, the control plane away", 80, 81)
-	}
+	b.mustOpen("begun again, the control plane away", 80, 81)
 	b.server = direct
 	b.serve()
 	b.server = "127.0.0.1:9444"

@@ -366,6 +366,7 @@ func (d *decider) judgeWord(c *candidate, all *kin, crowd *crowd, shared float64
 		}
 	}
 	ending(c, all, say)
+	collection(c, all, say)
 	if d.values[c.kid.id].elsewhere(w.id) {
 		say(1.2, "a value elsewhere")
 	}
@@ -404,6 +405,7 @@ type kin struct {
 	end, goOn        float64 // those where paths end, and where they go on
 	share            float64 // of exchanges that end there, summed over them
 	largest, second  float64 // exchanges
+	below, valued    float64 // exchanges that go on, and of them those that go on with a value
 }
 
 func kinOf(words []*candidate) *kin {
@@ -431,6 +433,8 @@ func kinOf(words []*candidate) *kin {
 		for n := range c.profile.params {
 			k.params[n]++
 		}
+		k.below += c.profile.total[0]
+		k.valued += c.profile.at[0][hashToken]
 		if c.profile.n >= oftenCalled {
 			k.busy++
 			k.share += c.profile.leaf / c.profile.n
@@ -476,6 +480,15 @@ func ending(c *candidate, all *kin, say func(float64, string, ...any)) {
 		say(-min(4*(2*all.end/others-1), chance(share, c.profile.n)), "paths end at %d of its %d siblings, and never at it", int(all.end), int(others))
 	case c.profile.total[0] == 0 && all.goOn > 0.6*others:
 		say(-min(4*(2*all.goOn/others-1), chance(1-share, c.profile.n)), "paths go on after %d of its %d siblings, and never after it", int(all.goOn), int(others))
+	}
+}
+
+// collection: after one come values, one after another, and after none of its
+// siblings: it is where they are kept.
+func collection(c *candidate, all *kin, say func(float64, string, ...any)) {
+	mine, others := c.profile.at[0][hashToken], all.below-c.profile.total[0]
+	if c.profile.values >= 4 && mine > 0.9*c.profile.total[0] && others >= 8 && all.valued-mine < 0.05*others {
+		say(-min(6, 1.5+1.2*math.Log2(c.profile.values/2)), "followed by %d values, and its siblings by words", int(c.profile.values))
 	}
 }
 

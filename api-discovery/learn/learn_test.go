@@ -439,3 +439,16 @@ func TestNamesInBrackets(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// Where values are kept stands beside things that have parts, and is none of them.
+func TestCollectionOfValues(t *testing.T) {
+	var list []exchange.Raw
+	for i := range 200 {
+		name := fmt.Sprintf("%c%c%cset", 'a'+i%26, 'a'+i/26, 'a'+i%7)
+		list = append(list, get(1, "/v1/assets/"+name, "/v1/assets/"+name+"/history", fmt.Sprintf("/v1/assets/policy/%032x", i%40*7919))...)
+	}
+	want := []string{"GET /v1/assets/policy/{policyId}", "GET /v1/assets/{assetId}", "GET /v1/assets/{assetId}/history"}
+	if diff := cmp.Diff(want, templates(learned(list, inOrder(len(list))).Conclude(nil))); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -25,6 +25,7 @@ type profile struct {
 	fields map[string]bool   // members of successful answers right here
 	n      float64
 	leaf   float64 // exchanges that end right here
+	values float64 // distinct values right below
 }
 
 func endToken(k endKey) token {
@@ -49,6 +50,9 @@ func profileOf(nodes []*node) *profile {
 				p.leaf += float64(e.ok)
 				p.describe(e)
 			}
+		}
+		for i := range n.holes {
+			p.values += float64(n.holes[i].vals.distinct())
 		}
 		p.below(n, 0, &visited)
 	}

@@ -63,6 +63,7 @@ func lower(s string) string {
 func (d *Door) header(name, value string, o *Observation) {
 	switch {
 	case name == "" || name[0] == ':' || plumbing(name):
+	case name == "if-none-match" && (o.Method == "GET" || o.Method == "HEAD"): // caches send it
 	case isKeyName(name) || isTokenName(name) && isCredential(value):
 		o.Auth = append(o.Auth, AuthSeen{Kind: "apiKey", In: "header", Name: paramName(name)})
 		d.caller("key", value, o)
@@ -80,7 +81,7 @@ func plumbing(name string) bool {
 	switch name {
 	case "accept-charset", "accept-encoding", "accept-language", "connection", "host", "user-agent", "referer", "origin", "te",
 		"trailer", "transfer-encoding", "expect", "date", "via", "forwarded", "from", "pragma", "cache-control", "keep-alive", "proxy-connection",
-		"if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range", "range", "dnt", "upgrade-insecure-requests", "priority",
+		"if-modified-since", "if-range", "range", "dnt", "upgrade-insecure-requests", "priority",
 		"traceparent", "tracestate", "baggage", "b3", "x-request-id", "x-correlation-id", "x-requested-with", "x-real-ip", "x-client-ip", "true-client-ip",
 		"access-control-request-headers", "access-control-request-private-network", "content-encoding", "content-language", "content-disposition",
 		"max-forwards", "x-amzn-trace-id", "x-cloud-trace-context", "save-data", "device-memory", "downlink", "rtt", "ect", "purpose", "x-scheme",

@@ -211,18 +211,22 @@ func structure(words []*candidate, c *crowd, say func(float64, string, ...any)) 
 // methods: the items of a collection take the same methods.
 func methods(words []*candidate, say func(float64, string, ...any)) {
 	all := map[token]float64{}
-	leaves := 0.0
+	leaves, deleted := 0.0, 0.0
 	for _, c := range words {
 		if c.profile.leaf == 0 {
 			continue
 		}
 		leaves++
+		deleted += one(c.profile.ends[endToken(endKey{method: "DELETE"})] > 0)
 		for t := range c.profile.ends {
 			all[t]++
 		}
 	}
 	if leaves < 2 {
 		return
+	}
+	if m := float64(len(words)); deleted >= 0.9*m { // settings are put, things are deleted one by one
+		say(clamp(0.5*(m-3), 0, 3), "%d of %d are deleted", int(deleted), int(m))
 	}
 	if len(all) == 1 {
 		for t := range all {

@@ -3,6 +3,7 @@ package learn
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -450,5 +451,21 @@ func TestCollectionOfValues(t *testing.T) {
 	want := []string{"GET /v1/assets/policy/{policyId}", "GET /v1/assets/{assetId}", "GET /v1/assets/{assetId}/history"}
 	if diff := cmp.Diff(want, templates(learned(list, inOrder(len(list))).Conclude(nil))); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A few words that can each be deleted are things of one kind; such as are put are
+// settings.
+func TestThingsAreDeleted(t *testing.T) {
+	var list []exchange.Raw
+	for i := range 330 {
+		name := strings.Fields("amber birch cedar delta ember fern grove heath iris jade kelp")[i%11]
+		list = append(list,
+			exchange.Raw{Method: []string{"PATCH", "DELETE"}[i/11%2], Host: "h", Path: "/repo/refs/" + name, Status: 200},
+			exchange.Raw{Method: []string{"PUT", "GET"}[i/11%2], Host: "h", Path: "/repo/permissions/" + name, Status: 200})
+	}
+	got := templates(learned(list, inOrder(len(list))).Conclude(nil))
+	if want := []string{"DELETE /repo/refs/{refId}", "PATCH /repo/refs/{refId}"}; len(got) != 24 || !slices.Equal(got[22:], want) {
+		t.Error(got)
 	}
 }

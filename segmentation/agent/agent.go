@@ -237,26 +237,37 @@ func (a *Agent) Run(ctx context.Context, desired <-chan Desired) error {
 			}
 		case <-drain.C:
 			at := time.Now()
-			rows, err := a.drain()
+			full, err := a.drain()
 			if err != nil {
 				return err
 			}
 			// Counted is what came between two drains' begins: reading takes its time.
-			drain.Reset(nextDrain(rows, at.Sub(drained), a.options.Window) - time.Since(at))
+			drain.Reset(nextDrain(full, at.Sub(drained), a.options.Window) - time.Since(at))
 			drained = at
 		}
 	}
 }
 
-// nextDrain is a window, or less: such that half the kernel's table would be full
-// at the next drain if flows go on as they did.
-func nextDrain(rows int, in, window time.Duration) time.Duration {
-	const half = 32768
+// nextDrain is a window, or less: such that half of what the kernel has room for
+// would be full at the next drain if flows go on as they did.
+func nextDrain(full float64, in, window time.Duration) time.Duration {
 	window = max(window, time.Second)
-	if rows == 0 {
+	if full == 0 {
 		return window
 	}
-	return max(time.Second, min(window, in*half/time.Duration(rows)))
+	return max(time.Second, min(window, time.Duration(float64(in)/2/full)))
+}
+
+// fullness says how much of the room for rows is used, or of the part that one
+// workload may have.
+func fullness(rows []flowlog.Row) float64 {
+	each, most := map[uint32]int{}, 0
+	for i := range rows {
+		each[rows[i].Workload]++
+		most = max(most, each[rows[i].Workload])
+	}
+	const all, part = 131072, 32768
+	return max(float64(len(rows))/all, float64(most)/part)
 }
 
 // take makes the kernel what is wanted now, or leaves it what was wanted before, if
@@ -314,6 +325,10 @@ func (a *Agent) Reconcile() error {
 	}
 	a.on = present[:links]
 	if err := a.setGroups(ids); err != nil {
+		return err
+	}
+	here := a.names.Workloads
+	if err := a.dp.Retire(func(n uint32) bool { return here[n] != nil }); err != nil {
 		return err
 	}
 	return a.short.look()
@@ -429,7 +444,8 @@ func (a *Agent) Drain() error {
 	return err
 }
 
-func (a *Agent) drain() (rows int, err error) {
+// drain also says how full the kernel's tables were.
+func (a *Agent) drain() (full float64, err error) {
 	if !a.named {
 		return 0, nil
 	}
@@ -437,7 +453,7 @@ func (a *Agent) drain() (rows int, err error) {
 		return 0, err
 	}
 	if a.fresh {
-		if _, err := a.report(a.log.Left()); err != nil {
+		if err := a.report(a.log.Left()); err != nil {
 			return 0, fmt.Errorf("read what an earlier agent left: %w", err)
 		}
 		a.fresh = false
@@ -446,20 +462,21 @@ func (a *Agent) drain() (rows int, err error) {
 		a.names.Openers.Settle()
 		defer a.names.Openers.Turn()
 	}
-	if rows, err = a.report(a.log.Drain()); err != nil {
-		return rows, fmt.Errorf("drain flows: %w", err)
+	rows, err := a.log.Drain()
+	if err := a.report(rows, err); err != nil {
+		return 0, fmt.Errorf("drain flows: %w", err)
 	}
-	return rows, nil
+	return fullness(rows), nil
 }
 
 // report hands rows over, and lets the kernel forget them.
-func (a *Agent) report(rows []flowlog.Row, err error) (int, error) {
+func (a *Agent) report(rows []flowlog.Row, err error) error {
 	if err != nil {
-		return 0, err
+		return err
 	}
 	counters, err := a.log.Counters()
 	if err != nil {
-		return 0, err
+		return err
 	}
 	lost := counters[bpf.LostFlows]
 	if lost < a.lost {
@@ -472,11 +489,11 @@ func (a *Agent) report(rows []flowlog.Row, err error) (int, error) {
 	}
 	if lost != a.lost {
 		if err := saveLost(a.lostFile(), lost); err != nil {
-			return 0, err
+			return err
 		}
 		a.lost = lost
 	}
-	return len(rows), a.log.Done()
+	return a.log.Done()
 }
 
 func (a *Agent) lostFile() string { return filepath.Join(a.options.State, "lost-flows") }

@@ -32,6 +32,7 @@ const (
 	BenchMapNeighbours       = "neighbours"
 	BenchMapPrefixes         = "prefixes"
 	BenchMapRules            = "rules"
+	BenchMapShares           = "shares"
 	BenchMapSockets          = "sockets"
 	BenchMapUsages           = "usages"
 	BenchProgAdoptFlow       = "adopt_flow"
@@ -49,9 +50,11 @@ const (
 	BenchProgToGroup         = "to_group"
 	BenchProgToWorkload      = "to_workload"
 	BenchVarHalfOpenMask     = "half_open_mask"
+	BenchVarLimitDrops       = "limit_drops"
 	BenchVarLimitEstablished = "limit_established"
 	BenchVarLimitEvents      = "limit_events"
 	BenchVarLimitEventsRate  = "limit_events_rate"
+	BenchVarLimitFlows       = "limit_flows"
 	BenchVarLimitNames       = "limit_names"
 	BenchVarLimitNamesRate   = "limit_names_rate"
 	BenchVarLimitOpened      = "limit_opened"
@@ -139,6 +142,7 @@ type BenchMapSpecs struct {
 	Neighbours  *ebpf.MapSpec `ebpf:"neighbours"`
 	Prefixes    *ebpf.MapSpec `ebpf:"prefixes"`
 	Rules       *ebpf.MapSpec `ebpf:"rules"`
+	Shares      *ebpf.MapSpec `ebpf:"shares"`
 	Sockets     *ebpf.MapSpec `ebpf:"sockets"`
 	Usages      *ebpf.MapSpec `ebpf:"usages"`
 }
@@ -148,9 +152,11 @@ type BenchMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type BenchVariableSpecs struct {
 	HalfOpenMask     *ebpf.VariableSpec `ebpf:"half_open_mask"`
+	LimitDrops       *ebpf.VariableSpec `ebpf:"limit_drops"`
 	LimitEstablished *ebpf.VariableSpec `ebpf:"limit_established"`
 	LimitEvents      *ebpf.VariableSpec `ebpf:"limit_events"`
 	LimitEventsRate  *ebpf.VariableSpec `ebpf:"limit_events_rate"`
+	LimitFlows       *ebpf.VariableSpec `ebpf:"limit_flows"`
 	LimitNames       *ebpf.VariableSpec `ebpf:"limit_names"`
 	LimitNamesRate   *ebpf.VariableSpec `ebpf:"limit_names_rate"`
 	LimitOpened      *ebpf.VariableSpec `ebpf:"limit_opened"`
@@ -196,6 +202,7 @@ type BenchMaps struct {
 	Neighbours  *ebpf.Map `ebpf:"neighbours"`
 	Prefixes    *ebpf.Map `ebpf:"prefixes"`
 	Rules       *ebpf.Map `ebpf:"rules"`
+	Shares      *ebpf.Map `ebpf:"shares"`
 	Sockets     *ebpf.Map `ebpf:"sockets"`
 	Usages      *ebpf.Map `ebpf:"usages"`
 }
@@ -218,6 +225,7 @@ func (m *BenchMaps) Close() error {
 		m.Neighbours,
 		m.Prefixes,
 		m.Rules,
+		m.Shares,
 		m.Sockets,
 		m.Usages,
 	)
@@ -228,9 +236,11 @@ func (m *BenchMaps) Close() error {
 // It can be passed to LoadBenchObjects or ebpf.CollectionSpec.LoadAndAssign.
 type BenchVariables struct {
 	HalfOpenMask     *ebpf.Variable `ebpf:"half_open_mask"`
+	LimitDrops       *ebpf.Variable `ebpf:"limit_drops"`
 	LimitEstablished *ebpf.Variable `ebpf:"limit_established"`
 	LimitEvents      *ebpf.Variable `ebpf:"limit_events"`
 	LimitEventsRate  *ebpf.Variable `ebpf:"limit_events_rate"`
+	LimitFlows       *ebpf.Variable `ebpf:"limit_flows"`
 	LimitNames       *ebpf.Variable `ebpf:"limit_names"`
 	LimitNamesRate   *ebpf.Variable `ebpf:"limit_names_rate"`
 	LimitOpened      *ebpf.Variable `ebpf:"limit_opened"`

@@ -71,7 +71,7 @@ func TestTypesHaveTheProgramsSizes(t *testing.T) {
 		"control": {uint32(0), Control{}}, "endpoints": {uint32(0), Endpoint{}}, "addresses": {Address{}, Peer{}},
 		"prefixes": {Prefix{}, Peer{}}, "rules": {RuleKey{}, Rule{}}, "flows": {TallyKey{}, Tally{}}, "drops": {TallyKey{}, Tally{}},
 		"half_open": {uint32(0), HalfOpenSet{}}, "established": {FlowKey{}, Flow{}}, "neighbours": {Address{}, Neighbour{}},
-		"usages": {uint32(0), Usage{}}, "askings": {uint32(0), Asking{}}, "sockets": {uint64(0), Process{}}, "groups": {uint64(0), uint32(0)},
+		"usages": {uint32(0), Usage{}}, "shares": {uint32(0), Share{}}, "askings": {uint32(0), Asking{}}, "sockets": {uint64(0), Process{}}, "groups": {uint64(0), uint32(0)},
 	} {
 		m := spec.Maps[name]
 		if m == nil {

@@ -32,6 +32,7 @@ const (
 	DatapathMapNeighbours       = "neighbours"
 	DatapathMapPrefixes         = "prefixes"
 	DatapathMapRules            = "rules"
+	DatapathMapShares           = "shares"
 	DatapathMapSockets          = "sockets"
 	DatapathMapUsages           = "usages"
 	DatapathProgAdoptFlow       = "adopt_flow"
@@ -46,9 +47,11 @@ const (
 	DatapathProgToGroup         = "to_group"
 	DatapathProgToWorkload      = "to_workload"
 	DatapathVarHalfOpenMask     = "half_open_mask"
+	DatapathVarLimitDrops       = "limit_drops"
 	DatapathVarLimitEstablished = "limit_established"
 	DatapathVarLimitEvents      = "limit_events"
 	DatapathVarLimitEventsRate  = "limit_events_rate"
+	DatapathVarLimitFlows       = "limit_flows"
 	DatapathVarLimitNames       = "limit_names"
 	DatapathVarLimitNamesRate   = "limit_names_rate"
 	DatapathVarLimitOpened      = "limit_opened"
@@ -133,6 +136,7 @@ type DatapathMapSpecs struct {
 	Neighbours  *ebpf.MapSpec `ebpf:"neighbours"`
 	Prefixes    *ebpf.MapSpec `ebpf:"prefixes"`
 	Rules       *ebpf.MapSpec `ebpf:"rules"`
+	Shares      *ebpf.MapSpec `ebpf:"shares"`
 	Sockets     *ebpf.MapSpec `ebpf:"sockets"`
 	Usages      *ebpf.MapSpec `ebpf:"usages"`
 }
@@ -142,9 +146,11 @@ type DatapathMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type DatapathVariableSpecs struct {
 	HalfOpenMask     *ebpf.VariableSpec `ebpf:"half_open_mask"`
+	LimitDrops       *ebpf.VariableSpec `ebpf:"limit_drops"`
 	LimitEstablished *ebpf.VariableSpec `ebpf:"limit_established"`
 	LimitEvents      *ebpf.VariableSpec `ebpf:"limit_events"`
 	LimitEventsRate  *ebpf.VariableSpec `ebpf:"limit_events_rate"`
+	LimitFlows       *ebpf.VariableSpec `ebpf:"limit_flows"`
 	LimitNames       *ebpf.VariableSpec `ebpf:"limit_names"`
 	LimitNamesRate   *ebpf.VariableSpec `ebpf:"limit_names_rate"`
 	LimitOpened      *ebpf.VariableSpec `ebpf:"limit_opened"`
@@ -190,6 +196,7 @@ type DatapathMaps struct {
 	Neighbours  *ebpf.Map `ebpf:"neighbours"`
 	Prefixes    *ebpf.Map `ebpf:"prefixes"`
 	Rules       *ebpf.Map `ebpf:"rules"`
+	Shares      *ebpf.Map `ebpf:"shares"`
 	Sockets     *ebpf.Map `ebpf:"sockets"`
 	Usages      *ebpf.Map `ebpf:"usages"`
 }
@@ -212,6 +219,7 @@ func (m *DatapathMaps) Close() error {
 		m.Neighbours,
 		m.Prefixes,
 		m.Rules,
+		m.Shares,
 		m.Sockets,
 		m.Usages,
 	)
@@ -222,9 +230,11 @@ func (m *DatapathMaps) Close() error {
 // It can be passed to LoadDatapathObjects or ebpf.CollectionSpec.LoadAndAssign.
 type DatapathVariables struct {
 	HalfOpenMask     *ebpf.Variable `ebpf:"half_open_mask"`
+	LimitDrops       *ebpf.Variable `ebpf:"limit_drops"`
 	LimitEstablished *ebpf.Variable `ebpf:"limit_established"`
 	LimitEvents      *ebpf.Variable `ebpf:"limit_events"`
 	LimitEventsRate  *ebpf.Variable `ebpf:"limit_events_rate"`
+	LimitFlows       *ebpf.Variable `ebpf:"limit_flows"`
 	LimitNames       *ebpf.Variable `ebpf:"limit_names"`
 	LimitNamesRate   *ebpf.Variable `ebpf:"limit_names_rate"`
 	LimitOpened      *ebpf.Variable `ebpf:"limit_opened"`

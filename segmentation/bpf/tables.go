@@ -37,7 +37,7 @@ type Control struct {
 	_          structs.HostLayout
 	Generation uint32
 	Set        uint32
-	Flows      uint32
+	Flows      uint32     // how often rows were read
 	Reading    uint32     // until when names are read, in units of 2^28 ns
 	Direct     uint32     // until when shortcuts hold, in seconds
 	Secret     [10]uint32 // of the hash of half-open flows
@@ -250,6 +250,13 @@ type Usage struct {
 	Opened      uint64
 	Events      uint64
 	Refill      uint64
+}
+
+// Share is what one workload has of the rows, since they were read.
+type Share struct {
+	_    structs.HostLayout
+	Read uint32
+	Rows [2]uint32 // of flows, of drops
 }
 
 // Neighbour is where a local workload is.

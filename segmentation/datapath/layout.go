@@ -27,7 +27,7 @@ func layoutDir(dir string, n int) string { return filepath.Join(dir, "v"+strconv
 // who goes straight to whom is found out anew.
 func formed(name string) int {
 	switch name {
-	case "control", "endpoints", "addresses", "prefixes", "rules", "neighbours":
+	case "control", "endpoints", "addresses", "prefixes", "rules", "neighbours", "shares":
 		return layout
 	case "half_open":
 		return 3

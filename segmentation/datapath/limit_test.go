@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
 	"github.com/gabion-io/gabion/internal/netnstest"
@@ -321,4 +322,104 @@ func TestSilentFlowsAreSwept(t *testing.T) {
 			t.Errorf("row of %s: %+v", r.Direction(), r.Tally)
 		}
 	}
+}
+
+// However many workloads a host has had, the next one finds room: what is kept of those
+// that are gone goes, and of no other.
+func TestWorkloadsThatAreGoneMakeRoom(t *testing.T) {
+	b := newBed(t, "web", "cart")
+	b.serve("cart", 80)
+	const gone = 1 << 20
+	for _, name := range []string{"usages", "shares", "askings"} {
+		m := b.dp.Map(name)
+		for n := uint32(gone); ; n++ {
+			err := m.Put(n, make([]byte, m.ValueSize()))
+			if errors.Is(err, unix.E2BIG) {
+				break
+			} else if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	// Of one that is gone something still goes on.
+	const lives = uint32(gone + 7)
+	if err := b.dp.Map("usages").Put(lives, &bpf.Usage{Established: 1}); err != nil {
+		t.Fatal(err)
+	}
+	b.apply("policy shop/cart enforces for app=cart\n  ingress from app=web on UDP 80\n  egress to nobody\n")
+	if err := b.try("udp", "web", "cart", false, 80, 100*time.Millisecond); err == nil || b.count(bpf.LostBudget) == 0 {
+		t.Fatalf("the table is not full: %v", err)
+	}
+	here := map[uint32]bool{}
+	for _, name := range b.names {
+		here[b.numbers.Workload(id(name))] = true
+	}
+	if err := b.dp.Retire(func(n uint32) bool { return here[n] }); err != nil {
+		t.Fatal(err)
+	}
+	b.passes("udp", "web", "cart", 80)
+	var u bpf.Usage
+	if err := b.dp.Map("usages").Lookup(lives, &u); err != nil {
+		t.Errorf("what still goes on is forgotten: %v", err)
+	}
+	if err := b.dp.Map("usages").Lookup(lives+1, &u); !errors.Is(err, ebpf.ErrKeyNotExist) {
+		t.Errorf("what is gone is kept: %+v (%v)", u, err)
+	}
+}
+
+// Rows are counted for everybody until they are read, whatever one workload does to
+// have many: it can use up its own part.
+func TestOneWorkloadCannotUseUpTheRows(t *testing.T) {
+	b := newBed(t, "web", "cart", "other")
+	b.serve("cart", 80)
+	b.apply("policy shop/web enforces for app=web\n  egress to 10.0.0.0/8 on UDP 1\npolicy shop/cart enforces for app=cart\n  ingress from app=other on UDP 80\n")
+	from := b.addr("web", false)
+	const flows, drops = 32768, 4096 // limit_flows, limit_drops
+	for port, n := range map[uint16]int{1: flows + 5000, 2: drops + 5000} {
+		flood(t, b, n, func(i int) []byte {
+			return udp4(from, netip.AddrFrom4([4]byte{10, byte(1 + i>>16), byte(i >> 8), byte(i)}), 1000, port, "scan")
+		})
+	}
+	b.until("the scan is counted", func() bool { return b.count(bpf.LostFlows) >= 10000 })
+	if err := b.try("udp", "other", "cart", false, 80, netnstest.Patience); err != nil {
+		t.Error(err)
+	}
+	b.denied("udp", "other", "cart", 81)
+	rows, err := b.log.Drain()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[segmentation.Verdict]int{}
+	seen := map[segmentation.Verdict]bool{}
+	for _, r := range rows {
+		switch {
+		case r.Workload == b.numbers.Workload(id("web")) && r.Peer.Addr().Is4():
+			got[r.Verdict()]++
+		case r.Workload == b.numbers.Workload(id("cart")) && r.Peer.Addr() == b.addr("other", false):
+			seen[r.Verdict()] = true
+		}
+	}
+	if got[segmentation.Allowed] != flows || got[segmentation.Denied] != drops {
+		t.Errorf("the scan has %v rows, it may have %d and %d", got, flows, drops)
+	}
+	if !seen[segmentation.Allowed] || !seen[segmentation.Denied] {
+		t.Errorf("of another workload's flows are counted: %v", seen)
+	}
+	// With the next rows it begins anew.
+	flood(t, b, 10, func(i int) []byte { return udp4(from, netip.AddrFrom4([4]byte{10, 250, 0, byte(i)}), 1000, 1, "scan") })
+	b.until("the next rows are counted", func() bool {
+		if err := b.log.Done(); err != nil {
+			t.Fatal(err)
+		}
+		rows, err = b.log.Drain()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range rows {
+			if r.Workload == b.numbers.Workload(id("web")) && r.Verdict() == segmentation.Allowed {
+				return true
+			}
+		}
+		return false
+	})
 }

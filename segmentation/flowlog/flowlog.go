@@ -51,7 +51,7 @@ func (r *Row) Reason() bpf.Reason { return bpf.Reason(r.Way >> 3) }
 type Reader struct {
 	maps Maps
 	page []byte
-	slot *uint32 // which tables are written to: shared with the programs
+	slot *uint32 // how often rows were read; its low bit says which tables are written to: shared with the programs
 }
 
 // NewReader shares the control word.
@@ -76,7 +76,7 @@ func (r *Reader) Drain() ([]Row, error) {
 	if err := r.clear(1 - full); err != nil {
 		return nil, err
 	}
-	atomic.StoreUint32(r.slot, 1-full)
+	atomic.AddUint32(r.slot, 1)
 	// Writing to a map of maps returns when no program runs any more that began
 	// before.
 	spare, err := ebpf.NewMap(smallest(r.maps.Inner("flows")))

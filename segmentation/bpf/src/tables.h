@@ -46,7 +46,7 @@ enum reason {
 	REASON_REDIRECTED,    // of REASON_ESTABLISHED: took the local fast path
 	LOST_ESTABLISHED,     // a flow was not promoted: table full
 	LOST_BUDGET,          // a flow was not promoted or not remembered: its workload has too many
-	LOST_FLOWS,           // a flow was not counted: table of flows full
+	LOST_FLOWS,           // a flow was not counted: table of flows full, or its workload has too many rows
 	LOST_EVENTS,          // an event was not sent: ring full or too many
 	COUNTERS,
 };
@@ -56,7 +56,7 @@ enum { SECRETS = 10 }; // as many as a flow's key has words
 struct control {
 	u32 generation; // raised when a flow that was judged must be judged again
 	u32 set;        // of policy tables, 0 or 1
-	u32 flows;      // which table of flows is written to, 0 or 1
+	u32 flows;      // how often rows were read; its low bit: which table of them is written to
 	u32 reading;    // until when an agent reads `names`, in units of 2^28 ns
 	u32 direct;     // until when shortcuts hold, in seconds; 0: there are none
 	u32 secret[SECRETS]; // of the hash of half-open flows; kept as long as these
@@ -231,6 +231,12 @@ struct usage {
 	u64 refill; // when tokens were last given
 };
 
+// What one workload has of the rows, since they were read.
+struct share {
+	u32 read;    // how often they were
+	u32 rows[2]; // of flows, of drops
+};
+
 struct fragment_key {
 	union address from;
 	union address to;
@@ -300,7 +306,7 @@ IN_SETS(endpoints, BPF_MAP_TYPE_HASH, u32, struct endpoint, 1024, 0);
 IN_SETS(addresses, BPF_MAP_TYPE_HASH, union address, struct peer, 1024, 0);
 IN_SETS(prefixes, BPF_MAP_TYPE_LPM_TRIE, struct prefix, struct peer, 1024, BPF_F_NO_PREALLOC);
 IN_SETS(rules, BPF_MAP_TYPE_HASH, struct rule_key, struct rule, 1024, 0);
-IN_SETS(flows, BPF_MAP_TYPE_HASH, struct tally_key, struct tally, 65536, BPF_F_NO_PREALLOC);
+IN_SETS(flows, BPF_MAP_TYPE_HASH, struct tally_key, struct tally, 131072, BPF_F_NO_PREALLOC);
 IN_SETS(drops, BPF_MAP_TYPE_HASH, struct tally_key, struct tally, 16384, BPF_F_NO_PREALLOC);
 
 TABLE(half_open, BPF_MAP_TYPE_ARRAY, u32, struct half_open_set, 8192);
@@ -309,6 +315,7 @@ TABLE(fragments, BPF_MAP_TYPE_LRU_HASH, struct fragment_key, struct fragment, 81
 TABLE(neighbours, BPF_MAP_TYPE_HASH, union address, struct neighbour, 4096);
 TABLE(groups, BPF_MAP_TYPE_HASH, u64, u32, 4096);
 TABLE(usages, BPF_MAP_TYPE_HASH, u32, struct usage, 4096);
+TABLE(shares, BPF_MAP_TYPE_HASH, u32, struct share, 4096);
 TABLE(counters, BPF_MAP_TYPE_PERCPU_ARRAY, u32, u64, COUNTERS);
 TABLE(sockets, BPF_MAP_TYPE_LRU_HASH, u64, struct process, 16384);
 
@@ -320,6 +327,8 @@ struct {
 // Limits: the agent sets them before it loads the programs.
 volatile const u64 limit_established = 32768; // flows of one workload
 volatile const u64 limit_opened = 8192;       // new flows of one workload that are remembered, a second
+volatile const u32 limit_flows = 32768;       // rows of flows of one workload
+volatile const u32 limit_drops = 4096;        // rows of its drops
 volatile const u64 limit_events = 64;         // at once, of one workload
 volatile const u64 limit_events_rate = 8;     // a second after that
 volatile const u64 timeout_tcp = 21600;       // seconds without a packet

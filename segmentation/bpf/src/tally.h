@@ -17,6 +17,27 @@ struct amounts {
 	u32 slot;
 };
 
+// may_have says whether a workload may have one more row. Two processors may find at
+// the same time that rows were read: a bound need not be exact.
+static noinline int may_have(u32 workload, u32 read, int dropped)
+{
+	struct share *s = bpf_map_lookup_elem(&shares, &workload);
+	if (!s) {
+		struct share fresh = {.read = read};
+		bpf_map_update_elem(&shares, &workload, &fresh, BPF_NOEXIST);
+		s = bpf_map_lookup_elem(&shares, &workload);
+		if (!s)
+			return 0;
+	}
+	if (s->read != read) {
+		s->read = read;
+		s->rows[0] = s->rows[1] = 0;
+	}
+	if (dropped)
+		return __sync_fetch_and_add(&s->rows[1], 1) < limit_drops;
+	return __sync_fetch_and_add(&s->rows[0], 1) < limit_flows;
+}
+
 // add books amounts on a row and returns how many flows it has, 0 when the row
 // could not be made.
 noinline u64 add(const struct tally_key *key, const struct amounts *a)
@@ -35,6 +56,10 @@ noinline u64 add(const struct tally_key *key, const struct amounts *a)
 		return 0;
 	struct tally *t = bpf_map_lookup_elem(table, key);
 	if (!t) {
+		if (!may_have(key->workload, a->slot, dropped)) {
+			count(LOST_FLOWS);
+			return 0;
+		}
 		struct tally fresh = {
 			.flows = a->flows,
 			.answered = a->answered,

@@ -1,0 +1,64 @@
+package datapath
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"github.com/gabion-io/gabion/segmentation/bpf"
+)
+
+// quiet is how long, in seconds, a workload that is gone is remembered after its last
+// packet that mattered: longer than its half-open flows live.
+const quiet = 180
+
+// Retire forgets what workloads that are gone have used of what all share; numbers are
+// never given again, and the tables have room for some thousands. What nobody can be
+// using goes: such a workload has no established flow, and opened none for a while. The
+// programs must be off its interfaces.
+func (d *Datapath) Retire(here func(workload uint32) bool) error {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		return fmt.Errorf("read clock: %w", err)
+	}
+	since := uint64(max(now.Sec-quiet, 0))
+	return errors.Join(
+		retire(d.Map("usages"), func(workload uint32, u bpf.Usage) bool {
+			return !here(workload) && u.Established == 0 && u.Second <= since && u.Refill/1e9 <= since
+		}),
+		retire(d.Map("shares"), func(workload uint32, _ bpf.Share) bool { return !here(workload) }),
+		// What was lost is a total that somebody reads.
+		retire(d.Map("askings"), func(workload uint32, a bpf.Asking) bool {
+			return !here(workload) && a.Lost == 0 && a.Refill/1e9 <= since
+		}),
+	)
+}
+
+// retire removes those entries of a table by workload that are done with.
+func retire[V any](m *ebpf.Map, done func(uint32, V) bool) error {
+	const batch = 1024
+	keys, values := make([]uint32, batch), make([]V, batch)
+	var gone []uint32
+	var cursor ebpf.MapBatchCursor
+	for {
+		n, err := m.BatchLookup(&cursor, keys, values, nil)
+		for i := range n {
+			if done(keys[i], values[i]) {
+				gone = append(gone, keys[i])
+			}
+		}
+		if errors.Is(err, ebpf.ErrKeyNotExist) {
+			break
+		} else if err != nil {
+			return fmt.Errorf("read what workloads use: %w", err)
+		}
+	}
+	for _, k := range gone {
+		if err := m.Delete(k); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return fmt.Errorf("forget workload %d: %w", k, err)
+		}
+	}
+	return nil
+}

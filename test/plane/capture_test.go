@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"github.com/gabion-io/gabion/controlplane/server"
+	"github.com/gabion-io/gabion/internal/exchange"
 	"github.com/gabion-io/gabion/internal/netnstest"
 )
 
@@ -67,13 +68,7 @@ func TestOperationsWithoutAProxy(t *testing.T) {
 	b.shop(at)
 	agent := b.start("capturing HTTP", []string{"GABION_JOIN=" + token}, "gabion-agent", "--server", b.server, "--host", "node-1",
 		"--state", b.agent, "--bpffs", b.bpffs, "--capture-http")
-	b.until("both workloads are watched, and who opens connections", func() error {
-		said := b.log.String()
-		if n, m := strings.Count(said, "capturing HTTP"), strings.Count(said, "msg=attached"); n < 2 || m < 2 {
-			return fmt.Errorf("%d and %d are", n, m)
-		}
-		return nil
-	})
+	b.watched()
 	for i := range 3 {
 		if err := b.ask(at, fmt.Sprintf("GET /carts/%d?full=yes HTTP/1.1\r\nHost: cart\r\nConnection: close\r\n\r\n", 100+i)); err != nil {
 			t.Fatal(err)
@@ -106,6 +101,19 @@ func TestOperationsWithoutAProxy(t *testing.T) {
 	}
 }
 
+// watched waits until HTTP of both workloads is captured, and it is seen who opens
+// connections.
+func (b *bed) watched() {
+	b.Helper()
+	b.until("both workloads are watched, and who opens connections", func() error {
+		said := b.log.String()
+		if n, m := strings.Count(said, "capturing HTTP"), strings.Count(said, "msg=attached"); n < 2 || m < 2 {
+			return fmt.Errorf("%d and %d are", n, m)
+		}
+		return nil
+	})
+}
+
 // stored holds that each exchange is kept with the workload and the process that
 // asked: us.
 func (b *bed) stored() {
@@ -114,25 +122,39 @@ func (b *bed) stored() {
 	if err != nil {
 		b.Fatal(err)
 	}
-	ca, err := os.ReadFile(filepath.Join(b.state, "keys", "ca.pem"))
-	if err != nil {
-		b.Fatal(err)
+	list := b.exchanges()
+	if len(list) != 3 {
+		b.Errorf("%d exchanges are stored", len(list))
 	}
-	token, err := os.ReadFile(filepath.Join(b.state, "admin.token"))
-	if err != nil {
-		b.Fatal(err)
+	for _, x := range list {
+		if x.Caller != "shop/web" || x.Process != self || x.Path != "/carts/{number}" || x.Proxy != "agent node-1" {
+			b.Errorf("stored is %+v, asked by %s", x, self)
+		}
+	}
+}
+
+// exchanges are those that the control plane has stored.
+func (b *bed) exchanges() []exchange.Exchange {
+	b.Helper()
+	var files [3]string
+	for i, name := range []string{"server.url", "admin.token", filepath.Join("keys", "ca.pem")} {
+		text, err := os.ReadFile(filepath.Join(b.state, name))
+		if err != nil {
+			b.Fatal(err)
+		}
+		files[i] = strings.TrimSpace(string(text))
 	}
 	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(ca)
+	pool.AppendCertsFromPEM([]byte(files[2]))
 	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: pool},
 		DialContext: func(_ context.Context, network, to string) (net.Conn, error) {
 			return b.home.Dial(network, netip.Addr{}, netip.MustParseAddrPort(to), netnstest.Patience)
 		}}}
-	r, err := http.NewRequestWithContext(b.Context(), http.MethodGet, "https://127.0.0.1:9090/api/v1/exchanges", nil)
+	r, err := http.NewRequestWithContext(b.Context(), http.MethodGet, files[0]+"/api/v1/exchanges", nil)
 	if err != nil {
 		b.Fatal(err)
 	}
-	r.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	r.Header.Set("Authorization", "Bearer "+files[1])
 	w, err := c.Do(r)
 	if err != nil {
 		b.Fatal(err)
@@ -142,14 +164,7 @@ func (b *bed) stored() {
 	if err := json.NewDecoder(w.Body).Decode(&list); err != nil {
 		b.Fatal(err)
 	}
-	if len(list.Items) != 3 {
-		b.Errorf("%d exchanges are stored", len(list.Items))
-	}
-	for _, x := range list.Items {
-		if x.Caller != "shop/web" || x.Process != self || x.Path != "/carts/{number}" || x.Proxy != "agent node-1" {
-			b.Errorf("stored is %+v, asked by %s", x, self)
-		}
-	}
+	return list.Items
 }
 
 // shows waits for a line of `gabion api list` with all of some words.

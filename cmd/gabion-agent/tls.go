@@ -98,12 +98,7 @@ func (s *seeing) seeTLS(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	unread := coverage{where: "inside TLS"}
-	account := func(ctx context.Context) {
-		if n, err := w.Counters(ctx); err == nil {
-			s.miss(&unread, n.Incomplete(), n)
-		}
-	}
+	account := tlsAccount{unread: coverage{where: "inside TLS"}}
 	g, running := errgroup.WithContext(ctx)
 	running, stop := context.WithCancel(running)
 	defer stop()
@@ -116,7 +111,7 @@ func (s *seeing) seeTLS(ctx context.Context) error {
 				every.Stop()
 				return nil
 			case <-every.C:
-				account(running)
+				account.settle(running, s, w)
 				if len(s.tls.Load().opted) == 0 {
 					stop()
 				}
@@ -124,8 +119,26 @@ func (s *seeing) seeTLS(ctx context.Context) error {
 		}
 	})
 	err = g.Wait()
-	account(context.WithoutCancel(ctx)) // it has ended, and answers at once
+	account.settle(context.WithoutCancel(ctx), s, w) // it has ended, and answers at once
 	return errors.Join(err, w.Close())
+}
+
+// tlsAccount is what is said of what is not seen, or not whole.
+type tlsAccount struct {
+	unread   coverage
+	homeless coverage
+}
+
+func (t *tlsAccount) settle(ctx context.Context, s *seeing, w *uprobe.Watch) {
+	n, err := w.Counters(ctx)
+	if err != nil {
+		return
+	}
+	s.miss(&t.unread, n.Incomplete(), n)
+	if n.Homeless > t.homeless.told && time.Since(t.homeless.warned) > time.Minute {
+		t.homeless = coverage{told: n.Homeless, warned: time.Now()}
+		s.log.Warn("of some HTTP inside TLS the other end is not known", "exchanges", n.Homeless)
+	}
 }
 
 // members finds the processes: those in the network namespace at the other end of a

@@ -85,7 +85,6 @@ const (
 	TLSFull
 	TLSOthers
 	TLSUnreadable
-	TLSHomeless
 	TLSLate
 	TLSCounters
 )

@@ -22,6 +22,7 @@ const (
 	TLSMapCounters        = "counters"
 	TLSMapPieces          = "pieces"
 	TLSMapScopes          = "scopes"
+	TLSMapThreads         = "threads"
 	TLSProgC_enter        = "c_enter"
 	TLSProgC_finish       = "c_finish"
 	TLSProgC_leave        = "c_leave"
@@ -101,6 +102,7 @@ type TLSMapSpecs struct {
 	Counters *ebpf.MapSpec `ebpf:"counters"`
 	Pieces   *ebpf.MapSpec `ebpf:"pieces"`
 	Scopes   *ebpf.MapSpec `ebpf:"scopes"`
+	Threads  *ebpf.MapSpec `ebpf:"threads"`
 }
 
 // TLSVariableSpecs contains global variables before they are loaded into the kernel.
@@ -138,6 +140,7 @@ type TLSMaps struct {
 	Counters *ebpf.Map `ebpf:"counters"`
 	Pieces   *ebpf.Map `ebpf:"pieces"`
 	Scopes   *ebpf.Map `ebpf:"scopes"`
+	Threads  *ebpf.Map `ebpf:"threads"`
 }
 
 func (m *TLSMaps) Close() error {
@@ -148,6 +151,7 @@ func (m *TLSMaps) Close() error {
 		m.Counters,
 		m.Pieces,
 		m.Scopes,
+		m.Threads,
 	)
 }
 

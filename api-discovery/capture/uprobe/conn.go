@@ -19,6 +19,7 @@ type known struct {
 	key    bpf.ConnKey
 	owner  *owner
 	client bool // the process sends the requests
+	path   ends // as they were known first: by them the tracker knows it
 	ends   ends
 	last   time.Time
 }
@@ -47,7 +48,7 @@ func (w *Watch) piece(p *bpf.Plain, data []byte) {
 		return
 	}
 	s := stream.Segment{
-		ID: k.id, Time: k.last, From: k.ends.client, To: k.ends.server, Client: true, Cookie: p.Cookie,
+		ID: k.id, Time: k.last, From: k.path.client, To: k.path.server, Client: true, Cookie: p.Cookie,
 		Seq: p.Seq, Skipped: p.Skipped, FIN: p.Ended != 0, Data: data,
 	}
 	if p.Client == 0 {
@@ -65,6 +66,7 @@ func (w *Watch) piece(p *bpf.Plain, data []byte) {
 // known finds or notes a connection; nil: of a process that is not seen.
 func (w *Watch) known(p *bpf.Plain) *known {
 	if k := w.conns[p.ID]; k != nil {
+		k.locate(p)
 		return k
 	}
 	w.lock.Lock()
@@ -82,18 +84,25 @@ func (w *Watch) known(p *bpf.Plain) *known {
 		}
 	}
 	k := &known{id: p.ID, key: bpf.ConnKey{Conn: p.Conn, Process: p.Process}, owner: o, client: p.Written == p.Client}
-	if p.LocalPort != 0 && p.RemotePort != 0 {
-		local, remote := netip.AddrPortFrom(p.Local.Addr(), p.LocalPort), netip.AddrPortFrom(p.Remote.Addr(), p.RemotePort)
-		k.ends = ends{client: remote, server: local}
-		if k.client {
-			k.ends.client, k.ends.server = local, remote
-		}
-		if local.Addr().IsLoopback() {
-			k.ends.within = o.namespace
-		}
-	}
+	k.locate(p)
+	k.path = k.ends
 	w.conns[k.id] = k
 	return k
+}
+
+// locate takes the ends from a piece that has them: they may become known late.
+func (k *known) locate(p *bpf.Plain) {
+	if k.ends.client.IsValid() || p.LocalPort == 0 || p.RemotePort == 0 {
+		return
+	}
+	local, remote := netip.AddrPortFrom(p.Local.Addr(), p.LocalPort), netip.AddrPortFrom(p.Remote.Addr(), p.RemotePort)
+	k.ends = ends{client: remote, server: local}
+	if k.client {
+		k.ends.client, k.ends.server = local, remote
+	}
+	if local.Addr().IsLoopback() {
+		k.ends.within = k.owner.namespace
+	}
 }
 
 // tells says whether what this process says of a connection counts: where both ends
@@ -133,10 +142,15 @@ func (w *Watch) emit(x *stream.Exchange) {
 		return
 	}
 	s := &capture.Seen{Exchange: *x, Process: &k.owner.process, TLS: true}
-	if k.client {
-		s.From, s.To = k.owner.workload, w.ownerOf(x.Server.Addr())
+	if s.Client, s.Server = k.ends.client, k.ends.server; s.Client.IsValid() {
+		s.Raw.Client = s.Client.Addr().String()
 	} else {
-		s.From, s.To = w.ownerOf(x.Client.Addr()), k.owner.workload
+		w.n.Homeless++
+	}
+	if k.client {
+		s.From, s.To = k.owner.workload, w.ownerOf(s.Server.Addr())
+	} else {
+		s.From, s.To = w.ownerOf(s.Client.Addr()), k.owner.workload
 	}
 	w.o.Emit(s)
 }

@@ -227,8 +227,7 @@ func TestWriteAfterClose(t *testing.T) {
 	b.want(at, line, line, line)
 }
 
-// sound holds that nothing was lost, and of how many connections the socket is not
-// known.
+// sound holds that nothing was lost, and of how many exchanges the socket is not known.
 func (b *bed) sound(homeless uint64) {
 	b.Helper()
 	if n := b.counters(); n.Homeless != homeless || n.Unreadable+n.Dropped+n.GivenUp+n.Lost+n.Stray+n.Garbled+n.Others+n.Unpaired+n.Unanswered+n.Late > 0 {

@@ -68,7 +68,7 @@ type Counters struct {
 	Full         uint64 // calls and connections that the kernel could not remember
 	Others       uint64 // connections that are no HTTP
 	Unreadable   uint64 // times that a process's memory could not be read
-	Homeless     uint64 // connections whose socket is not known
+	Homeless     uint64 // exchanges on connections whose socket is not known
 	Late         uint64 // calls that returned something when their connection had ended
 	Twice        uint64 // pieces of connections whose other end tells them as well
 	Stray        uint64 // pieces of processes that are not seen (any more)
@@ -251,7 +251,7 @@ func (w *Watch) counters() Counters {
 	n := w.n
 	n.Counters = w.tracker.Counters()
 	n.Processes, n.Attached, n.Unattached, n.Overfull = w.watched.Load(), w.attached.Load(), w.unattached.Load(), w.crowded.Load()
-	for i, to := range []*uint64{&n.Conns, &n.Pieces, &n.Bytes, &n.Skipped, &n.Dropped, &n.DroppedBytes, &n.Full, &n.Others, &n.Unreadable, &n.Homeless, &n.Late} {
+	for i, to := range []*uint64{&n.Conns, &n.Pieces, &n.Bytes, &n.Skipped, &n.Dropped, &n.DroppedBytes, &n.Full, &n.Others, &n.Unreadable, &n.Late} {
 		var each []uint64
 		if err := w.all.Maps["counters"].Lookup(uint32(i), &each); err != nil {
 			continue

@@ -67,6 +67,7 @@ static u64 (*const bpf_get_current_ancestor_cgroup_id)(int level) = (void *)123;
 static void *(*const bpf_ringbuf_reserve)(void *ringbuf, u64 size, u64 flags) = (void *)131;
 static void (*const bpf_ringbuf_submit)(void *data, u64 flags) = (void *)132;
 static void (*const bpf_ringbuf_discard)(void *data, u64 flags) = (void *)133;
+static long (*const bpf_loop)(u32 n, long (*each)(u64 i, void *context), void *context, u64 flags) = (void *)181;
 static u64 (*const bpf_ringbuf_query)(void *ringbuf, u64 flags) = (void *)134;
 static struct task_struct *(*const bpf_get_current_task_btf)(void) = (void *)158;
 static u64 (*const bpf_get_attach_cookie)(void *ctx) = (void *)174;

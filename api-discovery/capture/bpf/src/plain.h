@@ -36,6 +36,18 @@ struct call {
 	u32 told; // bytes that were when it began
 };
 
+// What a thread received last, outside of any call. Libraries are given it that have
+// memory instead of a socket.
+struct heard {
+	u64 socket; // 0: nothing, or nothing that counts any more
+	u64 cookie;
+	u64 conn;    // that read since
+	u32 length;  // of what came
+	u32 read;    // plaintext, since
+	u32 records; // of TLS that this was in
+	u32 zero;
+};
+
 struct conn_key {
 	u64 conn;
 	u32 process;
@@ -106,7 +118,6 @@ enum counter {
 	FULL,       // calls and connections that could not be remembered
 	OTHERS,     // connections that do not begin like HTTP
 	UNREADABLE, // times that the memory of a process could not be read
-	HOMELESS,   // connections of HTTP whose socket is not known
 	LATE,       // calls that returned something when their connection had ended
 	COUNTERS,
 };
@@ -124,6 +135,15 @@ struct {
 	__type(key, struct conn_key);
 	__type(value, struct conn);
 } conns SEC(".maps");
+
+// Threads that read from a library which has no socket, by the kernel's number of
+// process and thread.
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, u64);
+	__type(value, struct heard);
+} threads SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

@@ -6,7 +6,8 @@
 //
 // A connection of the library is followed if it begins as HTTP does. Which socket it
 // has is not guessed: it is the one that the thread sends or receives on within the
-// call (C), or the one that the connection names (Go).
+// call (C), or did just before, if what came is as long as what the call makes of it,
+// or the one that the connection names (Go).
 #include "plain.h"
 #include "request.h"
 
@@ -198,8 +199,6 @@ static noinline int recognise(struct conn *c, u64 at, u32 n, u8 written)
 	c->last = written;
 	c->sides[0].budget = c->sides[1].budget = c->turn;
 	count(CONNS, 1);
-	if (!c->socket)
-		count(HOMELESS, 1);
 	return TOLD;
 }
 
@@ -237,7 +236,7 @@ static always_inline void describe(struct plain *p, const struct conn *c, const 
 		return TOLD;                                                    \
 	}
 
-enum { CHUNK = 16384, CHUNKS = 24 };
+enum { CHUNK = 16384, CHUNKS = 256 };
 TELL(tell_small, 256)
 TELL(tell_middle, 2048)
 TELL(tell_large, CHUNK)
@@ -257,16 +256,53 @@ static noinline int tell(const struct plain *head, u64 at)
 // is no loss.
 enum { EARLY = 2 };
 
+// telling is what is left of some plaintext while it is told in pieces.
+struct telling {
+	struct plain head; // of the next piece
+	u64 at;
+	u32 left;
+	u8 early;
+	u8 stopped; // before it was out of reach
+	u16 zero;
+};
+
+// tell_next tells a piece, and answers 1 when it was the last.
+static long tell_next(u64 i, void *context)
+{
+	struct telling *t = context;
+	u32 n = t->left < CHUNK ? t->left : CHUNK;
+	int fate;
+
+	t->head.length = n;
+	fate = tell(&t->head, t->at);
+	if (fate == OUT_OF_REACH && t->early) {
+		t->stopped = 1;
+		return 1;
+	}
+	if (fate) {
+		count(fate == NO_ROOM ? LOST : UNREADABLE, 1);
+		count(LOST_BYTES, n);
+		t->head.skipped += n;
+	} else {
+		count(PIECES, 1);
+		count(BYTES, n);
+	}
+	t->head.seq += n;
+	t->at += n;
+	t->left -= n;
+	return !t->left;
+}
+
 // follow tells what was written or read, and answers how much of it is done with: all,
 // or if it came early, what could be read. What does not fit counts as skipped, and so
 // the reader knows of it by the next piece that does.
 static noinline u32 follow(struct conn *c, const struct conn_key *k, u64 at, u32 n, u8 how)
 {
-	struct plain head = {};
+	struct telling t = {.at = at, .early = how & EARLY};
 	struct side *side;
 	u8 written = how & WRITES;
-	u32 all, done = 0;
 	int fate = UNWANTED;
+	u32 done;
 
 	if (!c || !k)
 		return n;
@@ -283,30 +319,19 @@ static noinline u32 follow(struct conn *c, const struct conn_key *k, u64 at, u32
 		c->last = written;
 		side->budget = c->turn;
 	}
-	all = n < side->budget ? n : side->budget;
-	describe(&head, c, k);
-	head.written = written;
-	head.client = written == c->client;
-	for (int i = 0; i < CHUNKS && done < all; i++) {
-		head.length = all - done < CHUNK ? all - done : CHUNK;
-		head.seq = side->seq + done;
-		head.skipped = side->skipped;
-		fate = tell(&head, at + done);
-		if (fate == OUT_OF_REACH && (how & EARLY)) {
-			n = done;
-			break;
-		}
-		if (fate) {
-			count(fate == NO_ROOM ? LOST : UNREADABLE, 1);
-			count(LOST_BYTES, head.length);
-			side->skipped += head.length;
-		} else {
-			count(PIECES, 1);
-			count(BYTES, head.length);
-		}
-		done += head.length;
-	}
+	describe(&t.head, c, k);
+	t.head.written = written;
+	t.head.client = written == c->client;
+	t.head.seq = side->seq;
+	t.head.skipped = side->skipped;
+	t.left = n < side->budget ? n : side->budget;
+	if (t.left)
+		bpf_loop(CHUNKS, tell_next, &t, 0);
+	done = t.head.seq - side->seq;
 	side->budget -= done;
+	side->skipped = t.head.skipped;
+	if (t.stopped)
+		n = done;
 	side->seq += n;
 	if (done < n) {
 		side->skipped += n - done;
@@ -372,6 +397,62 @@ static always_inline void finish(u64 conn)
 	bpf_map_delete_elem(&conns, &k);
 }
 
+// What records of TLS have beside plaintext (RFC 8446, 5.2; RFC 5288, 3; RFC 7905, 2):
+// a header, a tag, in TLS 1.3 the kind, and with AES-GCM in TLS 1.2 half of the nonce.
+enum {
+	BESIDE_TLS13 = 5 + 16 + 1,
+	BESIDE_GCM = 5 + 16 + 8,
+	BESIDE_CHACHA = 5 + 16,
+	// A client of TLS 1.3 ends its handshake with a hash of 32 or 48 bytes, and may say
+	// before that it changes the cipher (RFC 8446, 4.4.4 and D.4).
+	FINISHED = BESIDE_TLS13 + 4,
+	CHANGE = 6,
+};
+
+// fits says whether so many records with so much plaintext are what came.
+static always_inline int fits(u32 came, u32 plaintext, u32 records)
+{
+	u32 beside = came - plaintext, end = beside - records * BESIDE_TLS13;
+
+	return !end || end == FINISHED + 32 || end == FINISHED + 48 || end == CHANGE + FINISHED + 32 || end == CHANGE + FINISHED + 48 ||
+	       beside == records * BESIDE_GCM || beside == records * BESIDE_CHACHA;
+}
+
+// overhear finds the socket of a connection that is given memory instead of one: the
+// one on which the thread received last, if the records of what was read since are
+// just as long as what came.
+static noinline int overhear(u64 conn, u32 n)
+{
+	u64 id = bpf_get_current_pid_tgid(), cookie = 0;
+	struct heard *h, none = {};
+	struct conn_key k;
+	struct conn *c = find(conn, &k);
+	struct sock *sk;
+
+	if (c && c->socket)
+		return 0;
+	h = bpf_map_lookup_elem(&threads, &id);
+	if (!h) { // also in the first call, which begins with SSL_clear
+		bpf_map_update_elem(&threads, &id, &none, BPF_NOEXIST);
+		return 0;
+	}
+	if (!c || !n || !h->socket)
+		return 0;
+	if (h->conn && h->conn != conn) {
+		h->socket = 0;
+		return 0;
+	}
+	h->conn = conn;
+	h->read += n;
+	h->records++;
+	sk = (struct sock *)h->socket;
+	// It may be gone, and its memory another's.
+	if (!fits(h->length, h->read, h->records) || read_kernel(&cookie, &sk->__sk_common.skc_cookie.counter) || cookie != h->cookie)
+		return 0;
+	h->socket = 0;
+	return house(c, sk, cookie);
+}
+
 // SSL_read(ssl, buffer, length), SSL_write; the same with _ex and where the length is.
 SEC("uprobe.multi")
 int c_enter(void *ctx)
@@ -399,6 +480,8 @@ int c_leave(void *ctx)
 		count(UNREADABLE, 1);
 		n = 0;
 	}
+	if (!(call->function & WRITES) && n < 1U << 31)
+		overhear(call->conn, n);
 	leave(&who, call, n);
 	return 0;
 }
@@ -424,14 +507,39 @@ static always_inline int within(struct sock *sk)
 	c = find(call->conn, &k);
 	if (c && c->socket != (u64)sk && sk->sk_type == 1)
 		house(c, sk, bpf_get_socket_cookie(sk));
+	return 1;
+}
+
+enum { PEEK = 2 };
+
+SEC("tp_btf/sock_send_length")
+int socket_sends(u64 *ctx)
+{
+	within((struct sock *)ctx[0]);
 	return 0;
 }
 
-SEC("tp_btf/sock_send_length")
-int socket_sends(u64 *ctx) { return within((struct sock *)ctx[0]); }
-
 SEC("tp_btf/sock_recv_length")
-int socket_receives(u64 *ctx) { return within((struct sock *)ctx[0]); }
+int socket_receives(u64 *ctx)
+{
+	struct sock *sk = (struct sock *)ctx[0];
+	int n = ctx[1], flags = ctx[2];
+	u64 id = bpf_get_current_pid_tgid();
+	struct heard *h;
+
+	if (within(sk) || n <= 0 || (flags & PEEK))
+		return 0;
+	h = bpf_map_lookup_elem(&threads, &id);
+	if (!h)
+		return 0;
+	__builtin_memset(h, 0, sizeof(*h));
+	if (sk->sk_type == 1) {
+		h->socket = (u64)sk;
+		h->cookie = bpf_get_socket_cookie(sk);
+		h->length = n;
+	}
+	return 0;
+}
 
 // socket_of finds the socket behind a number of the process's files; 0: it is none.
 static noinline u64 socket_of(u32 fd)

@@ -180,9 +180,18 @@ func (b *bed) play(name string) (pid int, says string) {
 	return b.start(c)
 }
 
-// What a Go server writes is seen though the connection ends before Write returns.
-func TestAnswerBeforeTheEnd(t *testing.T) {
+// What a Go program writes is seen in the order in which it has effects, whole and once.
+func TestOrderOfGo(t *testing.T) {
 	b := newBed(t)
+	b.answerBeforeTheEnd()
+	b.requestBeforeTheAnswer()
+	b.stackThatGrows()
+	b.writeAfterClose()
+}
+
+// An answer is seen though the connection ends before Write returns.
+func (b *bed) answerBeforeTheEnd() {
+	b.Helper()
 	pid, at := b.play("slow-server")
 	b.optIn("cart", pid, 1)
 	b.curl("https://" + at + "/one")
@@ -191,33 +200,32 @@ func TestAnswerBeforeTheEnd(t *testing.T) {
 	b.sound(2)
 }
 
-// What a Go client writes is seen before the answer, though that comes before Write
-// returns.
-func TestRequestBeforeTheAnswer(t *testing.T) {
-	b := newBed(t)
+// A request is seen before the answer, though that comes before Write returns.
+func (b *bed) requestBeforeTheAnswer() {
+	b.Helper()
 	at, open := b.serveGated()
 	pid, _ := b.play("slow-client:" + at)
 	b.optIn("web", pid, 1)
 	close(open)
 	b.want(nowhere, "web→? HTTP/1.1 https GET://"+at+"/early 0→5 200")
-	b.sound(1)
+	b.sound(3)
 }
 
-// A function of Go that begins twice, because its stack was too small, is told once.
-func TestStackThatGrows(t *testing.T) {
-	b := newBed(t)
+// A function that begins twice, because its stack was too small, is told once.
+func (b *bed) stackThatGrows() {
+	b.Helper()
 	pid, at := b.play("deep-server")
 	b.optIn("cart", pid, 1)
 	url := "https://" + at
 	b.curl("--http1.1", url+"/one", url+"/two")
 	b.want(at, fmt.Sprintf("?→cart HTTP/1.1 https GET://HOST/one 0→%d 200", depths), fmt.Sprintf("?→cart HTTP/1.1 https GET://HOST/two 0→%d 200", depths))
-	b.sound(0)
+	b.sound(3)
 }
 
 // A write to a connection that was closed before leaves nothing for the next that has
 // its place in memory.
-func TestWriteAfterClose(t *testing.T) {
-	b := newBed(t)
+func (b *bed) writeAfterClose() {
+	b.Helper()
 	pid, at := b.play("dead-server")
 	b.optIn("cart", pid, 1)
 	for range 3 {

@@ -99,9 +99,15 @@ func (b *bed) askAtOnce(at, path string) {
 	}
 }
 
-// A program that has libssl linked in is seen as one that has it from a file.
-func TestServerWithLinkedLibSSL(t *testing.T) {
+// Programs that have libssl linked in are seen as those that have it from a file.
+func TestLinkedLibSSL(t *testing.T) {
 	b := newBed(t)
+	b.seesLinked()
+	b.seesNode()
+}
+
+func (b *bed) seesLinked() {
+	b.Helper()
 	pid, at := b.linked()
 	b.optIn("cart", pid, 1)
 	b.curl("https://"+at+"/one", "https://"+at+"/two")
@@ -109,9 +115,9 @@ func TestServerWithLinkedLibSSL(t *testing.T) {
 	b.sound(0)
 }
 
-// Node has libssl linked in too, and carries records between it and the sockets itself.
-func TestServerOfNode(t *testing.T) {
-	b := newBed(t)
+// Node carries records between libssl and the sockets itself.
+func (b *bed) seesNode() {
+	b.Helper()
 	pid, at := b.node()
 	b.optIn("cart", pid, 1)
 	url := "https://" + at

@@ -435,7 +435,7 @@ func TestNamesInBrackets(t *testing.T) {
 	for _, p := range learned(list, inOrder(len(list))).Conclude(nil)[0].Operations[0].Params {
 		got = append(got, fmt.Sprint(p.Name, " ", p.Type(), " ", p.Style, " ", p.Required))
 	}
-	want := []string{"created object deepObject true", "filter object deepObject false", "page[number] integer  true", "page[size] integer  true"}
+	want := []string{"created[gte] string  true", "filter object deepObject false", "page[number] integer  true", "page[size] integer  true"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

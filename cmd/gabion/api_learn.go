@@ -175,12 +175,24 @@ func (a *app) printOperations(specs []apidiscovery.Spec) error {
 			for _, p := range o.Params {
 				line.Params = append(line.Params, operationParam{p.In, p.Name, p.Type(), p.Required})
 			}
+			line.Params = append(line.Params, keyParams(&o)...)
 			if err := enc.Encode(line); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// keyParams are the keys that an operation was called with. OpenAPI has another
+// place for them, but who writes a request sends them as parameters.
+func keyParams(o *apidiscovery.Operation) (list []operationParam) {
+	for _, x := range o.Auth {
+		if x.Kind == apidiscovery.AuthAPIKey && x.Name != "authorization" && x.Accepted > 0 {
+			list = append(list, operationParam{x.In, x.Name, "string", x.Count >= 2 && x.Count >= o.Traffic.Count-min(o.Traffic.Count, o.Traffic.Denied)})
+		}
+	}
+	return list
 }
 
 func (a *app) tableOperations(specs []apidiscovery.Spec) error {

@@ -318,7 +318,7 @@ const (
 
 // bracketed masks a name as far as it is a value, and takes off what stands in its
 // brackets, unless that is a word: "filter[state]" is a name of its own, of which
-// an API has a few ("page[size]"). What only compares is no word: "created[gte]".
+// an API has a few ("page[size]", "created[gte]").
 func bracketed(name string) (string, nameForm) {
 	open := strings.IndexByte(name, '[')
 	if open <= 0 || strings.HasSuffix(name, "[]") || !strings.HasSuffix(name, "]") {
@@ -328,18 +328,10 @@ func bracketed(name string) (string, nameForm) {
 	switch k := KindOf(key); {
 	case strings.Trim(key, "0123456789") == "":
 		return base, indexedName
-	case base == "" || base[0] == '{' || len(name) > maxParamName || comparison(key) || k != KindWord && k != KindMixed && k != KindVersion:
+	case base == "" || base[0] == '{' || len(name) > maxParamName || k != KindWord && k != KindMixed && k != KindVersion:
 		return base, deepName
 	}
 	return base + name[open:], plainForm
-}
-
-func comparison(key string) bool {
-	switch strings.TrimLeft(lower(key), "_$") {
-	case "eq", "ne", "neq", "gt", "gte", "ge", "lt", "lte", "le", "in", "nin", "not", "like", "ilike", "contains", "between", "exists", "null":
-		return true
-	}
-	return false
 }
 
 // paramName masks a name that is a value.

@@ -79,7 +79,7 @@ func TestParameterForms(t *testing.T) {
 	for _, p := range o.Params {
 		got = append(got, fmt.Sprint(p.Name, " deep ", p.Deep, " repeated ", p.Repeated, " ", p.Prefix, len(p.More)))
 	}
-	want := []string{"expand deep false repeated true 1", "filter[state] deep false repeated false 0", "created deep true repeated false 0", "by deep true repeated false 0", "x deep true repeated false 0",
+	want := []string{"expand deep false repeated true 1", "filter[state] deep false repeated false 0", "created[gte] deep false repeated false 0", "by deep true repeated false 0", "x deep true repeated false 0",
 		"ids[] deep false repeated false 0", "zip deep false repeated false 00", "n deep false repeated false 0"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

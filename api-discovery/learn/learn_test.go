@@ -469,3 +469,38 @@ func TestThingsAreDeleted(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// What was a word is an id when more like it come, and says what made it one; what
+// a person pins stays.
+func TestDecisionsAreRevised(t *testing.T) {
+	l, door := New(Limits{}), &exchange.Door{}
+	var o exchange.Observation
+	at := int64(1_800_000_000)
+	get := func(path string) {
+		at++
+		raw := exchange.Raw{Time: time.Unix(at, 0), Client: fmt.Sprint(at % 7), Method: "GET", Host: "h", Path: path, Status: 200}
+		door.Observe(&raw, &o)
+		l.Add(&o)
+	}
+	for range 40 {
+		get("/teams/red/members")
+		get("/teams/blue/members")
+	}
+	if diff := cmp.Diff([]string{"GET /teams/blue/members", "GET /teams/red/members"}, templates(l.Conclude(nil))); diff != "" {
+		t.Fatal("two names, often:\n", diff)
+	}
+	names := strings.Fields("alder birch cedar dogwood elm fir ginkgo hazel iris juniper kauri larch maple nutmeg oak pine quince rowan spruce teak")
+	for _, a := range names {
+		for _, b := range names[:4] {
+			get("/teams/" + a + "-" + b + "/members")
+		}
+	}
+	specs := l.Conclude(nil)
+	if diff := cmp.Diff([]string{"GET /teams/{teamId}/members"}, templates(specs)); diff != "" {
+		t.Fatal("eighty more, once each:\n", diff)
+	}
+	why := specs[0].Operations[0].Evidence.Segments[1].Reasons
+	if len(why) == 0 || !strings.ContainsAny(strings.Join(why, " "), "0123456789") {
+		t.Errorf("no observation is named: %q", why)
+	}
+}

@@ -423,3 +423,54 @@ func TestOneWorkloadCannotUseUpTheRows(t *testing.T) {
 		return false
 	})
 }
+
+// A flow that its opener's hook sees only later, because that interface is attached
+// later, is given back to the budget that it is in then: else the workload's would go
+// below nothing, and no flow of it be remembered as answered any more.
+func TestFlowsAcrossAnAttachment(t *testing.T) {
+	b := bareBed(t, small, "web", "cart")
+	b.open()
+	b.publish("")
+	all := b.names
+	b.names = []string{"cart"}
+	b.attach()
+	b.serve("cart", 80)
+	c, err := b.workloads["web"].Dial("tcp", netip.Addr{}, b.at("cart", false, 80), netnstest.Patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := netnstest.Echo(c, "before", netnstest.Patience); err != nil {
+		t.Fatal(err)
+	}
+	b.names = all
+	b.attach()
+	if err := netnstest.Echo(c, "after", netnstest.Patience); err != nil {
+		t.Fatal(err)
+	}
+	used := func(name string) uint64 {
+		var u bpf.Usage
+		if err := b.dp.Map("usages").Lookup(b.numbers.Workload(id(name)), &u); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			t.Fatal(err)
+		}
+		return u.Established
+	}
+	if web, cart := used("web"), used("cart"); web != 1 || cart != 0 {
+		t.Errorf("web has %d flows, and cart %d: web opened one", int64(web), int64(cart))
+	}
+	c.(*net.TCPConn).SetLinger(0)
+	c.Close()
+	b.until("the budget is given back", func() bool { return used("web") == 0 && used("cart") == 0 })
+	if err := b.try("tcp", "web", "cart", false, 80, netnstest.Patience); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := b.log.Drain()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rows {
+		if r.Workload == b.numbers.Workload(id("web")) && r.Direction() == segmentation.Egress && (r.Flows != 2 || r.Answered != 2) {
+			t.Errorf("web has opened two, and both were answered: %+v", r.Tally)
+		}
+	}
+}

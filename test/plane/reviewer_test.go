@@ -96,7 +96,7 @@ func TestReviewer(t *testing.T) {
 	s.run(s.inventory(), "apply", "-f", "-")
 	agent := s.agentOf("GABION_JOIN=" + token)
 	s.until("the agent has its workloads", func() error {
-		if out := s.run("", "status"); !strings.Contains(out, " ACK") {
+		if out := s.status(); !strings.Contains(out, " ACK") {
 			return errors.New(out)
 		}
 		return nil

@@ -103,7 +103,7 @@ func (b *bed) isOpen(when string, open, closed uint16) {
 func (b *bed) says(when string, words ...string) {
 	b.Helper()
 	b.until(when, func() error {
-		out := b.run("", "status")
+		out := b.status()
 		for _, w := range words {
 			if !strings.Contains(out, w) {
 				return fmt.Errorf("status does not say %q:\n%s", w, out)

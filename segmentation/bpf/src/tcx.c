@@ -130,6 +130,24 @@ static always_inline u32 owner(const struct flow *f)
 	return opened ? opened : other;
 }
 
+// charge moves a flow from one budget to another: the end that opened it may be looked
+// at later than the other, where its interface is attached later.
+static noinline void charge(u32 before, u32 after)
+{
+	if (before == after)
+		return;
+	struct usage *u = usage_of(after);
+	if (u)
+		__sync_fetch_and_add(&u->established, 1);
+	u = bpf_map_lookup_elem(&usages, &before);
+	if (u)
+		__sync_fetch_and_sub(&u->established, 1);
+}
+
+// is_full says whether a workload has used up its budget. A count below zero, which
+// nothing should bring about, must not cut it off.
+static always_inline int is_full(const struct usage *u) { return (s64)u->established >= (s64)limit_established; }
+
 // forget takes a flow out of the established ones. Only who really removed it
 // gives its place in the workload's budget back.
 static always_inline void forget(const struct flow_key *key, u32 workload)
@@ -270,8 +288,8 @@ static always_inline void watch_end(const struct visit *v, struct flow *f)
 }
 
 // judge_again is for a flow that is known, but not approved by our workload under
-// the policy of now.
-static noinline int judge_again(struct __sk_buff *skb, struct visit *v, struct flow *f)
+// the policy of now. answered: both ends have spoken before.
+static noinline int judge_again(struct __sk_buff *skb, struct visit *v, struct flow *f, u32 answered)
 {
 	u32 rule = 0;
 	if (v->outbound && !is_mine(v, &v->p.from))
@@ -286,7 +304,7 @@ static noinline int judge_again(struct __sk_buff *skb, struct visit *v, struct f
 	if (seen)
 		return TCX_NEXT;
 	// The first time at this end: the other end's hook has made the entry.
-	struct amounts a = {.flows = 1, .now = v->now, .rule = rule, .slot = v->flows};
+	struct amounts a = {.flows = 1, .answered = answered, .now = v->now, .rule = rule, .slot = v->flows};
 	struct tally_key row = {
 		.workload = v->endpoint->workload,
 		.protocol = v->p.protocol,
@@ -363,7 +381,7 @@ static noinline int promote(struct visit *v, struct flow *f)
 	struct flow copy = *f;
 	struct usage *u = usage_of(owner(&copy));
 
-	if (!u || u->established >= limit_established) {
+	if (!u || is_full(u)) {
 		count(LOST_BUDGET);
 		return 0;
 	}
@@ -390,7 +408,7 @@ static noinline int half_open_flow(struct __sk_buff *skb, struct visit *v, struc
 	int tcp = v->p.protocol == IPPROTO_TCP, syn = tcp && (v->p.flags & TCP_SYN);
 
 	if (!approved(f, v)) {
-		int answer = judge_again(skb, v, f);
+		int answer = judge_again(skb, v, f, 0);
 		if (answer != TCX_NEXT)
 			return answer;
 	} else {
@@ -644,9 +662,11 @@ static always_inline int decide(struct __sk_buff *skb, struct visit *v, const u8
 			answer = open_flow(skb, v);
 		} else {
 			if (unlikely(!approved(f, v))) {
-				answer = judge_again(skb, v, f);
+				u32 before = owner(f);
+				answer = judge_again(skb, v, f, 1);
 				if (answer != TCX_NEXT)
 					return answer;
+				charge(before, owner(f));
 			} else {
 				count(REASON_ESTABLISHED);
 			}
@@ -804,7 +824,7 @@ static noinline int register_flow(struct __sk_buff *skb, struct visit *v, u8 ini
 	if (!f) {
 		struct flow fresh = {.last = v->now, .initiator = initiator, .spoken = {1, 1}};
 		struct usage *u = usage_of(workload);
-		if (!u || u->established >= limit_established) {
+		if (!u || is_full(u)) {
 			count(LOST_BUDGET);
 			return ADOPT_FULL;
 		}
@@ -821,7 +841,9 @@ static noinline int register_flow(struct __sk_buff *skb, struct visit *v, u8 ini
 		if (!f)
 			return ADOPT_FULL;
 	}
+	u32 before = owner(f);
 	approve(f, v, verdict);
+	charge(before, owner(f));
 	if (verdict == DENIED) {
 		// Of no generation that is: judged again, and counted when it is dropped.
 		if (v->me)

@@ -21,7 +21,7 @@ import (
 // that ARGS holds it under the name of the parameter it came from: whoever
 // excludes ARGS:q from a rule excludes its decodings too. How a value was got is
 // kept in TX, for the evidence.
-type read struct{}
+type read struct{ agents recent }
 
 const (
 	readName   = "gabionread"
@@ -29,7 +29,7 @@ const (
 )
 
 var registerRead = sync.OnceFunc(func() {
-	plugins.RegisterAction(readName, func() plugintypes.Action { return &read{} })
+	plugins.RegisterAction(readName, func() plugintypes.Action { return &read{agents: newRecent()} })
 	plugins.RegisterOperator(sqliName, newSQLi)
 })
 
@@ -39,13 +39,13 @@ func (*read) Init(plugintypes.RuleMetadata, string) error { return nil }
 
 func (*read) Type() plugintypes.ActionType { return plugintypes.ActionTypeNondisruptive }
 
-func (*read) Evaluate(_ plugintypes.RuleMetadata, tx plugintypes.TransactionState) {
+func (a *read) Evaluate(_ plugintypes.RuleMetadata, tx plugintypes.TransactionState) {
 	v := tx.Variables()
 	r := reading{v: v}
 	r.arguments(v.ArgsGet())
 	r.arguments(v.ArgsPost())
 	r.cookies(v.RequestCookies())
-	r.headers(v.RequestHeaders())
+	r.headers(v.RequestHeaders(), &a.agents)
 	path, _, _ := strings.Cut(v.RequestURIRaw().Get(), "?")
 	r.path(path)
 }
@@ -396,15 +396,16 @@ func fromPercent(s string) string {
 const attackBytes = "'\"<>(){}$;|`\\&\n\r="
 
 // headers reads the Referer's query, and headers that are not part of HTTP's
-// own grammar: applications put values into them as into parameters.
-func (r *reading) headers(c collection.Map) {
+// own grammar: applications put values into them as into parameters. agents is what
+// is known of User-Agents.
+func (r *reading) headers(c collection.Map, agents *recent) {
 	for _, m := range c.FindAll() {
 		name, value := strings.ToLower(m.Key()), m.Value()
 		switch {
 		case name == "referer":
 			r.referer(value)
 		case name == "user-agent":
-			if !productList(value) {
+			if !agents.ask(value, productList) {
 				r.text(name, "header", value)
 			}
 		case len(value) < 4 || ownGrammar(name):

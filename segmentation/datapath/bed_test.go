@@ -38,6 +38,10 @@ type bed struct {
 // small are limits that a test can afford.
 var small = datapath.Limits{Flows: 16384, HalfOpen: 8192}
 
+// unhurried are those of tests under a load that is as fast as the machine: none of
+// its flows is to meet its workload's budget.
+var unhurried = datapath.Limits{Flows: 65536, HalfOpen: 8192, PerWorkload: 65536, OpenRate: 1 << 20}
+
 func newBed(t *testing.T, names ...string) *bed {
 	t.Helper()
 	return newBedWith(t, small, names...)

@@ -34,7 +34,7 @@ const closedCart = "policy shop/cart enforces for app=cart\n  ingress from app=w
 func TestUpgradeOfLayouts(t *testing.T) {
 	for layout, forgets := range map[string]bool{"v2": true, "v3": false} {
 		t.Run(layout, func(t *testing.T) {
-			b := bareBed(t, small, "web", "cart")
+			b := bareBed(t, unhurried, "web", "cart")
 			elder := b.elder(layout, closedCart)
 			for _, port := range []uint16{80, 81, 82} {
 				b.serve("cart", port)

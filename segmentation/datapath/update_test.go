@@ -185,7 +185,7 @@ func (l *load) end(b *bed) {
 // Policies change all the time, in place and by swaps of large sets, and always
 // mean the same for the flows of the load.
 func TestAtomicUpdatesUnderLoad(t *testing.T) {
-	b := newBed(t, "web", "cart", "other")
+	b := newBedWith(t, unhurried, "web", "cart", "other")
 	b.serve("cart", 80)
 	b.serve("cart", 81)
 	var many strings.Builder
@@ -219,7 +219,7 @@ func TestAtomicUpdatesUnderLoad(t *testing.T) {
 // The agent ends and comes back, again and again: the programs judge on without
 // it, and are replaced in one step.
 func TestRestartsUnderLoad(t *testing.T) {
-	b := newBed(t, "web", "cart")
+	b := newBedWith(t, unhurried, "web", "cart")
 	b.serve("cart", 80)
 	b.serve("cart", 81)
 	b.apply(webMayTCP80)

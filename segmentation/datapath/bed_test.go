@@ -2,6 +2,7 @@ package datapath_test
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -191,6 +192,34 @@ func (b *bed) try(protocol, from, to string, six bool, port uint16, wait time.Du
 		return b.workloads[from].Ping(b.addr(from, six), b.addr(to, six), wait)
 	}
 	return b.workloads[from].Try(protocol, netip.Addr{}, b.at(to, six, port), wait)
+}
+
+// openFlows are connections by both protocols and families that stay open.
+type openFlows []net.Conn
+
+func (b *bed) openFlows(t *testing.T, from, to string, port uint16) (out openFlows) {
+	t.Helper()
+	for _, network := range []string{"tcp", "udp"} {
+		for _, six := range []bool{false, true} {
+			c, err := b.workloads[from].Dial(network, netip.Addr{}, b.at(to, six, port), netnstest.Patience)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { c.Close() })
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// alive says that all of them still pass.
+func (f openFlows) alive(t *testing.T, when string) {
+	t.Helper()
+	for _, c := range f {
+		if err := netnstest.Echo(c, "still there?", netnstest.Patience); err != nil {
+			t.Errorf("%s: %s %s: %v", when, c.RemoteAddr().Network(), c.RemoteAddr(), err)
+		}
+	}
 }
 
 func (b *bed) passes(protocol, from, to string, port uint16) {

@@ -6,8 +6,6 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"io"
-	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,26 +37,8 @@ func TestUpgradeOfLayouts(t *testing.T) {
 			for _, port := range []uint16{80, 81, 82} {
 				b.serve("cart", port)
 			}
-			var flows []net.Conn
-			for _, network := range []string{"tcp", "udp"} {
-				for _, six := range []bool{false, true} {
-					c, err := b.workloads["web"].Dial(network, netip.Addr{}, b.at("cart", six, 82), netnstest.Patience)
-					if err != nil {
-						t.Fatal(err)
-					}
-					defer c.Close()
-					flows = append(flows, c)
-				}
-			}
-			alive := func(when string) {
-				t.Helper()
-				for _, c := range flows {
-					if err := netnstest.Echo(c, "still there?", netnstest.Patience); err != nil {
-						t.Errorf("%s: %s %s: %v", when, c.RemoteAddr().Network(), c.RemoteAddr(), err)
-					}
-				}
-			}
-			alive("under the earlier layout")
+			flows := b.openFlows(t, "web", "cart", 82)
+			flows.alive(t, "under the earlier layout")
 			answers := netnstest.Patience
 			if forgets {
 				answers = time.Second
@@ -81,12 +61,12 @@ func TestUpgradeOfLayouts(t *testing.T) {
 				// Each of two waits for one answer at a time.
 				l.forgotten = 2 + 2*uint64(time.Since(began)/l.answers)
 			}
-			alive("under the layout of now")
+			flows.alive(t, "under the layout of now")
 			b.more(l, "under the layout of now")
 			l.end(b)
 
 			b.denied("tcp", "web", "cart", 81)
-			alive("at the end")
+			flows.alive(t, "at the end")
 			b.apply("policy shop/cart enforces for app=cart\n  ingress from nobody\n  egress to nobody\n")
 			for _, c := range flows {
 				if err := netnstest.Echo(c, "cut", 50*time.Millisecond); err == nil {

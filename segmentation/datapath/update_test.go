@@ -23,37 +23,19 @@ func TestEstablishedFlowsAndUpdates(t *testing.T) {
 	b := newBed(t, "web", "cart", "other")
 	b.serve("cart", 80)
 	b.apply(webMayTCP80)
-	var flows []net.Conn
-	for _, network := range []string{"tcp", "udp"} {
-		for _, six := range []bool{false, true} {
-			c, err := b.workloads["web"].Dial(network, netip.Addr{}, b.at("cart", six, 80), netnstest.Patience)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
-			flows = append(flows, c)
-		}
-	}
-	alive := func(when string) {
-		t.Helper()
-		for _, c := range flows {
-			if err := netnstest.Echo(c, "still there?", netnstest.Patience); err != nil {
-				t.Errorf("%s: %s %s: %v", when, c.RemoteAddr().Network(), c.RemoteAddr(), err)
-			}
-		}
-	}
-	alive("at first")
+	flows := b.openFlows(t, "web", "cart", 80)
+	flows.alive(t, "at first")
 	swaps := b.writer.Swaps()
 	b.apply(webMayTCP80 + "  ingress from app=other on TCP 81\n")
 	if b.writer.Swaps() != swaps {
 		t.Error("one more rule was not written in place")
 	}
-	alive("after a change in place")
+	flows.alive(t, "after a change in place")
 	b.apply(webMayTCP80 + "policy shop/more enforces for app=cart\n  ingress from app=other on TCP 82\n")
 	if b.writer.Swaps() == swaps {
 		t.Error("another policy was written in place, the test wants a swap")
 	}
-	alive("after a swap")
+	flows.alive(t, "after a swap")
 
 	for _, policies := range []string{
 		webMayTCP80 + "  ingress denies from app=web\npolicy shop/more enforces for app=cart\n  ingress from app=other on TCP 82\n",

@@ -17,6 +17,9 @@ func FuzzSame(f *testing.F) {
 	if !ordered() {
 		f.Skip("only where the order of visits is fixed: TestInOrder runs it")
 	}
+	if testing.Short() {
+		f.Skip("one request after the other: no goroutine meets another")
+	}
 	var once sync.Once
 	fast := map[int]*waf.Engine{}
 	for i, m := range suiteMessages(f) {

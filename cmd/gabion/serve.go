@@ -11,36 +11,23 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
-	"github.com/gabion-io/gabion/api-discovery/risk"
-	"github.com/gabion-io/gabion/controlplane/access"
 	"github.com/gabion-io/gabion/controlplane/ads"
-	"github.com/gabion-io/gabion/controlplane/compile"
-	"github.com/gabion-io/gabion/controlplane/hosts"
 	"github.com/gabion-io/gabion/controlplane/identity"
 	"github.com/gabion-io/gabion/controlplane/ingest"
-	"github.com/gabion-io/gabion/controlplane/inventory"
-	"github.com/gabion-io/gabion/controlplane/proposal"
 	"github.com/gabion-io/gabion/controlplane/reconcile"
-	"github.com/gabion-io/gabion/controlplane/server"
 	"github.com/gabion-io/gabion/controlplane/source"
 	"github.com/gabion-io/gabion/controlplane/source/file"
 	"github.com/gabion-io/gabion/controlplane/store"
 	"github.com/gabion-io/gabion/controlplane/xds"
-	"github.com/gabion-io/gabion/filters"
-	"github.com/gabion-io/gabion/filters/chain"
 	"github.com/gabion-io/gabion/internal/atomicfile"
 	"github.com/gabion-io/gabion/internal/exchange"
 	"github.com/gabion-io/gabion/internal/recording"
 	"github.com/gabion-io/gabion/internal/unixsocket"
-	"github.com/gabion-io/gabion/waf-rules/regression"
 )
 
 type serveOptions struct {
@@ -141,163 +128,6 @@ func checkDatabase(address string) error {
 		return usageError{errors.New("--database: want postgres://USER:PASSWORD@HOST:PORT/NAME")}
 	}
 	return nil
-}
-
-// runServe is the composition root of the control plane, in the order of the
-// flow of data: state, identity, resources, proxies, telemetry, proposals, REST,
-// agents.
-func runServe(ctx context.Context, a *app, o serveOptions) error {
-	if err := o.check(); err != nil {
-		return err
-	}
-	log := newLog(a.err, logLevel(a.env, slog.LevelInfo))
-	l, err := openLayout(stateDir(a.state, a.env))
-	if err != nil {
-		return err
-	}
-	unlock, err := l.lock("serve")
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-
-	// State: resources, audit, tokens, events, exchanges.
-	st, err := store.Open(ctx, store.Options{Dir: l.file("db"), Postgres: o.database, Log: log})
-	if err != nil {
-		return err
-	}
-	defer st.Close()
-	if err := ensureAdminToken(ctx, st, l); err != nil {
-		return err
-	}
-
-	// Identity: who agents are, and who this is to them.
-	authority, err := identity.Open(identity.Options{Dir: l.keys(), TrustDomain: o.trustDomain})
-	if err != nil {
-		return err
-	}
-	keys, err := openKeys(ctx, st, l)
-	if err != nil {
-		return err
-	}
-
-	// Resources: flags of `up`, files, the store.
-	sources, err := openSources(ctx, o, st, log)
-	if err != nil {
-		return err
-	}
-
-	archive := &recording.Archive{Dir: l.recordings()}
-
-	// Proxies: what they are served, and what they refuse.
-	var loop *reconcile.Loop
-	discovery := ads.NewServer(ads.Options{Log: log, Metrics: registry, OnNack: func(ads.Nack) { loop.Nudge() }, OnMend: func() { loop.Nudge() }})
-
-	// Agents: what each host is to enforce.
-	agentPolicy := hosts.New(hosts.Options{Identify: authority.HostOf, This: o.thisHost, OnChange: func() { loop.Nudge() }, Log: log, Metrics: registry})
-	loop = reconcile.New(reconcile.Options{
-		Sources: sources,
-		Compile: compile.Options{
-			Check:     chain.NewChecker().Check,
-			Spool:     &filters.Spool{Dir: l.eventSpool(), MaxBytes: eventSpoolBytes},
-			Learn:     &filters.Learn{KeyFile: l.operationKey(), First: learnFirst, Percent: learnPercent, BodyLimit: learnBytes},
-			RecordKey: recording.PublicKey(keys.record),
-			RecordDir: l.recordSpool(),
-		},
-		XDS:       xds.Options{Transport: xds.Transport(o.transport), FilterSocket: l.filterSocket(), ALS: xds.ALSCluster},
-		Publisher: discovery,
-		Hosts:     agentPolicy,
-		Observe:   observe(recordRevisions(st, log), writeProxyLimits(l, log), limitRecordings(archive)),
-		Log:       log,
-		Now:       time.Now,
-	})
-
-	// Telemetry: access logs and the filter's spools, what operations are learned from
-	// them, and flows.
-	given, err := readGiven(o.declare)
-	if err != nil {
-		return err
-	}
-	owners := risk.NewOwnersWithin(risk.LiveBounds())
-	operations, err := inventory.Open(ctx, inventory.Options{Store: st, Learning: operationLearning{}, Documents: documents{owners}, Evidence: owners, Given: given, Log: log})
-	if err != nil {
-		return err
-	}
-	twins := ingest.NewTwins(time.Now)
-	door, err := ingest.New(ingest.Options{
-		Sink: st, ClientKey: keys.client, Archive: archive, Operations: operations, OperationKey: keys.operation,
-		EventSpools: []string{l.eventSpool()}, RecordingSpools: []string{l.recordSpool()}, Twins: twins,
-		Log: log, Registry: registry,
-	})
-	if err != nil {
-		return err
-	}
-
-	residents := &residents{loop: loop}
-	captured := ingest.NewExchangeDoor(ingest.ExchangeOptions{
-		Sink: st, Operations: operations, ClientKey: keys.client, OperationKey: keys.operation, Resident: residents.at, Twins: twins, Log: log,
-	})
-	flows := newFlowDoor(st, residents, callerOf(authority), captured, log, registry)
-
-	// Proposals: evidence and rehearsals on what was recorded.
-	world := &world{loop: loop, store: st}
-	desk := proposal.NewDesk(proposal.Options{
-		Store: st, World: world, Engine: judgesOf(chain.NewJudging(chain.Options{})), Attacks: regression.Attacks,
-		Recordings: recording.NewOpener(l.recordings(), keys.record), Network: &network{loop: loop, store: st},
-		APIs: apis{operations}, Lost: lostRecordings(st), Log: log,
-	})
-
-	// REST: everything above for people and their tools.
-	gate := access.NewGate(st, time.Now, log)
-	handler := server.New(ctx, server.Options{
-		Store: st, Live: loop, Proxies: discovery, Agents: agentPolicy, Proposals: desk, Efforts: door, Inventory: operations,
-		Authority: authority, Gate: gate, Registry: registry, Log: log, Version: version(), Hosts: o.hosts,
-	})
-	rest, err := o.listenREST(authority, l)
-	if err != nil {
-		return err
-	}
-
-	// The agents' door: they join, renew their certificates, are told, and tell.
-	agents, err := o.listenAgents()
-	if err != nil {
-		return errors.Join(err, rest.Close())
-	}
-	enrolment := &identity.Enrolment{Authority: authority, Tokens: st, Log: log}
-
-	// Hubble's door: the same flows for its command line.
-	observer, err := o.listenHubble(authority)
-	if err != nil {
-		return errors.Join(err, rest.Close())
-	}
-
-	err = together(ctx, st.Run, loop.Run, door.Run, captured.Run, operations.Run,
-		func(ctx context.Context) error {
-			if !o.plain && settled(ctx, loop) {
-				o.banner(a, l, rest.Addr(), agents, observer)
-			}
-			return nil
-		},
-		func(ctx context.Context) error { return serveGRPC(ctx, l.adsSocket(), discovery, door) },
-		func(ctx context.Context) error { return serveREST(ctx, rest, handler, log) },
-		func(ctx context.Context) error {
-			if agents == nil {
-				return nil
-			}
-			return serveAgents(ctx, agents, authority, enrolment, agentPolicy, flows)
-		},
-		func(ctx context.Context) error {
-			if observer == nil {
-				return nil
-			}
-			return observer.serve(ctx, observer.newHubble(st, loop, gate))
-		})
-	if lost := operations.Flush(ctx); lost != nil { // what the door wrote last
-		log.Error("the last operations learned were not stored", "error", lost)
-	}
-	return err
 }
 
 // together runs parts until the context ends or one of them fails.

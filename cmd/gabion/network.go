@@ -37,7 +37,7 @@ func (n *network) world(candidate []byte) (segment.Result, segmentation.PolicyNa
 	}
 	set, name := s.Set, segmentation.PolicyName{}
 	if candidate != nil {
-		with, key, err := withCandidate(s.Set, candidate)
+		with, key, err := withCandidate(s.Set, candidate, n.loop.CompileOptions().Now)
 		if err != nil {
 			return segment.Result{}, name, err
 		}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -60,11 +59,11 @@ func (w *world) Effective(_ context.Context, candidate []byte) (map[string]filte
 	}
 	compiled := s.Compiled
 	if candidate != nil {
-		set, key, err := withCandidate(s.Set, candidate)
+		o := w.loop.CompileOptions()
+		set, key, err := withCandidate(s.Set, candidate, o.Now)
 		if err != nil {
 			return nil, err
 		}
-		o := w.loop.CompileOptions()
 		compiled = compile.Compile(set, o)
 		if err := refused(compiled.Conditions, key); err != nil {
 			return nil, err
@@ -73,8 +72,8 @@ func (w *world) Effective(_ context.Context, candidate []byte) (map[string]filte
 	return compiled.Tables()
 }
 
-// withCandidate puts one manifest in place of the resource it names.
-func withCandidate(set source.Set, manifest []byte) (source.Set, v1alpha1.Key, error) {
+// withCandidate is the set as it would be with one manifest written now.
+func withCandidate(set source.Set, manifest []byte, now time.Time) (source.Set, v1alpha1.Key, error) {
 	objects, problems := v1alpha1.Decode("candidate", manifest)
 	if len(problems) > 0 {
 		return source.Set{}, v1alpha1.Key{}, problems[0]
@@ -82,16 +81,9 @@ func withCandidate(set source.Set, manifest []byte) (source.Set, v1alpha1.Key, e
 	if len(objects) != 1 {
 		return source.Set{}, v1alpha1.Key{}, fmt.Errorf("a candidate is one resource, this has %d", len(objects))
 	}
-	key := v1alpha1.KeyOf(objects[0])
-	items := slices.Clone(set.Items())
-	item := source.Item{Object: objects[0], Origin: source.Store, Manifest: manifest}
-	if i := slices.IndexFunc(items, func(i source.Item) bool { return i.Key() == key }); i >= 0 {
-		item.Origin, item.Created = items[i].Origin, items[i].Created
-		items[i] = item
-	} else {
-		items = append(items, item)
-	}
-	return source.NewSet(items, nil), key, nil
+	set = source.NewSet(set.Items(), nil) // what was wrong before is not the candidate's fault
+	with, err := set.Written(now, objects[0])
+	return with, v1alpha1.KeyOf(objects[0]), err
 }
 
 // refused is an error when a resource has a condition that keeps it from acting:

@@ -62,7 +62,7 @@ func (a *api) write(ctx context.Context, docs []document, o writeOptions) (*body
 		}
 		result.Items = append(result.Items, item)
 	}
-	preview, err := a.Live.Preview(candidate(state.Set, docs))
+	preview, err := a.preview(state.Set, docs)
 	if err != nil {
 		return nil, fmt.Errorf("compile the candidate: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
+	"github.com/gabion-io/gabion/controlplane/reconcile"
 	"github.com/gabion-io/gabion/controlplane/source"
 	"github.com/gabion-io/gabion/controlplane/store"
 )
@@ -135,26 +136,17 @@ func blank(text []byte) bool {
 	return true
 }
 
-// candidate is the set with documents put in and keys taken out.
-func candidate(set source.Set, put []document, remove ...v1alpha1.Key) source.Set {
-	gone := map[v1alpha1.Key]bool{}
-	for _, k := range remove {
-		gone[k] = true
+// preview derives what the set would become with the documents written.
+func (a *api) preview(set source.Set, docs []document) (*reconcile.State, error) {
+	objects := make([]v1alpha1.Object, len(docs))
+	for i, d := range docs {
+		objects[i] = d.object
 	}
-	for _, d := range put {
-		gone[d.key()] = true
+	candidate, err := set.Written(a.Now(), objects...)
+	if err != nil {
+		return nil, err
 	}
-	var items []source.Item
-	for _, i := range set.Items() {
-		if !gone[i.Key()] {
-			items = append(items, i)
-		}
-	}
-	for _, d := range put {
-		old, _ := set.Get(d.key())
-		items = append(items, source.Item{Object: d.object, Origin: source.Store, Manifest: d.canonical, Created: old.Created})
-	}
-	return source.NewSet(items, set.Conditions())
+	return a.Live.Preview(candidate)
 }
 
 // redactedJSON is an object for showing: as JSON, without the values of a Secret.

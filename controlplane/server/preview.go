@@ -44,7 +44,7 @@ func (a *api) diff(_ context.Context, in *diffInput) (*bodyOf[Diff], error) {
 		}
 		out.Resources = append(out.Resources, planned)
 	}
-	preview, err := a.Live.Preview(candidate(state.Set, docs))
+	preview, err := a.preview(state.Set, docs)
 	if err != nil {
 		return nil, err
 	}

@@ -148,7 +148,7 @@ func (d *Desk) learnable(ctx context.Context, since time.Time) ([]filters.Event,
 		if len(page) < q.Limit {
 			break
 		}
-		q.Before = page[len(page)-1].Cursor
+		q.Before = page[len(page)-1].Place()
 	}
 	return out, nil
 }

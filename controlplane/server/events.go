@@ -72,11 +72,10 @@ func (a *api) listEvents(ctx context.Context, in *eventsInput) (*bodyOf[EventLis
 	q := in.query()
 	q.Limit = in.Limit
 	if in.Cursor != "" {
-		before, err := decodeCursor(in.Cursor)
-		if err != nil {
+		var err error
+		if q.Before, err = decodePlace(in.Cursor); err != nil {
 			return nil, err
 		}
-		q.Before = before
 	}
 	_, now, err := a.Store.EventsSince(ctx, -1, 0) // before reading: nothing falls between list and stream
 	if err != nil {
@@ -85,9 +84,32 @@ func (a *api) listEvents(ctx context.Context, in *eventsInput) (*bodyOf[EventLis
 	events, err := a.Store.Events(ctx, q)
 	list := EventList{Items: orEmpty(events), Now: encodeCursor(now)}
 	if len(events) == in.Limit {
-		list.Next = encodeCursor(events[len(events)-1].Cursor)
+		list.Next = encodePlace(events[len(events)-1].Place())
 	}
 	return &bodyOf[EventList]{list}, err
+}
+
+// encodePlace makes a place in the order of time opaque.
+func encodePlace(p store.EventPlace) string {
+	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "p%d.%d", p.Time.UnixNano(), p.Cursor))
+}
+
+func decodePlace(s string) (store.EventPlace, error) {
+	raw, err := base64.RawURLEncoding.DecodeString(s)
+	at, cursor, ok := strings.Cut(strings.TrimPrefix(string(raw), "p"), ".")
+	if err == nil && ok && raw[0] == 'p' {
+		ns, errTime := strconv.ParseInt(at, 10, 64)
+		n, errNumber := strconv.ParseInt(cursor, 10, 64)
+		if errTime == nil && errNumber == nil && n > 0 {
+			return store.EventPlace{Time: time.Unix(0, ns), Cursor: n}, nil
+		}
+	}
+	return store.EventPlace{}, errCursor()
+}
+
+// errCursor refuses a cursor that is none of ours.
+func errCursor() error {
+	return huma.Error422UnprocessableEntity("the cursor is not one that a page ended with", &huma.ErrorDetail{Location: "query.cursor", Message: "unknown cursor"})
 }
 
 // encodeCursor makes a place in the order of arrival opaque, so that no client
@@ -103,7 +125,7 @@ func decodeCursor(s string) (int64, error) {
 			return n, nil
 		}
 	}
-	return 0, huma.Error422UnprocessableEntity("the cursor is not one that a page ended with", &huma.ErrorDetail{Location: "query.cursor", Message: "unknown cursor"})
+	return 0, errCursor()
 }
 
 type eventInput struct {

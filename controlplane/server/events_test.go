@@ -37,25 +37,31 @@ func event(n int, edit func(*filters.Event)) filters.Event {
 
 func TestEventsPageAndFilter(t *testing.T) {
 	p, c := start(t)
-	for n := range 25 {
+	for i := range 25 {
+		n := i * 7 % 25 // not in the order in which they happened
 		p.AddEvents(t, event(n, func(e *filters.Event) {
 			if n%5 == 0 {
 				e.Decision, e.Route, e.Matches[0].Rule = filters.Denied, "default/other", 941100
 			}
 		}))
 	}
-	seen, cursor := 0, ""
+	seen, cursor := map[string]int{}, ""
 	for range 10 {
 		var page server.EventList
 		c.want(200, "GET", "/api/v1/events?limit=10&cursor="+cursor, "", &page)
-		seen += len(page.Items)
+		for _, e := range page.Items {
+			seen[e.ID]++
+		}
 		if cursor = page.Next; cursor == "" {
 			break
 		}
 	}
-	if seen != 25 {
-		t.Errorf("paging saw %d of 25", seen)
+	for n := range 25 {
+		if id := event(n, nil).ID; seen[id] != 1 {
+			t.Errorf("paging saw event %d %d times", n, seen[id])
+		}
 	}
+	c.want(422, "GET", "/api/v1/events?cursor=ZTE", "", nil) // a place in the stream
 	for query, want := range map[string]int{
 		"decision=deny": 5, "decision=detect": 20, "route=default/other": 5, "rule=942100": 20, "rule=1": 0,
 		"since=2026-01-01T12:00:20Z": 5, "until=2026-01-01T12:00:05Z": 5, "host=shop.example.com": 25, "method=POST": 0,

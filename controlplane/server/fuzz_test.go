@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/gabion-io/gabion/controlplane/store"
 )
 
 func FuzzDecodeManifests(f *testing.F) {
@@ -70,9 +73,13 @@ func FuzzBearer(f *testing.F) {
 
 func FuzzCursor(f *testing.F) {
 	f.Add("ZTE")
+	f.Add(encodePlace(store.EventPlace{Time: time.Unix(0, 7), Cursor: 3}))
 	f.Fuzz(func(t *testing.T, s string) {
 		if n, err := decodeCursor(s); err == nil && n < 0 {
 			t.Errorf("cursor %d", n)
+		}
+		if p, err := decodePlace(s); err == nil && (p.Cursor <= 0 || encodePlace(p) == "") {
+			t.Errorf("place %+v", p)
 		}
 	})
 }

@@ -18,6 +18,16 @@ type StoredEvent struct {
 	filters.Event
 }
 
+// EventPlace is an event's place among all, by time: they do not arrive in that
+// order.
+type EventPlace struct {
+	Time   time.Time
+	Cursor int64
+}
+
+// Place is where the event stands.
+func (e StoredEvent) Place() EventPlace { return EventPlace{e.Time, e.Cursor} }
+
 // EventQuery selects events; zero fields select all. Newest first, unless
 // After is set: then in order of arrival, for following.
 type EventQuery struct {
@@ -30,10 +40,10 @@ type EventQuery struct {
 	Host         string
 	Path         string // masked, as stored
 	Method       string
-	API          bool  // only those of which API protection found something
-	After        int64 // cursor
-	Before       int64 // cursor, for paging back
-	Limit        int   // default 100, at most 10,000
+	API          bool       // only those of which API protection found something
+	After        int64      // cursor
+	Before       EventPlace // for paging back: of the last of the page before
+	Limit        int        // default 100, at most 10,000
 }
 
 type eventRow struct {
@@ -276,8 +286,8 @@ func (s *Store) Events(ctx context.Context, q EventQuery) ([]StoredEvent, error)
 	if q.API {
 		sel = sel.Where("api")
 	}
-	if q.Before > 0 {
-		sel = sel.Where("cursor < ?", q.Before)
+	if b := q.Before; b != (EventPlace{}) {
+		sel = sel.Where("time <= ? AND (time < ? OR cursor < ?)", nanos(b.Time), nanos(b.Time), b.Cursor)
 	}
 	if q.After > 0 {
 		sel = sel.Where("cursor > ?", q.After).Order("cursor")

@@ -129,6 +129,11 @@ func (a *app) rollout(r *server.Rollout) error {
 	return nil
 }
 
+// inForce: there is somebody who acts on the change, and all of them have taken it.
+func inForce(r *server.Rollout) bool {
+	return r != nil && r.Proxies+r.Agents.Connected > 0 && r.Refused+r.Waiting+r.Agents.Refused+r.Agents.Waiting == 0
+}
+
 func (a *app) report(result server.ApplyResult, w writeFlags) {
 	suffix := ""
 	if w.dryRun {

@@ -191,14 +191,13 @@ proposal closes when the control plane has read it.`,
 
 func (a *app) accept(ctx context.Context, cl *client, p proposal.Proposal, write bool) error {
 	r := request{method: http.MethodPost, path: proposalPath(p.ID, "accept")}
-	var out proposal.Acceptance
+	var out server.Acceptance
 	if err := cl.call(ctx, r, &out); err != nil {
 		return err
 	}
 	if out.File != "" && !out.Written && out.Proposal.State != proposal.Accepted {
 		if !write {
-			fmt.Fprintf(a.out, "%s is owned by %s: not changed\n%s", p.Base, out.File, a.coloured(out.Patch))
-			return withHint(errors.New("nothing was changed: a file owns the resource"), "edit the file and accept again, or run the command again with --write")
+			return a.acceptRefused(p, out)
 		}
 		key := v1alpha1.Key{Kind: p.Base.Kind, Namespace: p.Base.Namespace, Name: p.Base.Name}
 		if err := editFile(out.File, key, []byte(out.Proposal.Candidate)); err != nil {
@@ -211,18 +210,40 @@ func (a *app) accept(ctx context.Context, cl *client, p proposal.Proposal, write
 		}
 	}
 	if a.output == "json" {
-		return writeJSON(a.out, out)
+		if err := writeJSON(a.out, out); err != nil {
+			return err
+		}
+		return a.rollout(out.Rollout)
 	}
-	fmt.Fprintf(a.out, "accepted: %s", p.Title)
-	if out.Revision > 0 {
-		fmt.Fprintf(a.out, "\n%s is at revision %d and in force\nTake it back:  gabion rollback %s %s/%s", p.Base, out.Revision, p.Base.Kind, p.Base.Namespace, p.Base.Name)
+	fmt.Fprintf(a.out, "accepted: %s\n", printable(p.Title))
+	if out.Revision == 0 { // written before, or by somebody else
+		return nil
 	}
-	fmt.Fprintln(a.out)
-	return nil
+	everywhere := ""
+	if inForce(out.Rollout) {
+		everywhere = " and in force"
+	}
+	fmt.Fprintf(a.out, "%s is at revision %d%s\nTake it back:  gabion rollback %s %s/%s\n", p.Base, out.Revision, everywhere, p.Base.Kind, p.Base.Namespace, p.Base.Name)
+	if everywhere != "" {
+		return nil
+	}
+	return a.rollout(out.Rollout)
+}
+
+// acceptRefused shows the change to make in the file that owns the resource.
+func (a *app) acceptRefused(p proposal.Proposal, out server.Acceptance) error {
+	if a.output == "json" {
+		if err := writeJSON(a.out, out); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintf(a.out, "%s is owned by %s: not changed\n%s", p.Base, out.File, a.coloured(out.Patch))
+	}
+	return withHint(errors.New("nothing was changed: a file owns the resource"), "edit the file and accept again, or run the command again with --write")
 }
 
 // acceptOnceRead accepts again until the control plane has read the edited file.
-func acceptOnceRead(ctx context.Context, cl *client, r request) (out proposal.Acceptance, err error) {
+func acceptOnceRead(ctx context.Context, cl *client, r request) (out server.Acceptance, err error) {
 	for range 40 {
 		if err = cl.call(ctx, r, &out); err == nil && out.Proposal.State == proposal.Accepted {
 			return out, nil

@@ -238,19 +238,26 @@ func (a *api) proposeAPI(ctx context.Context, in *bodyOf[ProposeAPIRequest]) (*b
 	return &bodyOf[proposal.Proposal]{p}, nil
 }
 
-func (a *api) acceptProposal(ctx context.Context, in *ProposalPath) (*bodyOf[proposal.Acceptance], error) {
+// Acceptance is what came of accepting, and what the proxies made of it.
+type Acceptance struct {
+	proposal.Acceptance
+	Rollout *Rollout `json:"rollout,omitempty" doc:"when the resource was written by this call"`
+}
+
+func (a *api) acceptProposal(ctx context.Context, in *ProposalPath) (*bodyOf[Acceptance], error) {
 	desk, err := a.desk()
 	if err != nil {
 		return nil, err
 	}
-	out, err := desk.Accept(ctx, in.ID, caller(ctx).Name)
+	accepted, err := desk.Accept(ctx, in.ID, caller(ctx).Name)
 	if err != nil {
 		return nil, deskError(err)
 	}
+	out := Acceptance{Acceptance: accepted}
 	if out.Written {
-		a.settle(ctx)
+		_, out.Rollout = a.settle(ctx)
 	}
-	return &bodyOf[proposal.Acceptance]{out}, nil
+	return &bodyOf[Acceptance]{out}, nil
 }
 
 type rejectInput struct {

@@ -112,6 +112,29 @@ func TestApplyGetDelete(t *testing.T) {
 	c.want(404, "DELETE", "/api/v1/resources/WAFPolicy/default/shop", "", nil)
 }
 
+// A kind that is in no namespace lives like the others.
+func TestClusterScopedResource(t *testing.T) {
+	_, c := start(t)
+	team := "apiVersion: v1\nkind: Namespace\nmetadata: {name: team, labels: {edge: %q}}\n"
+	var result server.ApplyResult
+	for i, label := range []string{"yes", "no"} {
+		c.want(200, "POST", "/api/v1/apply", fmt.Sprintf(team, label), &result)
+		if !result.Written || result.Items[0].Revision != int64(i+1) {
+			t.Fatalf("apply: %+v", result)
+		}
+	}
+	c.want(200, "POST", "/api/v1/resources/Namespace/-/team/rollback", "", nil)
+	var r server.Resource
+	if c.want(200, "GET", "/api/v1/resources/Namespace/-/team", "", &r); r.Revision != 3 || !strings.Contains(string(r.Manifest), `"yes"`) {
+		t.Errorf("rolled back: %+v", r)
+	}
+	c.want(200, "DELETE", "/api/v1/resources/Namespace/-/team", "", nil)
+	var log server.AuditList
+	if c.want(200, "GET", "/api/v1/audit", "", &log); len(log.Items) < 4 || log.Items[0].Resource != "Namespace team" || log.Items[0].Action != "delete" {
+		t.Errorf("audit: %+v", log)
+	}
+}
+
 func TestApplyDryRunChangesNothing(t *testing.T) {
 	_, c := start(t)
 	var result server.ApplyResult

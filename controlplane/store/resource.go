@@ -21,10 +21,15 @@ const (
 	OriginCluster Origin = "cluster"
 )
 
-// Key names a resource.
+// Key names a resource. Of a kind that is in no namespace, Namespace is empty.
 type Key struct{ Kind, Namespace, Name string }
 
-func (k Key) String() string { return k.Kind + " " + k.Namespace + "/" + k.Name }
+func (k Key) String() string {
+	if k.Namespace == "" {
+		return k.Kind + " " + k.Name
+	}
+	return k.Kind + " " + k.Namespace + "/" + k.Name
+}
 
 // Resource is a manifest as its author wrote it. Revision counts from 1 per
 // Key over all origins and never restarts, not even after a delete.
@@ -125,8 +130,8 @@ func (s *Store) PutResources(ctx context.Context, rs []Resource, o PutOptions) (
 
 func checkWrite(k Key, o PutOptions) error {
 	switch {
-	case k.Kind == "" || k.Namespace == "" || k.Name == "":
-		return fmt.Errorf("kind, namespace and name are required, got %q", k.String())
+	case k.Kind == "" || k.Name == "":
+		return fmt.Errorf("a kind and a name are required, got %q", k.String())
 	case o.Author == "":
 		return errors.New("an author is required")
 	}

@@ -85,7 +85,7 @@ func TestRefusedWritesLeaveNothing(t *testing.T) {
 		for _, bad := range []struct {
 			k      Key
 			author string
-		}{{Key{"", "a", "b"}, "ann"}, {Key{"K", "", "b"}, "ann"}, {shop, ""}} {
+		}{{Key{"", "a", "b"}, "ann"}, {Key{"K", "a", ""}, "ann"}, {shop, ""}} {
 			if _, _, err := s.PutResource(ctx, manifest(bad.k, "x"), PutOptions{Author: bad.author}); err == nil {
 				t.Errorf("accepted %v by %q", bad.k, bad.author)
 			}
@@ -111,7 +111,7 @@ func TestListAndBigManifest(t *testing.T) {
 			big[i] = byte(i * 7)
 		}
 		_, err := s.PutResources(ctx, []Resource{
-			manifest(Key{"B", "z", "a"}, "1"), manifest(Key{"A", "z", "b"}, "2"), {Key: Key{"A", "a", "b"}, Manifest: big},
+			manifest(Key{"B", "z", "a"}, "1"), manifest(Key{"B", "", "a"}, "3"), manifest(Key{"A", "z", "b"}, "2"), {Key: Key{"A", "a", "b"}, Manifest: big},
 		}, PutOptions{Author: "ann"})
 		if err != nil {
 			t.Fatal(err)
@@ -120,10 +120,10 @@ func TestListAndBigManifest(t *testing.T) {
 		for _, r := range must(s.Resources(ctx, "")) {
 			keys = append(keys, r.Key.String())
 		}
-		if diff := cmp.Diff([]string{"A a/b", "A z/b", "B z/a"}, keys); diff != "" {
+		if diff := cmp.Diff([]string{"A a/b", "A z/b", "B a", "B z/a"}, keys); diff != "" {
 			t.Fatal(diff)
 		}
-		if rs := must(s.Resources(ctx, "B")); len(rs) != 1 {
+		if rs := must(s.Resources(ctx, "B")); len(rs) != 2 {
 			t.Fatal(rs)
 		}
 		if r := must(s.Resource(ctx, Key{"A", "a", "b"})); !bytes.Equal(big, r.Manifest) {

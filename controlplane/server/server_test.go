@@ -259,6 +259,10 @@ func TestRollback(t *testing.T) {
 	if result.Items[0].Action != server.Deleted {
 		t.Errorf("rollback of a first revision: %+v", result)
 	}
+	var log server.AuditList
+	if c.want(200, "GET", "/api/v1/audit?limit=1", "", &log); log.Items[0].Action != "rollback" || log.Items[0].After != "" {
+		t.Errorf("audited as %+v", log.Items[0])
+	}
 	c.want(200, "POST", "/api/v1/resources/WAFPolicy/default/other/rollback", "", nil)
 	c.want(200, "GET", "/api/v1/resources/WAFPolicy/default/other", "", nil)
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -45,7 +46,7 @@ type Resource struct {
 // PutOptions say who writes and on what ground.
 type PutOptions struct {
 	Author         string // token name or OS user; required
-	Action         string // audit action; default "apply" ("accept", "rollback")
+	Action         string // for the audit log; default "apply" or "delete"
 	Note           string // for the audit log
 	ExpectRevision *int64 // nil: any; 0: must not exist; else the current revision
 }
@@ -156,10 +157,7 @@ func (s *Store) put(ctx context.Context, tx bun.Tx, r Resource, o PutOptions) (R
 	if cur.Revision != 0 {
 		before = digest(cur.Manifest)
 	}
-	action := o.Action
-	if action == "" {
-		action = "apply"
-	}
+	action := cmp.Or(o.Action, "apply")
 	r.Origin, r.Author, r.Time = OriginStore, o.Author, s.o.Now().UTC()
 	if r.Manifest == nil {
 		r.Manifest = []byte{}
@@ -218,8 +216,9 @@ func (s *Store) remove(ctx context.Context, tx bun.Tx, k Key, o PutOptions) erro
 	if o.ExpectRevision != nil && *o.ExpectRevision != cur.Revision {
 		return &ConflictError{k, *o.ExpectRevision, cur.Revision}
 	}
+	action := cmp.Or(o.Action, "delete")
 	gone := Resource{Key: k, Origin: OriginStore, Manifest: []byte{}, Author: o.Author, Time: s.o.Now().UTC()}
-	revision, err := s.addRevision(ctx, tx, gone, true, "delete")
+	revision, err := s.addRevision(ctx, tx, gone, true, action)
 	if err != nil {
 		return err
 	}
@@ -228,7 +227,7 @@ func (s *Store) remove(ctx context.Context, tx bun.Tx, k Key, o PutOptions) erro
 	if err != nil {
 		return err
 	}
-	_, err = s.appendAudit(ctx, tx, AuditEntry{Author: o.Author, Action: "delete", Resource: k.String(),
+	_, err = s.appendAudit(ctx, tx, AuditEntry{Author: o.Author, Action: action, Resource: k.String(),
 		Revision: revision, Before: digest(cur.Manifest), Note: o.Note})
 	return err
 }

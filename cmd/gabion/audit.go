@@ -56,7 +56,7 @@ func newAuditList(a *app) *cobra.Command {
 	}
 	c.Flags().StringVar(&since, "since", "", "only later ones: 1h, 7d, or a time")
 	c.Flags().StringVar(&until, "until", "", "only earlier ones")
-	c.Flags().StringVar(&author, "author", "", "only by this token")
+	c.Flags().StringVar(&author, "author", "", "only by this token, or in this file")
 	c.Flags().StringVar(&resource, "resource", "", "only about this: 'KIND namespace/name', a token's name or a proposal's id")
 	c.Flags().IntVar(&limit, "limit", 100, "how many at most, up to 1000")
 	return a.outputs(a.remote(c), "table", "json")

@@ -24,7 +24,7 @@ func (a *api) auditOperations() {
 type auditInput struct {
 	Since    time.Time `query:"since"`
 	Until    time.Time `query:"until"`
-	Author   string    `query:"author" maxLength:"64"`
+	Author   string    `query:"author" maxLength:"1024" doc:"a token's name, or a file"`
 	Resource string    `query:"resource" maxLength:"600" doc:"KIND namespace/name, a token's name or a proposal's id"`
 	Before   int64     `query:"before" minimum:"0"`
 	Limit    int       `query:"limit" minimum:"1" maximum:"1000" default:"100"`

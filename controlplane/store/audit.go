@@ -16,8 +16,8 @@ import (
 type AuditEntry struct {
 	Seq      int64     `json:"seq"`
 	Time     time.Time `json:"time"`
-	Author   string    `json:"author"`
-	Action   string    `json:"action"`             // "apply", "delete", "accept", "reject", "rollback", "token create", "recording open" …
+	Author   string    `json:"author"`             // of a token's change its name, of a file's the file
+	Action   string    `json:"action"`             // "apply", "delete", "accept", "reject", "rollback", "file", "token create", "recording open" …
 	Resource string    `json:"resource,omitempty"` // Key.String(), token name, proposal id
 	Revision int64     `json:"revision,omitempty"`
 	Before   string    `json:"before,omitempty"` // sha256 hex of the manifest before; "": none

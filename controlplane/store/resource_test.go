@@ -200,6 +200,15 @@ func TestRevisionsOfFiles(t *testing.T) {
 		if rs := must(s.Resources(ctx, "")); len(rs) != 0 {
 			t.Fatal("a file's resource became the store's")
 		}
+		var audited []string
+		for _, e := range must(s.AuditLog(ctx, AuditQuery{Author: "shop.yaml"})) {
+			audited = append(audited, fmt.Sprintf("%d %s of %s %t %t", e.Revision, e.Action, e.Resource, e.Before != "", e.After != ""))
+		}
+		want := []string{"4 file of WAFPolicy default/shop false true", "3 file of WAFPolicy default/shop true false",
+			"2 file of WAFPolicy default/shop true true", "1 file of WAFPolicy default/shop false true"}
+		if diff := cmp.Diff(want, audited); diff != "" {
+			t.Fatal(diff)
+		}
 		r, _, err := s.PutResource(ctx, manifest(shop, "b"), PutOptions{Author: "ann"})
 		if err != nil || r.Revision != 5 {
 			t.Fatal(r.Revision, err)

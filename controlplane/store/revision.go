@@ -66,9 +66,9 @@ func latest(ctx context.Context, db bun.IDB, k Key) (Revision, bool, error) {
 	return rows[0].revision(), true, nil
 }
 
-// RecordRevision keeps a revision of a resource owned by a file or the cluster.
-// Equal to the latest (same origin and bytes, not deleted): nothing happens and
-// the latest number is returned. deleted records its disappearance.
+// RecordRevision keeps a revision of a resource owned by a file or the cluster, and
+// its audit entry. Equal to the latest (same origin and bytes, not deleted): nothing
+// happens and the latest number is returned. deleted records its disappearance.
 func (s *Store) RecordRevision(ctx context.Context, r Resource, deleted bool) (int64, error) {
 	var number int64
 	err := s.state.update(ctx, func(tx bun.Tx) error {
@@ -86,7 +86,17 @@ func (s *Store) RecordRevision(ctx context.Context, r Resource, deleted bool) (i
 		if deleted || r.Manifest == nil {
 			r.Manifest = []byte{}
 		}
-		number, err = s.addRevision(ctx, tx, r, deleted, string(r.Origin))
+		if number, err = s.addRevision(ctx, tx, r, deleted, string(r.Origin)); err != nil {
+			return err
+		}
+		entry := AuditEntry{Author: r.Author, Action: string(r.Origin), Resource: r.Key.String(), Revision: number}
+		if found && !last.Deleted {
+			entry.Before = digest(last.Manifest)
+		}
+		if !deleted {
+			entry.After = digest(r.Manifest)
+		}
+		_, err = s.appendAudit(ctx, tx, entry)
 		return err
 	})
 	if err != nil {

@@ -122,10 +122,22 @@ func limitRecordings(archive *recording.Archive) func(*reconcile.State) {
 }
 
 // recordRevisions keeps every revision of resources that files own, so that
-// they can be looked up and rolled back to like any other.
+// they can be looked up and rolled back to like any other. What left the files while
+// nobody looked is recorded by the first state after.
 func recordRevisions(st *store.Store, log *slog.Logger) func(context.Context, *reconcile.State) {
-	known := map[store.Key]source.Item{}
+	var known map[store.Key]source.Item
 	return func(ctx context.Context, s *reconcile.State) {
+		if known == nil {
+			last, err := st.LastOwned(ctx, store.OriginFile)
+			if err != nil {
+				log.Error("no revisions were recorded", "error", err)
+				return
+			}
+			known = map[store.Key]source.Item{}
+			for _, r := range last {
+				known[r.Key] = source.Item{File: r.Author, Manifest: r.Manifest}
+			}
+		}
 		seen := map[store.Key]bool{}
 		for _, i := range s.Set.Items() {
 			if i.Origin != source.File {

@@ -1,10 +1,13 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/uptrace/bun"
 )
 
 func TestAuditFindsTampering(t *testing.T) {
@@ -65,6 +68,33 @@ func TestAuditChainIsConcurrent(t *testing.T) {
 		wg.Wait()
 		if v := must(a.VerifyAudit(ctx)); v.Broken != 0 || v.Entries != 40 {
 			t.Fatalf("%+v", v)
+		}
+	})
+}
+
+// Who may only read cannot hold up those who write, nor wait for them.
+func TestVerifyingHoldsUpNobody(t *testing.T) {
+	onBoth(t, func(t *testing.T, open func(Options) *Store) {
+		ctx, s := t.Context(), open(Options{})
+		must(s.Audit(ctx, AuditEntry{Author: "ann", Action: "test"}))
+		verified := make(chan AuditVerdict, 1)
+		err := s.state.update(ctx, func(tx bun.Tx) error {
+			if _, err := s.appendAudit(ctx, tx, AuditEntry{Author: "ann", Action: "test"}); err != nil {
+				return err
+			}
+			go func() { v, _ := s.VerifyAudit(ctx); verified <- v }()
+			select {
+			case v := <-verified:
+				if v.Broken != 0 || v.Entries != 1 {
+					return fmt.Errorf("%+v", v)
+				}
+				return nil
+			case <-time.After(20 * time.Second):
+				return errors.New("it waits for a writer")
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
 	})
 }

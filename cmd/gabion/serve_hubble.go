@@ -113,7 +113,7 @@ func (d *hubbleDoor) address() string {
 	case d.tls == nil:
 		return "unix:" + d.Addr().String()
 	}
-	return reachable(d.Addr())
+	return reachable(d.Addr().String())
 }
 
 // hubbleLine is the line of a banner that says how to ask; empty for none.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -38,9 +39,9 @@ func (o serveOptions) listenREST(authority *identity.Authority, l layout) (net.L
 	if err != nil {
 		return nil, withHint(fmt.Errorf("listen on %s: %w", o.admin, err), "choose another address with --admin ADDRESS:PORT")
 	}
-	url := "http://" + reachable(ln.Addr())
+	url := "http://" + reachable(ln.Addr().String())
 	if config != nil {
-		url = "https://" + reachable(ln.Addr())
+		url = "https://" + reachable(ln.Addr().String())
 		ln = tls.NewListener(ln, config)
 	}
 	if err := atomicfile.Write(l.serverURL(), []byte(url+"\n"), 0o600); err != nil {
@@ -61,23 +62,34 @@ func (o serveOptions) serverTLS(authority *identity.Authority, address string) (
 		config.GetCertificate = files.get
 		return config, nil
 	}
-	names := append([]string{"localhost", "127.0.0.1", "::1"}, o.hosts...)
-	if host, _, err := net.SplitHostPort(address); err == nil {
-		if ip, err := netip.ParseAddr(host); err == nil && !ip.IsUnspecified() && !ip.IsLoopback() {
-			names = append(names, host)
-		}
-	}
+	names := slices.Concat([]string{"localhost", "127.0.0.1", "::1"}, o.hosts, ownName(address))
 	config.GetCertificate = authority.ServerCertificate(names)
 	return config, nil
 }
 
-// reachable is an address that a listener on this machine can be called by.
-func reachable(a net.Addr) string {
-	at, err := netip.ParseAddrPort(a.String())
-	if err != nil || !at.Addr().IsUnspecified() {
-		return a.String()
+// ownName is the name or address that a listener is reached by because it listens
+// there; none for one that listens everywhere.
+func ownName(address string) []string {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil || everywhere(host) {
+		return nil
 	}
-	return fmt.Sprintf("127.0.0.1:%d", at.Port())
+	return []string{host}
+}
+
+// reachable is an address that a listener on this machine can be called by.
+func reachable(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || !everywhere(host) {
+		return address
+	}
+	return net.JoinHostPort("127.0.0.1", port)
+}
+
+// everywhere: who listens there listens on all addresses of the machine.
+func everywhere(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "" || err == nil && ip.IsUnspecified()
 }
 
 // certificateFiles reads a certificate again when its file has changed, so that a

@@ -182,7 +182,8 @@ func (p *plane) serve(ctx context.Context) error {
 	p.gate = access.NewGate(p.store, time.Now, p.log)
 	handler := server.New(ctx, server.Options{
 		Store: p.store, Live: p.loop, Proxies: p.discovery, Agents: p.agentView, Proposals: p.desk, Efforts: p.door, Inventory: p.operations,
-		Authority: p.authority, Gate: p.gate, Registry: p.registry, Log: p.log, Version: version(), Hosts: p.hosts,
+		Authority: p.authority, Gate: p.gate, Registry: p.registry, Log: p.log, Version: version(),
+		Hosts: append(ownName(p.admin), p.hosts...),
 	})
 	rest, err := p.listenREST(p.authority, p.layout)
 	if err != nil {

@@ -56,7 +56,7 @@ Envoy and ends every process.`,
 	f := c.Flags()
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8080", "address Envoy listens on")
 	f.StringVar(&o.upstream, "upstream", "", "URL of the application behind Envoy (default: the demo application)")
-	f.StringVar(&o.admin, "admin", "127.0.0.1:9090", "address of the control plane's REST API")
+	f.StringVar(&o.admin, "admin", "127.0.0.1:9090", "address of the control plane's REST API, which has no TLS here (gabion serve has)")
 	f.StringArrayVar(&o.hosts, "admin-host", nil, "name under which the REST API is reached, beside loopback; may be repeated")
 	f.StringVar(&o.hubble, "hubble", "", hubbleUsage)
 	f.StringVar(&a.state, "state", "", "state directory (default $GABION_STATE, then ~/.local/state/gabion)")
@@ -179,7 +179,7 @@ func startStages(ctx context.Context, g *supervise.Group, o upOptions, l layout,
 	}
 	err = g.Start(ctx, supervise.Spec{
 		Name: "serve", Command: self, Args: serve, Env: []string{"GABION_LOG=" + level.String(), "GABION_DATABASE=" + o.database},
-		Ready: readyURL("http://" + o.admin + "/readyz"), ReadyWithin: 60 * time.Second,
+		Ready: readyURL("http://" + reachable(o.admin) + "/readyz"), ReadyWithin: 60 * time.Second,
 	})
 	if err != nil {
 		return err

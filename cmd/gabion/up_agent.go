@@ -79,7 +79,7 @@ func (u *upAgent) start(ctx context.Context, a *app, g *supervise.Group, o upOpt
 	}
 	if holder.Joined() != nil { // never, or away for longer than a certificate lives
 		here := *a
-		here.server, here.state, here.tokenFile = "http://"+o.admin, l.dir, l.adminToken()
+		here.server, here.state, here.tokenFile = "http://"+reachable(o.admin), l.dir, l.adminToken()
 		cl, err := here.dial()
 		if err != nil {
 			return err

@@ -3,6 +3,7 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -86,7 +87,8 @@ func TestAcknowledgedWriteSurvives(t *testing.T) {
 
 // Envoy is restarted when it dies, and the filter judges again.
 func TestEnvoyDies(t *testing.T) {
-	u := startUp(t)
+	_, port, _ := net.SplitHostPort(freePort(t))
+	u := startUp(t, "--admin", "127.0.0.2:"+port) // the machine has more addresses than one
 	pids := u.children("envoy.json")
 	if len(pids) != 1 {
 		t.Fatalf("Envoy processes: %v", pids)

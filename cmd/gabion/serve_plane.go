@@ -101,7 +101,7 @@ func (p *plane) openState(ctx context.Context) (err error) {
 	if p.authority, err = identity.Open(identity.Options{Dir: p.layout.keys(), TrustDomain: p.trustDomain}); err != nil {
 		return err
 	}
-	p.archive = &recording.Archive{Dir: p.layout.recordings()}
+	p.archive = &recording.Archive{Dir: p.layout.recordings(), Full: store.DiskFull(p.layout.dir)}
 	p.keys, err = openKeys(ctx, p.store, p.layout)
 	return err
 }
@@ -183,7 +183,7 @@ func (p *plane) serve(ctx context.Context) error {
 	handler := server.New(ctx, server.Options{
 		Store: p.store, Live: p.loop, Proxies: p.discovery, Agents: p.agentView, Proposals: p.desk, Efforts: p.door, Inventory: p.operations,
 		Authority: p.authority, Gate: p.gate, Registry: p.registry, Log: p.log, Version: version(),
-		Hosts: append(ownName(p.admin), p.hosts...),
+		Hosts: append(ownName(p.admin), p.hosts...), Recorded: recorded(p.archive),
 	})
 	rest, err := p.listenREST(p.authority, p.layout)
 	if err != nil {

@@ -100,7 +100,7 @@ func (s *served) joined(host string) *enrol.Holder {
 func TestServe(t *testing.T) {
 	state := t.TempDir()
 	s := startServe(t, state)
-	if out := s.must("status"); !strings.Contains(out, "no proxy has connected") {
+	if out := s.must("status"); !strings.Contains(out, "no proxy has connected") || !strings.Contains(out, "\nrecordings ") {
 		t.Errorf("status over TLS:\n%s", out)
 	}
 	s.joined("node-1")

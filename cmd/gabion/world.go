@@ -14,6 +14,7 @@ import (
 	"github.com/gabion-io/gabion/controlplane/compile"
 	"github.com/gabion-io/gabion/controlplane/proposal"
 	"github.com/gabion-io/gabion/controlplane/reconcile"
+	"github.com/gabion-io/gabion/controlplane/server"
 	"github.com/gabion-io/gabion/controlplane/source"
 	"github.com/gabion-io/gabion/controlplane/store"
 	"github.com/gabion-io/gabion/filters"
@@ -118,6 +119,15 @@ func limitRecordings(archive *recording.Archive) func(*reconcile.State) {
 			age = max(age, r.MaxAge)
 		}
 		archive.SetLimits(bytes, age)
+	}
+}
+
+// recorded is the archive as status shows what is stored.
+func recorded(archive *recording.Archive) server.Recorded {
+	return func() (store.Class, error) {
+		u, err := archive.Usage()
+		return store.Class{Name: "recordings", Rows: u.Exchanges, Bytes: u.Bytes, Oldest: u.Oldest,
+			MaxAge: u.MaxAge, MaxBytes: u.MaxBytes, Pruned: u.Pruned}, err
 	}
 }
 

@@ -44,6 +44,7 @@ type Options struct {
 	Efforts   Efforts              // *ingest.Ingest; nil: none are known
 	Authority Authority            // *identity.Authority
 	Inventory *inventory.Inventory // of operations; nil: none are learned
+	Recorded  Recorded             // nil: nothing is
 	Gate      *access.Gate         // shared with other doors; nil: one of its own
 	Registry  *prometheus.Registry // /metrics; nil: a new one
 	Log       *slog.Logger
@@ -63,6 +64,9 @@ type Check struct {
 
 // Efforts reports what filters said their engines saved.
 type Efforts interface{ Efforts() []ingest.Effort }
+
+// Recorded measures what is recorded, beside the store.
+type Recorded func() (store.Class, error)
 
 // Proxies reports what the discovery server knows of its clients.
 type Proxies interface {

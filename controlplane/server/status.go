@@ -73,7 +73,11 @@ func (a *api) status(ctx context.Context, _ *struct{}) (*bodyOf[Status], error) 
 		state := a.Inventory.State()
 		out.Inventory = &state
 	}
-	out.Store, err = a.Store.Status(ctx)
+	if out.Store, err = a.Store.Status(ctx); err != nil || a.Recorded == nil {
+		return &bodyOf[Status]{out}, err
+	}
+	recorded, err := a.Recorded()
+	out.Store.Classes = append(out.Store.Classes, recorded)
 	return &bodyOf[Status]{out}, err
 }
 

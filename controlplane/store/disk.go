@@ -29,6 +29,10 @@ func newDiskGuard(dir string, ask func(string) (float64, error), now func() time
 	return &diskGuard{dir: dir, ask: ask, now: now}
 }
 
+// DiskFull tells of a directory's disk what holds for telemetry in it: nothing more
+// is to be written, so that resources can be.
+func DiskFull(dir string) func() bool { return newDiskGuard(dir, nil, time.Now).full }
+
 func (g *diskGuard) usedFraction() float64 {
 	if g.ask == nil {
 		return 0

@@ -24,13 +24,21 @@ type Archive struct {
 	Dir      string
 	MaxBytes int64         // default 256 MiB
 	MaxAge   time.Duration // default 7 days
+	Full     func() bool   // no more is taken while the disk is too full for it; nil: never
 
 	mu     sync.Mutex
 	active *os.File
 	size   int64
 	recent map[string]bool // encapsulated keys of the newest batches: unique to each
 	order  []string
+	pruned int64
+
+	counting sync.Mutex
+	counted  map[string]Segment // as they were at the last look
 }
+
+// ErrFull is an archive's no while its disk is too full.
+var ErrFull = errors.New("the disk is too full for more recordings: free space")
 
 // Segment is one file of an archive.
 type Segment struct {
@@ -78,6 +86,9 @@ func (a *Archive) append(batch []byte) error {
 	n := int64(len(batch)) + frameBytes
 	if len(batch) > maxFrame || n > a.maxBytes() {
 		return fmt.Errorf("%w: %d bytes are more than the archive takes", ErrBatch, len(batch))
+	}
+	if a.Full != nil && a.Full() {
+		return ErrFull
 	}
 	if a.recent == nil {
 		if err := a.remember(); err != nil {
@@ -155,15 +166,29 @@ func (a *Archive) makeRoom(n int64) error {
 		if a.active != nil && path == a.active.Name() {
 			continue
 		}
-		if err := os.Remove(path); err != nil {
+		if err := a.remove(path); err != nil {
 			return err
 		}
 		total -= f.Bytes
 	}
 	if total > a.maxBytes() { // only the active one is left
-		os.Remove(a.active.Name())
+		if err := a.remove(a.active.Name()); err != nil {
+			return err
+		}
 		return a.begin()
 	}
+	return nil
+}
+
+func (a *Archive) remove(path string) error {
+	n, _, err := countHeads(path)
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(path); err != nil {
+		return err
+	}
+	a.pruned += n
 	return nil
 }
 
@@ -220,7 +245,7 @@ func (a *Archive) Prune(now time.Time) error {
 			a.active.Close()
 			a.active = nil
 		}
-		if err := os.Remove(path); err != nil {
+		if err := a.remove(path); err != nil {
 			return fmt.Errorf("prune recordings: %w", err)
 		}
 	}

@@ -224,11 +224,36 @@ func TestArchiveBound(t *testing.T) {
 	if first < "X00080" {
 		t.Fatalf("oldest is %s: not the oldest went first", first)
 	}
+	for range 2 { // the second time from memory
+		u, err := a.Usage()
+		if err != nil || u.Bytes != size() || u.MaxBytes != 40_000 || u.Exchanges+u.Pruned != 200 || !u.Oldest.Equal(day.Add(time.Duration(u.Pruned)*time.Second)) {
+			t.Fatalf("%+v %v", u, err)
+		}
+	}
 	if err := a.Prune(time.Now().Add(8 * 24 * time.Hour)); err != nil || size() != 0 {
 		t.Fatal(size(), err)
 	}
+	if u, err := a.Usage(); err != nil || u.Exchanges != 0 || u.Pruned != 200 || !u.Oldest.IsZero() {
+		t.Fatalf("%+v %v", u, err)
+	}
 	if err := a.Append(batchOf(t, k, sample(1))); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// What an archive does not take on a full disk, a spool gives again.
+func TestArchiveOnAFullDisk(t *testing.T) {
+	isFull := true
+	a, b := &Archive{Dir: t.TempDir(), Full: func() bool { return isFull }}, batchOf(t, newKey(t), sample(1))
+	if err := a.Append(b); !errors.Is(err, ErrFull) {
+		t.Fatal(err)
+	}
+	isFull = false
+	if err := a.Append(b); err != nil {
+		t.Fatal(err)
+	}
+	if u, _ := a.Usage(); u.Exchanges != 1 {
+		t.Fatalf("%+v", u)
 	}
 }
 

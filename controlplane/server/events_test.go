@@ -13,6 +13,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/gabion-io/gabion/controlplane/server"
+	"github.com/gabion-io/gabion/controlplane/server/servertest"
 	"github.com/gabion-io/gabion/controlplane/store"
 	"github.com/gabion-io/gabion/filters"
 )
@@ -135,4 +136,37 @@ func TestFollowEvents(t *testing.T) {
 		return
 	}
 	t.Fatalf("the stream ended: %v", lines.Err())
+}
+
+// A revoked token reads no further, not even what it has open.
+func TestRevokedWhileFollowing(t *testing.T) {
+	dir := t.TempDir()
+	p := servertest.StartWith(t, dir, servertest.Changes{Options: func(o *server.Options) { o.Beat = 20 * time.Millisecond }})
+	c := caller{t, p.URL, p.Token(t, "watcher", store.RoleViewer)}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, "GET", c.url+"/api/v1/events/stream", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+c.token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	for range 20 { // a good token goes on, beat by beat
+		if !lines.Scan() {
+			t.Fatalf("the stream ended: %v", lines.Err())
+		}
+	}
+	if err := p.Store.RevokeToken(ctx, "watcher", "admin"); err != nil {
+		t.Fatal(err)
+	}
+	for lines.Scan() {
+	}
+	if err := lines.Err(); err != nil {
+		t.Fatalf("the stream goes on: %v", err)
+	}
 }

@@ -166,7 +166,7 @@ func (a *api) followFlows(ctx context.Context, in *followFlowsInput) (*huma.Stre
 	return arrivals[store.Flow]{
 		name: "flow", changed: a.Store.FlowsChanged, since: a.Store.FlowsSince,
 		cursor: func(f *store.Flow) int64 { return f.Cursor },
-	}.follow(ctx, in.FollowFrom, q.Matches)
+	}.follow(ctx, a, in.FollowFrom, q.Matches)
 }
 
 // SegmentationStatus is how the segmentation fares.

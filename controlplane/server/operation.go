@@ -72,6 +72,7 @@ func route[I, O any](a *api, op operation, handle func(context.Context, *I) (*O,
 type (
 	callerKey     struct{} // store.Token
 	connectionKey struct{} // *http.ResponseController
+	admitKey      struct{} // func(context.Context) error
 )
 
 // caller is the token behind a request.
@@ -89,8 +90,26 @@ func (a *api) require(role store.Role) func(huma.Context, func(huma.Context)) {
 			return
 		}
 		hc = huma.WithValue(hc, connectionKey{}, http.NewResponseController(w))
+		hc = huma.WithValue(hc, admitKey{}, func(ctx context.Context) error {
+			secret, _ := bearer(r)
+			_, err := a.Gate.Admit(ctx, r.RemoteAddr, secret, role)
+			return err
+		})
 		next(huma.WithValue(hc, callerKey{}, t))
 	}
+}
+
+// stillAdmitted is an error once the token behind a long answer would no longer be
+// let in. That it cannot be looked at just now ends nothing.
+func stillAdmitted(ctx context.Context) error {
+	admit, ok := ctx.Value(admitKey{}).(func(context.Context) error)
+	if !ok {
+		return nil
+	}
+	if err := admit(ctx); errors.Is(err, access.ErrToken) || errors.Is(err, access.ErrRole) {
+		return err
+	}
+	return nil
 }
 
 // authenticate answers the request itself when it may not go on.

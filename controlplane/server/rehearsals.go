@@ -159,9 +159,7 @@ func (a *api) followRehearsal(_ context.Context, in *rehearsalInput) (*huma.Stre
 	if err != nil {
 		return nil, err
 	}
-	return streaming(func(ctx context.Context, s *stream) error {
-		beat := time.NewTicker(streamBeat)
-		defer beat.Stop()
+	return a.streaming(func(ctx context.Context, s *stream) error {
 		for {
 			v, changed := j.watch()
 			if err := s.send("", "rehearsal", v); err != nil || v.State != JobRunning {
@@ -171,7 +169,10 @@ func (a *api) followRehearsal(_ context.Context, in *rehearsalInput) (*huma.Stre
 			case <-ctx.Done():
 				return ctx.Err()
 			case <-changed:
-			case <-beat.C:
+			case <-s.beats.C:
+				if err := s.beat(); err != nil {
+					return err
+				}
 			}
 		}
 	}), nil

@@ -12,6 +12,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -53,6 +54,7 @@ type Options struct {
 	Origins []string // origins of pages allowed to call: "https://console.example.com"
 	Version string
 	Now     func() time.Time // nil: time.Now
+	Beat    time.Duration    // of streams, each with a look at the token; 0: 15 s
 	Ready   []Check          // beside the store and the first snapshot
 }
 
@@ -90,6 +92,7 @@ func New(ctx context.Context, o Options) http.Handler {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	o.Beat = cmp.Or(o.Beat, streamBeat)
 	if o.Registry == nil {
 		o.Registry = prometheus.NewRegistry()
 	}

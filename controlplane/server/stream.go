@@ -22,20 +22,24 @@ const (
 
 // stream writes server-sent events to one client.
 type stream struct {
-	w  http.ResponseWriter
-	rc *http.ResponseController
+	w     http.ResponseWriter
+	rc    *http.ResponseController
+	still func() error // not nil once the client may no longer read
+	beats *time.Ticker // when to beat
 }
 
-// streaming answers a request with a stream that run fills until it returns or
-// the client goes away.
-func streaming(run func(ctx context.Context, s *stream) error) *huma.StreamResponse {
+// streaming answers a request with a stream that run fills until it returns, the
+// client goes away or its token is revoked.
+func (a *api) streaming(run func(ctx context.Context, s *stream) error) *huma.StreamResponse {
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		_, w := humago.Unwrap(hc)
-		s := &stream{w: w, rc: http.NewResponseController(w)}
+		ctx := hc.Context()
+		s := &stream{w: w, rc: http.NewResponseController(w), still: func() error { return stillAdmitted(ctx) }, beats: time.NewTicker(a.Beat)}
+		defer s.beats.Stop()
 		w.Header().Set("Content-Type", "text/event-stream")
 		w.WriteHeader(http.StatusOK)
 		if s.beat() == nil {
-			_ = run(hc.Context(), s) // only the client's going away ends it with an error
+			_ = run(ctx, s) // an error is the client's: there is nobody to tell
 		}
 	}}
 }
@@ -51,7 +55,12 @@ func (s *stream) send(id, name string, data any) error {
 	return s.write(fmt.Sprintf("%sevent: %s\ndata: %s\n\n", id, name, raw))
 }
 
-func (s *stream) beat() error { return s.write(":\n\n") }
+func (s *stream) beat() error {
+	if err := s.still(); err != nil {
+		return err
+	}
+	return s.write(":\n\n")
+}
 
 func (s *stream) write(text string) error {
 	if err := s.rc.SetWriteDeadline(time.Now().Add(streamWrite)); err != nil {
@@ -78,12 +87,12 @@ type arrivals[T any] struct {
 }
 
 // follow streams those that are wanted, from where the client stopped or from now.
-func (r arrivals[T]) follow(ctx context.Context, from FollowFrom, wanted func(*T) bool) (*huma.StreamResponse, error) {
+func (r arrivals[T]) follow(ctx context.Context, a *api, from FollowFrom, wanted func(*T) bool) (*huma.StreamResponse, error) {
 	cursor, err := r.start(ctx, from)
 	if err != nil {
 		return nil, err
 	}
-	return streaming(func(ctx context.Context, s *stream) error { return r.pump(ctx, s, cursor, wanted) }), nil
+	return a.streaming(func(ctx context.Context, s *stream) error { return r.pump(ctx, s, cursor, wanted) }), nil
 }
 
 // start is the first cursor that was given, else that of now.
@@ -99,8 +108,6 @@ func (r arrivals[T]) start(ctx context.Context, from FollowFrom) (int64, error) 
 
 // pump sends what arrived after the cursor, then waits for more.
 func (r arrivals[T]) pump(ctx context.Context, s *stream, cursor int64, wanted func(*T) bool) error {
-	beat := time.NewTicker(streamBeat)
-	defer beat.Stop()
 	if err := s.send(encodeCursor(cursor), "open", struct{}{}); err != nil { // a place to go on from
 		return err
 	}
@@ -126,7 +133,7 @@ func (r arrivals[T]) pump(ctx context.Context, s *stream, cursor int64, wanted f
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-changed:
-		case <-beat.C:
+		case <-s.beats.C:
 			if err := s.beat(); err != nil {
 				return err
 			}
@@ -144,7 +151,7 @@ func (a *api) followEvents(ctx context.Context, in *followInput) (*huma.StreamRe
 	return arrivals[store.StoredEvent]{
 		name: "event", changed: a.Store.EventsChanged, since: a.Store.EventsSince,
 		cursor: func(e *store.StoredEvent) int64 { return e.Cursor },
-	}.follow(ctx, in.FollowFrom, func(e *store.StoredEvent) bool { return selects(q, *e) })
+	}.follow(ctx, a, in.FollowFrom, func(e *store.StoredEvent) bool { return selects(q, *e) })
 }
 
 // selects says whether a query would list an event.

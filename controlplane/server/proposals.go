@@ -131,9 +131,7 @@ func (a *api) propose(ctx context.Context, in *bodyOf[ProposeRequest]) (*bodyOf[
 	if err != nil {
 		return nil, deskError(err)
 	}
-	if !in.Body.DryRun {
-		a.note(ctx, "propose", p.ID, p.Title)
-	}
+	a.noteProposal(ctx, p, in.Body.DryRun)
 	return &bodyOf[proposal.Proposal]{p}, nil
 }
 
@@ -232,9 +230,7 @@ func (a *api) proposeAPI(ctx context.Context, in *bodyOf[ProposeAPIRequest]) (*b
 	if err != nil {
 		return nil, deskError(err)
 	}
-	if !in.Body.DryRun {
-		a.note(ctx, "propose", p.ID, p.Title)
-	}
+	a.noteProposal(ctx, p, in.Body.DryRun)
 	return &bodyOf[proposal.Proposal]{p}, nil
 }
 
@@ -272,6 +268,15 @@ func (a *api) rejectProposal(ctx context.Context, in *rejectInput) (*bodyOf[prop
 	}
 	p, err := desk.Reject(ctx, in.ID, caller(ctx).Name, in.Body.Reason)
 	return &bodyOf[proposal.Proposal]{p}, deskError(err)
+}
+
+// noteProposal is the note of a proposal, kept or not: recordings were opened for it.
+func (a *api) noteProposal(ctx context.Context, p proposal.Proposal, dryRun bool) {
+	if dryRun {
+		a.note(ctx, "propose dry run", "", p.Title)
+		return
+	}
+	a.note(ctx, "propose", p.ID, p.Title)
 }
 
 // note writes an audit entry for what changed no resource. The work is done; that

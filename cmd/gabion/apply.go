@@ -157,7 +157,14 @@ func (a *app) report(result server.ApplyResult, w writeFlags) {
 		if w.dryRun && it.Action == server.Updated {
 			fmt.Fprint(a.out, a.coloured(it.Patch))
 		}
-		a.warn(it.Conditions)
+		if it.Action != server.Deleted {
+			a.warn(it.Conditions)
+			continue
+		}
+		for _, c := range it.Conditions { // of others, which referred to it
+			c.Path = c.Key().String() + " " + c.Path
+			a.warn([]v1alpha1.Condition{c})
+		}
 	}
 }
 

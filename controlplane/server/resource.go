@@ -51,7 +51,7 @@ type Applied struct {
 	Line       int                  `json:"line,omitempty" doc:"where its document begins"`
 	Patch      string               `json:"patch,omitempty" doc:"unified diff from what is in force to what was asked"`
 	Manifest   string               `json:"manifest,omitempty" doc:"with action file-owned: the document to write into the file"`
-	Conditions []v1alpha1.Condition `json:"conditions,omitempty" doc:"how the resource would fare, or fares"`
+	Conditions []v1alpha1.Condition `json:"conditions,omitempty" doc:"how the resource would fare, or fares; of one deleted: what others miss now"`
 }
 
 // ApplyResult is the outcome of a whole apply: all of it was written, or nothing.

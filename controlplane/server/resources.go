@@ -191,6 +191,9 @@ func (a *api) remove(ctx context.Context, k v1alpha1.Key, dryRun bool, revision 
 	}
 	result.Written = true
 	result.Version, result.Rollout = a.settle(ctx)
+	if now, err := a.state(); err == nil {
+		result.Items[0].Conditions = newProblems(state.Conditions, now.Conditions)
+	}
 	return &bodyOf[ApplyResult]{result}, nil
 }
 

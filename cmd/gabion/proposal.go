@@ -163,7 +163,7 @@ func newProposalRehearse(a *app) *cobra.Command {
 				return writeJSON(a.out, r)
 			}
 			a.showRehearsal(r)
-			fmt.Fprintf(a.out, "\nAccept it:  gabion proposal accept %s\n", p.ID)
+			fmt.Fprintf(a.out, "\nAccept it:  %s proposal accept %s\n", a.self, p.ID)
 			return nil
 		},
 	}
@@ -223,7 +223,7 @@ func (a *app) accept(ctx context.Context, cl *client, p proposal.Proposal, write
 	if inForce(out.Rollout) {
 		everywhere = " and in force"
 	}
-	fmt.Fprintf(a.out, "%s is at revision %d%s\nTake it back:  gabion rollback %s %s/%s\n", p.Base, out.Revision, everywhere, p.Base.Kind, p.Base.Namespace, p.Base.Name)
+	fmt.Fprintf(a.out, "%s is at revision %d%s\nTake it back:  %s rollback %s %s/%s\n", p.Base, out.Revision, everywhere, a.self, p.Base.Kind, p.Base.Namespace, p.Base.Name)
 	if everywhere != "" {
 		return nil
 	}
@@ -366,5 +366,5 @@ func (a *app) proposalNext(p proposal.Proposal) {
 	if p.State != proposal.Proposed {
 		return
 	}
-	fmt.Fprintf(a.out, "\nTry it on recorded traffic:  gabion proposal rehearse %s\nWrite it:                    gabion proposal accept %s\n", p.ID, p.ID)
+	fmt.Fprintf(a.out, "\nTry it on recorded traffic:  %[1]s proposal rehearse %[2]s\nWrite it:                    %[1]s proposal accept %[2]s\n", a.self, p.ID)
 }

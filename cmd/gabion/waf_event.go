@@ -155,7 +155,7 @@ func (a *app) nextSteps(e filters.Event) {
 		return
 	}
 	fmt.Fprintln(a.out, "If this request is harmless, propose the narrowest fix:")
-	fmt.Fprintf(a.out, "  gabion waf exclude %s\n", e.ID)
+	fmt.Fprintf(a.out, "  %s waf exclude %s\n", a.self, e.ID)
 	fmt.Fprintln(a.out, "What the first rule looks for:")
-	fmt.Fprintf(a.out, "  gabion waf rules %d\n", e.Matches[0].Rule)
+	fmt.Fprintf(a.out, "  %s waf rules %d\n", a.self, e.Matches[0].Rule)
 }

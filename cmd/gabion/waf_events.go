@@ -164,7 +164,7 @@ func (a *app) listEvents(ctx context.Context, cl *client, q url.Values, f eventF
 		return err
 	}
 	if a.terminal() {
-		fmt.Fprintf(a.out, "\n%s\n", a.paint(dim, "gabion waf event ID shows the evidence of one"))
+		fmt.Fprintf(a.out, "\n%s\n", a.paint(dim, a.self+" waf event ID shows the evidence of one"))
 	}
 	return nil
 }

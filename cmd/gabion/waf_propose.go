@@ -83,7 +83,7 @@ func (a *app) propose(c *cobra.Command, req server.SuggestRequest) error {
 		fmt.Fprintf(a.out, "Nothing was learned from %s that sent what looks like an attack.\n", plural(l.Discredited, "client network", "client networks"))
 	}
 	if len(list.Items) > 0 {
-		fmt.Fprintf(a.out, "\nReview one:  gabion proposal show %s\nWrite it:    gabion proposal accept %s\n", list.Items[0].ID, list.Items[0].ID)
+		fmt.Fprintf(a.out, "\nReview one:  %[1]s proposal show %[2]s\nWrite it:    %[1]s proposal accept %[2]s\n", a.self, list.Items[0].ID)
 	}
 	return nil
 }

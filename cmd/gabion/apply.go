@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -96,6 +97,9 @@ func (a *app) change(ctx context.Context, r request, w writeFlags) error {
 	}
 	if err := a.fileOwned(result, w); err != nil {
 		return err
+	}
+	if result.Written && result.Version == "" {
+		return withHint(errors.New("stored, but the control plane does not serve it: what was before is in force"), "its log says why; it tries again by itself")
 	}
 	return a.rollout(result.Rollout)
 }

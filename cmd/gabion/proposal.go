@@ -219,12 +219,12 @@ func (a *app) accept(ctx context.Context, cl *client, p proposal.Proposal, write
 	if out.Revision == 0 { // written before, or by somebody else
 		return nil
 	}
-	everywhere := ""
+	served := ""
 	if inForce(out.Rollout) {
-		everywhere = " and in force"
+		served = " and in force"
 	}
-	fmt.Fprintf(a.out, "%s is at revision %d%s\nTake it back:  %s rollback %s %s/%s\n", p.Base, out.Revision, everywhere, a.self, p.Base.Kind, p.Base.Namespace, p.Base.Name)
-	if everywhere != "" {
+	fmt.Fprintf(a.out, "%s is at revision %d%s\nTake it back:  %s rollback %s %s/%s\n", p.Base, out.Revision, served, a.self, p.Base.Kind, p.Base.Namespace, p.Base.Name)
+	if served != "" {
 		return nil
 	}
 	return a.rollout(out.Rollout)

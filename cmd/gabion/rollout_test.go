@@ -3,11 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"strings"
 	"testing"
 
 	"github.com/gabion-io/gabion/controlplane/ads"
 	"github.com/gabion-io/gabion/controlplane/proposal"
+	"github.com/gabion-io/gabion/controlplane/reconcile"
 	"github.com/gabion-io/gabion/controlplane/server"
 	"github.com/gabion-io/gabion/controlplane/server/servertest"
 )
@@ -63,5 +65,26 @@ func TestAcceptSaysWhatProxiesAnswered(t *testing.T) {
 				t.Errorf("%s: %s", name, said)
 			}
 		}
+	}
+}
+
+// unserved is a reconciler whose rounds fail.
+type unserved struct{ server.Live }
+
+func (u unserved) Settle(context.Context) (*reconcile.State, error) {
+	return u.State(), errors.New("no round succeeds")
+}
+
+// A change that is stored and not served is no success.
+func TestChangeThatIsNotServed(t *testing.T) {
+	state := t.TempDir()
+	p := servertest.StartWith(t, state, servertest.Changes{Options: func(o *server.Options) { o.Live = unserved{o.Live} }})
+	var out bytes.Buffer
+	code := execute(t.Context(), []string{"apply", "-f", "-", "--state", state}, strings.NewReader(servertest.Shop), &out, &out)
+	if code != exitError || !strings.Contains(out.String(), "stored, but the control plane does not serve it") {
+		t.Errorf("exit code %d: %s", code, &out)
+	}
+	if rs, err := p.Store.Resources(t.Context(), "Gateway"); err != nil || len(rs) != 1 {
+		t.Errorf("stored: %v %v", rs, err)
 	}
 }

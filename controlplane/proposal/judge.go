@@ -188,5 +188,5 @@ func complete(p *filters.Policy, x *recording.Exchange) bool {
 }
 
 func enough(b filters.BodyInspection, kept []byte, truncated bool) bool {
-	return !truncated || !b.Inspect || int64(len(kept)) > max(b.Limit, b.StructuredLimit)
+	return !truncated || !b.Inspect || int64(len(kept)) > b.MostHeld()
 }

@@ -39,8 +39,10 @@ func TestCustomRefused(t *testing.T) {
 		{"ipMatchFromFile", op("@ipMatchFromFile x"), "1:15"},
 		{"ipMatchF", op("@ipMatchF x"), "1:15"},
 		{"pmFromDataset", op("@pmFromDataset x"), "1:15"},
+		{"ipMatchFromDataset", op("@ipMatchFromDataset x"), "1:15"},
 		{"rbl", op("@rbl x"), "1:15"},
 		{"geoLookup", op("@geoLookup"), "1:15"},
+		{"gsbLookup", op("@gsbLookup x"), "1:15"},
 		{"fuzzyHash", op("@fuzzyHash x 1"), "1:15"},
 		{"validateSchema", op("@validateSchema /x.xsd"), "1:15"},
 		{"validateDTD", op("@validateDTD /x.dtd"), "1:15"},
@@ -59,6 +61,8 @@ func TestCustomRefused(t *testing.T) {
 		{"setenv", act("setenv:A=b"), "1:41"},
 		{"initcol", act("initcol:ip=x"), "1:41"},
 		{"setsid", act("setsid:x"), "1:41"},
+		{"setuid", act("setuid:x"), "1:41"},
+		{"setrsc", act("setrsc:x"), "1:41"},
 		{"proxy", act("proxy:http://x"), "1:41"},
 		{"unknown action", act("nonsense"), "1:41"},
 		{"ctl ruleEngine", act("ctl:ruleEngine=Off"), "1:41"},
@@ -67,7 +71,11 @@ func TestCustomRefused(t *testing.T) {
 		{"ctl body access", act("ctl:requestBodyAccess=Off"), "1:41"},
 		{"ctl body limit", act("ctl:requestBodyLimit=1"), "1:41"},
 		{"ctl response access", act("ctl:responseBodyAccess=Off"), "1:41"},
+		{"ctl response limit", act("ctl:responseBodyLimit=1"), "1:41"},
+		{"ctl response processor", act("ctl:responseBodyProcessor=JSON"), "1:41"},
+		{"ctl response variable", act("ctl:forceResponseBodyVariable=On"), "1:41"},
 		{"ctl audit", act("ctl:auditEngine=Off"), "1:41"},
+		{"ctl audit parts", act("ctl:auditLogParts=+E"), "1:41"},
 		{"ctl debug", act("ctl:debugLogLevel=9"), "1:41"},
 		{"ctl unknown", act("ctl:nonsense=1"), "1:41"},
 		{"ctl processor", act("ctl:requestBodyProcessor=EXEC"), "1:41"},
@@ -107,6 +115,34 @@ func TestCustomRefused(t *testing.T) {
 		at := strconv.Itoa(p.Line) + ":" + strconv.Itoa(p.Column)
 		if at != c.want || !p.Fatal || p.Message == "" {
 			t.Errorf("%s: at %s want %s: %v", c.name, at, c.want, p)
+		}
+	}
+}
+
+// TestDirectivesRefused tries every other directive that the engine knows, and those
+// of ModSecurity that it may come to know.
+func TestDirectivesRefused(t *testing.T) {
+	for name := range strings.FieldsSeq(`Include
+SecArgumentSeparator SecArgumentsLimit SecAuditEngine SecAuditLog SecAuditLogDirMode SecAuditLogFileMode
+SecAuditLogFormat SecAuditLogParts SecAuditLogRelevantStatus SecAuditLogStorageDir SecAuditLogType
+SecCacheTransformations SecChrootDir SecCollectionTimeout SecComponentSignature SecConnEngine
+SecConnReadStateLimit SecConnWriteStateLimit SecContentInjection SecCookieFormat SecCookieV0Separator
+SecDataDir SecDataset SecDebugLog SecDebugLogLevel SecDefaultAction SecDisableBackendCompression
+SecGeoLookupDb SecGsbLookupDb SecGuardianLog SecHashEngine SecHashKey SecHashMethodPm SecHashMethodRx
+SecHashParam SecHTTPBlKey SecIgnoreRuleCompilationErrors SecInterceptOnError SecPcreMatchLimit
+SecPcreMatchLimitRecursion SecReadStateLimit SecRemoteRules SecRemoteRulesFailAction SecRequestBodyAccess
+SecRequestBodyInMemoryLimit SecRequestBodyJsonDepthLimit SecRequestBodyLimit SecRequestBodyLimitAction
+SecRequestBodyNoFilesLimit SecResponseBodyAccess SecResponseBodyLimit SecResponseBodyLimitAction
+SecResponseBodyJsonDepthLimit SecResponseBodyMimeType SecResponseBodyMimeTypesClear SecRuleEngine
+SecRuleInheritance SecRulePerfTime SecRxPreFilter
+SecRuleRemoveByMsg SecRuleScript SecRuleUpdateTargetByMsg SecSensorId SecServerSignature SecStatusEngine
+SecStreamInBodyInspection SecStreamOutBodyInspection SecTmpDir SecTmpSaveUploadedFiles SecUnicodeMap
+SecUnicodeMapFile SecUnicodeCodePage SecUploadDir SecUploadFileLimit SecUploadFileMode SecUploadKeepFiles
+SecWebAppId SecWriteStateLimit SecXmlExternalEntity`) {
+		for _, text := range []string{name, name + " On", name + ` "/tmp/x" "id:1"`} {
+			if p := CheckCustom(text); len(p) == 0 || !p[0].Fatal || p[0].Line != 1 || p[0].Column != 1 {
+				t.Errorf("%s: %v", text, p)
+			}
 		}
 	}
 }

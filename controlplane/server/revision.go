@@ -77,40 +77,49 @@ func (a *api) rollback(ctx context.Context, in *rollbackInput) (*bodyOf[ApplyRes
 	if err != nil {
 		return nil, err
 	}
-	target, err := a.rollbackTarget(ctx, storeKey(k), in.Revision)
+	target, expect, err := a.rollbackTarget(ctx, storeKey(k), in.Revision)
 	if err != nil {
 		return nil, err
 	}
 	if target.Deleted {
-		return a.remove(ctx, k, in.DryRun, 0, "rollback")
+		return a.remove(ctx, k, in.DryRun, max(expect, 0), "rollback")
 	}
 	docs, err := decodeManifests(fmt.Sprintf("revision %d", target.Revision), target.Manifest)
 	if err != nil {
 		return nil, err
 	}
-	return a.write(ctx, docs, writeOptions{dryRun: in.DryRun, force: in.Force, expect: -1, action: "rollback"})
+	return a.write(ctx, docs, writeOptions{dryRun: in.DryRun, force: in.Force, expect: expect, action: "rollback"})
 }
 
 // rollbackTarget finds the revision to return to. The state before the first
-// revision is absence: rolling that one back deletes.
-func (a *api) rollbackTarget(ctx context.Context, k store.Key, revision int64) (store.Revision, error) {
+// revision is absence: rolling that one back deletes. Who means the one before the
+// current also means the current: expect is what the store must hold then, 0 for
+// nothing and -1 for anything.
+func (a *api) rollbackTarget(ctx context.Context, k store.Key, revision int64) (to store.Revision, expect int64, err error) {
 	if revision > 0 {
-		r, err := a.Store.ResourceAt(ctx, k, revision)
-		if err != nil {
-			return r, fmt.Errorf("revision %d of %s: %w", revision, k, err)
+		if to, err = a.Store.ResourceAt(ctx, k, revision); err != nil {
+			err = fmt.Errorf("revision %d of %s: %w", revision, k, err)
 		}
-		return r, nil
+		return to, -1, err
 	}
 	rows, err := a.Store.Revisions(ctx, k, 2)
-	switch {
-	case err != nil:
-		return store.Revision{}, err
-	case len(rows) == 0:
-		return store.Revision{}, fmt.Errorf("%s has no revisions: %w", k, ErrNotFound)
-	case len(rows) == 2:
-		return rows[1], nil
-	case rows[0].Revision == 1 && !rows[0].Deleted:
-		return store.Revision{Deleted: true}, nil
+	if err == nil && len(rows) == 0 {
+		err = fmt.Errorf("%s has no revisions: %w", k, ErrNotFound)
 	}
-	return store.Revision{}, huma.Error409Conflict(fmt.Sprintf("the revision before %d of %s is no longer kept", rows[0].Revision, k))
+	if err != nil {
+		return to, 0, err
+	}
+	switch now := rows[0]; {
+	case now.Origin != store.OriginStore:
+		expect = -1
+	case !now.Deleted:
+		expect = now.Revision
+	}
+	switch {
+	case len(rows) == 2:
+		return rows[1], expect, nil
+	case rows[0].Revision == 1 && !rows[0].Deleted:
+		return store.Revision{Deleted: true}, expect, nil
+	}
+	return to, 0, huma.Error409Conflict(fmt.Sprintf("the revision before %d of %s is no longer kept", rows[0].Revision, k))
 }

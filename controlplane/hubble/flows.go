@@ -175,8 +175,10 @@ func (r reader) list(ctx context.Context, from, to int64) error {
 	return nil
 }
 
-// wait sends what comes until the caller goes away.
+// wait sends what comes until the caller goes away or its token is revoked.
 func (r reader) wait(ctx context.Context, cursor int64) error {
+	again := time.NewTicker(r.o.Again)
+	defer again.Stop()
 	for {
 		changed := r.o.Store.FlowsChanged() // before reading, or an arrival in between is missed
 		list, next, err := r.o.Store.FlowsSince(ctx, cursor, page)
@@ -197,6 +199,10 @@ func (r reader) wait(ctx context.Context, cursor int64) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-changed:
+		case <-again.C:
+			if err := r.admit(ctx); status.Code(err) == codes.Unauthenticated || status.Code(err) == codes.PermissionDenied {
+				return err
+			}
 		}
 	}
 }

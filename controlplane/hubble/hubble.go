@@ -12,6 +12,7 @@
 package hubble
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -50,6 +51,7 @@ type Options struct {
 	Version   string // gabion's
 	Encrypted bool   // the listener speaks TLS
 	Now       func() time.Time
+	Again     time.Duration // between two looks at the token of who follows; default 15 s
 }
 
 // Node is a host by what its agent reported.
@@ -70,6 +72,7 @@ type Server struct {
 
 // New makes a server, which starts nothing.
 func New(o Options) *Server {
+	o.Again = cmp.Or(o.Again, 15*time.Second)
 	return &Server{o: o, began: o.Now(), readers: make(chan struct{}, maxReaders)}
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -506,5 +507,31 @@ func TestAdmission(t *testing.T) {
 		if status.Code(err) != want {
 			t.Errorf("flows with %q: %v, want %s", header, err, want)
 		}
+	}
+}
+
+// Who follows is looked at again: a token that is revoked reads no further.
+func TestRevokedWhileFollowing(t *testing.T) {
+	var revoked atomic.Bool
+	b := newBed(t, func(o *Options) {
+		o.Again = time.Millisecond
+		o.Admit = func(context.Context, string, string) error {
+			if revoked.Load() {
+				return access.ErrToken
+			}
+			return nil
+		}
+	})
+	b.sample()
+	stream, err := b.client.GetFlows(metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer good"), &observer.GetFlowsRequest{Number: 1, Follow: true})
+	if err == nil {
+		_, err = stream.Recv()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	revoked.Store(true)
+	if m, err := stream.Recv(); status.Code(err) != codes.Unauthenticated {
+		t.Errorf("after the token was revoked: %v, %v", m, err)
 	}
 }

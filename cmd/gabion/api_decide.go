@@ -73,7 +73,7 @@ What is decided holds at once and for good, for what was learned and for what wi
 			if a.output == "json" {
 				return writeJSON(a.out, o)
 			}
-			fmt.Fprintf(a.out, "decided: %s\nTake it back:  gabion api decisions --undo %d\n", overrideText(o), o.ID)
+			fmt.Fprintf(a.out, "decided: %s\nTake it back:  %s api decisions --undo %d\n", overrideText(o), a.self, o.ID)
 			return nil
 		},
 	}

@@ -123,7 +123,7 @@ func (a *app) showDeclaration(d server.Declaration) {
 		text = "was declared so before"
 	}
 	fmt.Fprintf(a.out, "%s: %s %s, %d deprecated\n", printable(d.Service), plural(uint64(d.Operations), "operation", "operations"), text, d.Deprecated)
-	fmt.Fprintf(a.out, "How it differs from what is observed:  gabion api drift %s\n", printable(shortService(d.Service)))
+	fmt.Fprintf(a.out, "How it differs from what is observed:  %s api drift %s\n", a.self, printable(shortService(d.Service)))
 }
 
 // shortService is a service's name without the namespace that is meant anyway.

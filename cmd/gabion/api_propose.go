@@ -64,7 +64,7 @@ Nothing changes: review with 'gabion proposal show', write with 'gabion proposal
 			}
 			return a.printProposal(p, func() {
 				if !req.DryRun {
-					fmt.Fprintf(a.out, "\nWrite it:  gabion proposal accept %s\n", p.ID)
+					fmt.Fprintf(a.out, "\nWrite it:  %s proposal accept %s\n", a.self, p.ID)
 				}
 			})
 		},

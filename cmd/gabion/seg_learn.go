@@ -111,7 +111,7 @@ func (a *app) learnPolicies(f segLearnFlags, mode segmentation.Mode) error {
 	}
 	a.showDraft(out, &draft, use, time.Since(began))
 	if f.out != "-" {
-		fmt.Fprintf(out, "\nWritten to %s. Judge flows by it:  gabion seg evaluate -f %s --workloads %s --flows FILE\n", f.out, f.out, f.workloads[0])
+		fmt.Fprintf(out, "\nWritten to %s. Judge flows by it:  %s seg evaluate -f %s --workloads %s --flows FILE\n", f.out, a.self, f.out, f.workloads[0])
 	}
 	return nil
 }

@@ -105,7 +105,7 @@ func (a *app) setMode(ctx context.Context, n named, mode segmentation.Mode, w wr
 		return err
 	}
 	if a.output != "json" && !w.dryRun {
-		fmt.Fprintf(a.out, "%s → %s. Take it back:  gabion rollback SegmentationPolicy %s/%s\n", was, mode, p.Namespace, p.Name)
+		fmt.Fprintf(a.out, "%s → %s. Take it back:  %s rollback SegmentationPolicy %s/%s\n", was, mode, a.self, p.Namespace, p.Name)
 	}
 	return nil
 }

@@ -83,7 +83,7 @@ func (a *app) showPolicyProposals(list server.PolicyProposals) error {
 	a.showLines("Shown apart, not learned: these look like attacks or need a look", l.Anomalies)
 	a.showCoverageOf(list.Coverage)
 	if len(list.Items) > 0 {
-		fmt.Fprintf(a.out, "Review one:  gabion seg review %s\n", list.Items[0].ID)
+		fmt.Fprintf(a.out, "Review one:  %s seg review %s\n", a.self, list.Items[0].ID)
 	}
 	return nil
 }

@@ -128,9 +128,9 @@ func (a *app) reviewNext(p proposal.Proposal) {
 	name := p.Base.Namespace + "/" + p.Base.Name
 	switch p.State {
 	case proposal.Proposed:
-		fmt.Fprintf(a.out, "\nWrite it, in mode observe:  gabion proposal accept %s\nThen, step by step:         gabion seg mode %s audit\n", p.ID, name)
+		fmt.Fprintf(a.out, "\nWrite it, in mode observe:  %[1]s proposal accept %[2]s\nThen, step by step:         %[1]s seg mode %[3]s audit\n", a.self, p.ID, name)
 	case proposal.Accepted:
-		fmt.Fprintf(a.out, "\nAccepted. Next:  gabion seg mode %s audit\n", name)
+		fmt.Fprintf(a.out, "\nAccepted. Next:  %s seg mode %s audit\n", a.self, name)
 	case proposal.Rejected:
 	}
 }

@@ -21,8 +21,10 @@ type Spec struct {
 // Aside counts exchanges that are not in the inventory, and why.
 type Aside struct {
 	// Reason: "missing" (404 where nothing is known), "blocked" (by the WAF),
-	// "unproven" (never answered with success), "static" (files of a web page),
-	// "preflight", "evicted" (a bound was reached), "malformed".
+	// "unproven" (never answered with success), "catch-all" (answered as anything
+	// is), "unread" (the body that says what was called was not looked into),
+	// "static" (files of a web page), "preflight", "evicted" (a bound was reached),
+	// "malformed".
 	Reason string `json:"reason"`
 	Count  uint64 `json:"count"`
 	Paths  uint64 `json:"paths"` // distinct, estimated

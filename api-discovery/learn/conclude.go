@@ -170,13 +170,39 @@ func (c *concluder) putCount(reason string, n uint64, path string) {
 // walk makes the operations at a place and below.
 func (c *concluder) walk(p *place, path []*branch) {
 	for _, e := range p.ends {
-		if e.ok > 0 {
+		switch {
+		case e.ok == 0:
+		case p.unread(e):
+			c.putUnread(e, p, path)
+		default:
 			c.operation(e, p, path)
 		}
 	}
 	for i := range p.branches {
 		c.walk(p.branches[i].place, append(path[:len(path):len(path)], &p.branches[i]))
 	}
+}
+
+// unread says that an end is what is known of calls whose bodies say what was
+// called, where no body was looked into: operations of this place by name, and
+// none of its own.
+func (p *place) unread(e *end) bool {
+	if e.key.name != "" || e.key.protocol != apidiscovery.REST || e.withBody < e.ok ||
+		slices.ContainsFunc(e.request, func(c content) bool { return c.inspected > 0 }) {
+		return false
+	}
+	return slices.ContainsFunc(p.ends, func(x *end) bool { return x.ok > 0 && x.key.name != "" && x.key.method == e.key.method })
+}
+
+// putUnread counts them aside, with what was called in vain.
+func (c *concluder) putUnread(e *end, p *place, path []*branch) {
+	n := uint64(e.count)
+	for _, s := range c.strays[p] {
+		if s.key == e.key {
+			n += uint64(s.count)
+		}
+	}
+	c.putCount("unread", n, c.template(path, false).String())
 }
 
 func (c *concluder) operation(proven *end, p *place, path []*branch) {

@@ -10,8 +10,8 @@ import (
 // auth is one way in which an operation was called.
 type auth struct {
 	kind, scheme, format, in, name string
-	issuers, audiences, algs       []string
-	weak                           []string // of those that were accepted
+	issuers, audiences, algs       []string // of those that were accepted
+	weak                           []string // likewise
 	count, accepted                uint32
 }
 
@@ -32,10 +32,10 @@ func (e *end) addAuth(s *exchange.AuthSeen, code int, names interner) {
 		for _, w := range s.Weak {
 			a.weak = addName(a.weak, w, names)
 		}
+		a.issuers = addName(a.issuers, s.Issuer, names)
+		a.audiences = addName(a.audiences, s.Audience, names)
+		a.algs = addName(a.algs, s.Alg, names)
 	}
-	a.issuers = addName(a.issuers, s.Issuer, names)
-	a.audiences = addName(a.audiences, s.Audience, names)
-	a.algs = addName(a.algs, s.Alg, names)
 }
 
 func (e *end) authOf(wanted *auth, names interner) *auth {

@@ -161,13 +161,8 @@ func (e *end) add(o *exchange.Observation, names interner) {
 	if o.Caller.Kind != "" {
 		e.callers.add(caller{o.Caller.Kind, o.Caller.Hash, names.of(o.Caller.Name), 1})
 	}
-	if o.Request.Present {
-		// What was refused says nothing about what is accepted.
-		c := o.Request
-		if !ok {
-			c.Shape = nil
-		}
-		e.request = addContent(e.request, &c, names, &e.lost)
+	if o.Request.Present && ok { // what was refused says nothing about what is accepted
+		e.request = addContent(e.request, &o.Request, names, &e.lost)
 	}
 	e.addStatus(o, names)
 	switch o.Streaming {

@@ -15,6 +15,7 @@
 package learn
 
 import (
+	"slices"
 	"strings"
 	"sync"
 
@@ -87,6 +88,9 @@ func (l *Learner) Add(o *exchange.Observation) {
 	case isStatic(o):
 		s.aside.add("static", o, l.limits.Aside)
 	case proves(o):
+		if refused := refusedOf(o); refused != nil {
+			l.stray(s, refused)
+		}
 		l.insert(s.proven, o, &l.size.proven)
 		if l.size.proven > l.limits.Nodes {
 			l.compact()
@@ -118,12 +122,35 @@ func (l *Learner) service(name string) *service {
 	return s
 }
 
+// refusedOf takes the calls that were refused out of an observation of several: nil
+// when there are none.
+func refusedOf(o *exchange.Observation) *exchange.Observation {
+	if !slices.ContainsFunc(o.Calls, isRefused) {
+		return nil
+	}
+	r := *o
+	r.Calls, r.Request.Shape, r.Response.Shape = nil, nil, nil // the shapes are the others'
+	rest := make([]exchange.Call, 0, len(o.Calls))
+	for _, c := range o.Calls {
+		if c.Refused {
+			r.Calls = append(r.Calls, c)
+		} else {
+			rest = append(rest, c)
+		}
+	}
+	o.Calls = rest
+	return &r
+}
+
+func isRefused(c exchange.Call) bool { return c.Refused }
+
 // proves says whether an answer shows that there is such an operation. 401, 403
 // and redirects to another spelling are given by gateways to any path; 404 and
-// 405 say the opposite; an error may come from something in between.
+// 405 say the opposite; an error may come from something in between. A call that
+// was answered with an error proves none, whatever the status.
 func proves(o *exchange.Observation) bool {
 	s := o.Status
-	if o.Failed || o.Suspect {
+	if o.Failed || o.Suspect || len(o.Calls) > 0 && !slices.ContainsFunc(o.Calls, func(c exchange.Call) bool { return !c.Refused }) {
 		return false
 	}
 	return s == 101 || s >= 200 && s < 300 || s == 302 || s == 303 || s == 304 || s == 307

@@ -261,6 +261,10 @@ func asideText(reason string) string {
 		return "for what is not there"
 	case "unproven":
 		return "that never succeeded"
+	case "catch-all":
+		return "that were answered as anything is"
+	case "unread":
+		return "whose bodies, which say what was called, were not looked into"
 	case "static":
 		return "for files of a web page"
 	case "preflight":

@@ -17,11 +17,11 @@ func calls(r *Raw, o *Observation, f facts) []Call {
 	case f.soapAction != "" || m == "application/soap+xml" || m == "text/xml" && o.Method == "POST":
 		return soapCall(r, o, f)
 	case o.Method == "GET" && strings.Contains(r.Path, "query="):
-		return graphqlQuery(r.Path)
+		return answeredGraphQL(graphqlQuery(r.Path), r.Response.Body)
 	case o.Method != "POST" || len(r.Request.Body) == 0 || len(r.Request.Body) > 4<<20:
 		return nil
 	case m == "application/graphql":
-		return parseGraphQL(string(r.Request.Body), "")
+		return answeredGraphQL(parseGraphQL(string(r.Request.Body), ""), r.Response.Body)
 	case m != "application/json" && !strings.HasSuffix(m, "+json") && m != "":
 		return nil
 	}
@@ -30,11 +30,11 @@ func calls(r *Raw, o *Observation, f facts) []Call {
 	text := r.Request.Body
 	switch {
 	case contains(text, `"jsonrpc"`):
-		return jsonrpcCalls(text)
+		return jsonrpcCalls(text, r.Response.Body)
 	case contains(text, `"query"`) || contains(text, `"mutation"`) || contains(text, "persistedQuery"):
-		return graphqlCalls(text)
+		return answeredGraphQL(graphqlCalls(text), r.Response.Body)
 	case contains(text, `"method"`) && contains(text, `"params"`) && contains(text, `"id"`) && body == "{":
-		return jsonrpcCalls(text)
+		return jsonrpcCalls(text, r.Response.Body)
 	}
 	return nil
 }
@@ -57,7 +57,8 @@ func each[T any](body []byte) (list []T) {
 
 // jsonrpcCalls names the methods; of the Model Context Protocol also the tool,
 // the prompt or the kind of resource.
-func jsonrpcCalls(body []byte) (list []Call) {
+func jsonrpcCalls(body, answer []byte) (list []Call) {
+	replies := repliesIn(answer)
 	type request struct {
 		Version string          `json:"jsonrpc"`
 		Method  string          `json:"method"`
@@ -84,6 +85,7 @@ func jsonrpcCalls(body []byte) (list []Call) {
 				c.Name += " " + callName(scheme)
 			}
 		}
+		c.Refused = refused(replies, string(q.ID))
 		list = append(list, c)
 	}
 	return list

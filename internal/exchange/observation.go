@@ -143,6 +143,7 @@ type Call struct {
 	Protocol string   `json:"p"` // "graphql", "jsonrpc", "mcp", "soap"
 	Name     string   `json:"n"`
 	Fields   []string `json:"f,omitempty"` // of GraphQL, dotted
+	Refused  bool     `json:"r,omitempty"` // the answer to it is an error, whatever the status
 }
 
 // Observation is an exchange after the door, on its way to the learner. It holds

@@ -46,7 +46,8 @@ func (l *Learner) Evicted() uint64 {
 func (l *Learner) conclude(s *service, overrides []apidiscovery.Override) apidiscovery.Spec {
 	c := &concluder{service: s.name, overrides: overrides, examples: l.limits.Aside}
 	c.aside.merge(s.aside, l.limits.Aside)
-	root := decide(s.proven, pinsOf(overrides, s.name))
+	pins := pinsOf(overrides, s.name)
+	root := decide(c.withoutCatchAll(s.proven, pins), pins)
 	c.strays = map[*place][]*end{}
 	c.match(s.stray, root, "")
 	c.walk(root, nil)

@@ -41,7 +41,7 @@ func (n *node) forget(old func(*end) bool, size *int) (ends int) {
 
 // empty says that a place holds nothing, and takes it off the size then.
 func (n *node) empty(size *int) bool {
-	if len(n.ends)+len(n.kids)+len(n.holes) > 0 {
+	if !n.bare() {
 		return false
 	}
 	*size--
@@ -86,7 +86,7 @@ func (n *node) each(f func(*end)) {
 
 // settleStrays counts aside, for good, what proves no operation and belongs to
 // none that is known; if that is not enough, the rest of it too. It is called when
-// merging has led beyond the bound.
+// the bound is reached.
 func (l *Learner) settleStrays() {
 	l.size.stray = 0
 	for _, s := range l.services {

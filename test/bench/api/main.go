@@ -26,6 +26,7 @@ func main() {
 	least := flag.Int("least", 5, "operations sent at least so often count")
 	zipf := flag.Float64("zipf", 1.1, "exponent over operations")
 	bodies := flag.Bool("bodies", false, "with JSON bodies")
+	catchAll := flag.Bool("catch-all", false, "scanners are answered with a page, whatever they try")
 	fast := flag.Bool("speed", false, "measure speed and memory instead")
 	document := flag.Bool("document", false, "judge the OpenAPI document that is made of it")
 	write := flag.String("write", "", "write that document to this file")
@@ -42,7 +43,7 @@ func main() {
 		memory(os.Stdout, 10_000, 20)
 		return
 	}
-	b := bench{spec: *spec, n: *n, seeds: *seeds, only: *only, apis: *apis, counts: *counts, least: *least, zipf: *zipf, bodies: *bodies, document: *document, write: *write, verbose: *verbose}
+	b := bench{spec: *spec, n: *n, seeds: *seeds, only: *only, apis: *apis, counts: *counts, least: *least, zipf: *zipf, bodies: *bodies, catchAll: *catchAll, document: *document, write: *write, verbose: *verbose}
 	if err := b.run(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -54,7 +55,7 @@ type bench struct {
 	spec, seeds, only, apis, counts, write string
 	n, least                               int
 	zipf                                   float64
-	bodies, document, verbose              bool
+	bodies, catchAll, document, verbose    bool
 }
 
 func (b *bench) run() error {
@@ -122,7 +123,7 @@ func (b *bench) small(seed uint64) error {
 
 func (b *bench) measure(name string, ops []operation, st style, n int, seed uint64) error {
 	g := newGenerator(ops, st, seed, b.zipf)
-	g.bodies = b.bodies
+	g.bodies, g.catchAll = b.bodies, b.catchAll
 	l := learn.New(learn.Limits{})
 	door := &exchange.Door{}
 	for range n {

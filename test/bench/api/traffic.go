@@ -41,11 +41,13 @@ type generator struct {
 	noise  float64
 	errors float64
 	bodies bool
-	order  []int
-	zipf   *rand.Zipf
-	pick   *rand.Zipf
-	clock  time.Time
-	sent   map[string]*tally
+	// catchAll: what nobody has is answered with a page.
+	catchAll bool
+	order    []int
+	zipf     *rand.Zipf
+	pick     *rand.Zipf
+	clock    time.Time
+	sent     map[string]*tally
 }
 
 // tally is what was sent of one operation.
@@ -160,8 +162,16 @@ func (g *generator) scan() exchange.Raw {
 		at := strings.LastIndexByte(op.path, '/')
 		path = strings.NewReplacer("{", "", "}", "").Replace(op.path[:at+1]) + g.word("scan", g.r.IntN(5000)) + ".php"
 	}
-	return exchange.Raw{Time: g.clock, Client: "203.0.113." + strconv.Itoa(g.r.IntN(20)), Method: []string{"GET", "GET", "GET", "POST", "HEAD"}[g.r.IntN(5)], Scheme: "https", Host: "api.example",
+	raw := exchange.Raw{Time: g.clock, Client: "203.0.113." + strconv.Itoa(g.r.IntN(20)), Method: []string{"GET", "GET", "GET", "POST", "HEAD"}[g.r.IntN(5)], Scheme: "https", Host: "api.example",
 		Path: path, Status: []int{404, 404, 404, 404, 403, 400, 401, 405, 301}[g.r.IntN(9)], Duration: time.Millisecond}
+	if g.catchAll {
+		raw.Status = 200
+		raw.Response = exchange.RawMessage{Headers: []exchange.Header{{Name: "Content-Type", Value: "text/html; charset=utf-8"}}, Size: 1815}
+		if raw.Method == "HEAD" {
+			raw.Response.Size = 0
+		}
+	}
+	return raw
 }
 
 func (g *generator) bodiesOf(op *operation, raw *exchange.Raw) {

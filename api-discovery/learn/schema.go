@@ -35,7 +35,7 @@ func paramsOf(e *end, path []*branch, t apidiscovery.PathTemplate) (params []api
 			continue
 		}
 		s, style := schemaOf(&p.vals)
-		if holdsNames(p.name) {
+		if exchange.HoldsNames(p.name) {
 			s.Enum = nil
 		}
 		a := apidiscovery.Param{In: p.in, Name: p.name, Schema: s, Style: style, Count: uint64(p.count),

@@ -261,7 +261,7 @@ func (w *wire) param(p *param, of endKey) {
 // enumerated says that the values of a parameter are an enumeration: here, or in
 // all the places that were judged to be one.
 func (w *wire) enumerated(p *param, of endKey) bool {
-	if holdsNames(p.name) {
+	if exchange.HoldsNames(p.name) {
 		return false
 	}
 	if w.judged != nil {

@@ -1,10 +1,6 @@
 package learn
 
-import (
-	"strings"
-
-	"github.com/gabion-io/gabion/internal/sensitive"
-)
+import "strings"
 
 // isRouteWord says that a word stands beside values in many APIs. It tips close
 // decisions, and decides which words are kept when there are too many to keep.
@@ -25,26 +21,6 @@ func isPronoun(s string) bool {
 	switch strings.TrimLeft(strings.ToLower(s), "@$~_") {
 	case "me", "self", "myself", "current", "mine", "whoami", "latest":
 		return true
-	}
-	return false
-}
-
-// holdsNames says that a parameter of this name is filled in by people, or with
-// people: its few words are not the API's, however often they come.
-func holdsNames(name string) bool {
-	if sensitive.ByName(name) != 0 {
-		return true
-	}
-	n := strings.NewReplacer("_", "", "-", "", ".", "", "[]", "").Replace(strings.ToLower(name))
-	n = strings.TrimSuffix(n[strings.LastIndexByte(n, '[')+1:], "]") // "filter[name]"
-	switch n {
-	case "q", "query", "search", "term", "terms", "keyword", "keywords", "text", "title", "comment", "message", "city", "town", "by":
-		return true
-	}
-	for _, end := range []string{"name", "user", "userid", "login", "owner", "author", "customer", "assignee", "creator", "member", "person", "contact", "recipient", "sender", "patient", "employee", "account"} {
-		if strings.HasSuffix(n, end) {
-			return true
-		}
 	}
 	return false
 }

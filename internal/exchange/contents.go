@@ -8,10 +8,10 @@ func (d *Door) contents(r *Raw, o *Observation, f facts) {
 	o.Response = d.content(&r.Response, f.responseType)
 	o.Request.Present = o.Request.Present || f.contentLength != "" && f.contentLength != "0"
 	switch {
-	case strings.HasPrefix(o.Request.MediaType, "application/grpc"):
+	case isGRPC(r, o):
 		o.Protocol, o.Streaming = "grpc", grpcStreaming(r)
 		o.Status = grpcStatus(r)
-	case equalFold(f.upgrade, "websocket") || o.Method == "CONNECT" && r.Request.Get(":protocol") == "websocket":
+	case isSocket(r, o, f):
 		o.Protocol = "websocket"
 	case o.Method == "GET" && (o.Response.MediaType == "text/event-stream" || f.accept == "text/event-stream" && o.Status >= 400):
 		o.Protocol = "sse" // also where it was refused
@@ -19,6 +19,33 @@ func (d *Door) contents(r *Raw, o *Observation, f facts) {
 		o.Streaming = "server"
 	}
 	o.Calls = calls(r, o, f)
+}
+
+// isGRPC says whether an exchange is a call.
+func isGRPC(r *Raw, o *Observation) bool {
+	return strings.HasPrefix(o.Request.MediaType, grpcMedia) && (o.answersAs("grpc") || r.Response.Get("grpc-status") != "")
+}
+
+const grpcMedia = "application/grpc"
+
+// isSocket says whether an exchange became a WebSocket, or was refused to.
+func isSocket(r *Raw, o *Observation, f facts) bool {
+	if o.Method == "CONNECT" {
+		return r.Request.Get(":protocol") == "websocket"
+	}
+	return equalFold(f.upgrade, "websocket") && o.answersAs("websocket") || r.Scheme == "ws" || r.Scheme == "wss"
+}
+
+// answersAs says whether what was answered, as far as it is known, is of a protocol
+// that was asked for: who answers with a document has not heard of it.
+func (o *Observation) answersAs(protocol string) bool {
+	switch protocol {
+	case "grpc":
+		return o.Status != 200 || o.Response.MediaType == "" || strings.HasPrefix(o.Response.MediaType, grpcMedia)
+	case "websocket":
+		return o.Status < 200 || o.Status >= 400 || o.Method == "CONNECT"
+	}
+	return true
 }
 
 func (d *Door) content(m *RawMessage, contentType string) Content {

@@ -1,10 +1,13 @@
 package exchange
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"strings"
 	"time"
+
+	"github.com/gabion-io/gabion/internal/sensitive"
 )
 
 // facts are what the headers of an exchange say besides parameters.
@@ -24,7 +27,7 @@ func (d *Door) headers(r *Raw, o *Observation) (f facts) {
 		name := lower(h.Name)
 		switch name {
 		case "authorization":
-			d.authorization(h.Value, r, o)
+			d.authorization(h.Value, o)
 		case "cookie":
 			d.cookies(h.Value, o)
 		case "content-type":
@@ -65,12 +68,12 @@ func (d *Door) header(name, value string, o *Observation) {
 	case name == "" || name[0] == ':' || plumbing(name):
 	case name == "if-none-match" && (o.Method == "GET" || o.Method == "HEAD"): // caches send it
 	case isKeyName(name) || isTokenName(name) && isCredential(value):
-		o.Auth = append(o.Auth, AuthSeen{Kind: "apiKey", In: "header", Name: paramName(name)})
-		d.caller("key", value, o)
+		d.key(AuthSeen{Kind: "apiKey", In: "header", Name: paramName(name)}, value, o)
 	case len(o.Params) < maxParams:
 		if name = paramName(name); name != "" {
 			p := ParamSeen{In: "header", Name: name, Value: d.Value(value)}
 			p.Sensitive = carries(p.Kind, value, d.Names.below(nil, name).field)
+			p.withoutNames()
 			o.Params = append(o.Params, p)
 		}
 	}
@@ -143,7 +146,7 @@ func isCredential(value string) bool {
 }
 
 // authorization reads the scheme; of a JWT what names its issuer, never the whole.
-func (d *Door) authorization(value string, r *Raw, o *Observation) {
+func (d *Door) authorization(value string, o *Observation) {
 	scheme, credential, _ := strings.Cut(strings.TrimSpace(value), " ")
 	scheme = lower(scheme)
 	credential = strings.TrimSpace(credential)
@@ -160,14 +163,14 @@ func (d *Door) authorization(value string, r *Raw, o *Observation) {
 		}
 	case scheme == "bearer" || scheme == "token":
 		a := AuthSeen{Kind: "bearer", Scheme: scheme}
-		d.token(credential, &a, r.Time, o)
-		o.Auth = append(o.Auth, a)
+		d.key(a, credential, o)
 	case scheme == "digest" || scheme == "negotiate" || scheme == "hawk" || strings.HasPrefix(scheme, "aws4-"):
 		o.Auth = append(o.Auth, AuthSeen{Kind: "digest", Scheme: scheme})
 	case KindOf(scheme) == KindWord && credential != "":
 		a := AuthSeen{Kind: "digest", Scheme: scheme}
 		if strings.HasPrefix(credential, "ey") { // "JWT eyJ…"
-			d.token(credential, &a, r.Time, o)
+			d.key(a, credential, o)
+			return
 		}
 		o.Auth = append(o.Auth, a)
 	default:
@@ -176,14 +179,28 @@ func (d *Door) authorization(value string, r *Raw, o *Observation) {
 	}
 }
 
-// token reads a token, if it says something, and takes it for who calls.
-func (d *Door) token(credential string, a *AuthSeen, at time.Time, o *Observation) {
-	if subject, ok := readJWT(credential, a, at); ok && subject != "" {
-		d.caller("subject", a.Issuer+"\x00"+subject, o)
-	} else if !redacted(credential) {
-		d.caller("key", credential, o)
+// key notes a way of saying who calls, and takes the credential for who it is, or
+// what it says of that: a JWT may stand anywhere.
+func (d *Door) key(a AuthSeen, credential string, o *Observation) {
+	kind := "key"
+	if a.Kind == "cookie" {
+		kind = "session"
+	}
+	if subject := readJWT(credential, &a, o.Time); subject != "" {
+		d.caller("subject", subject, o)
+	} else {
+		d.caller(kind, credential, o)
+	}
+	if a.Name != "" {
+		a.Format = "" // it is one way, whatever is sent under the name
+	}
+	if len(o.Auth) < maxKeys {
+		o.Auth = append(o.Auth, a)
 	}
 }
+
+// maxKeys is how many ways of saying who calls are told of one request.
+const maxKeys = 12
 
 // redacted: what tools put in the place of a credential they remove.
 func redacted(s string) bool {
@@ -191,12 +208,12 @@ func redacted(s string) bool {
 }
 
 // readJWT takes algorithm, issuer and audience of a JWT, and what is weak about it
-// at a time, and answers its subject.
-func readJWT(s string, a *AuthSeen, at time.Time) (subject string, ok bool) {
+// at a time, and answers its subject, as its issuer's; "" when there is none.
+func readJWT(s string, a *AuthSeen, at time.Time) (subject string) {
 	head, rest, _ := strings.Cut(s, ".")
 	payload, signature, two := strings.Cut(rest, ".")
 	if !two || len(s) > 16<<10 || !strings.HasPrefix(head, "ey") {
-		return "", false
+		return ""
 	}
 	var header struct {
 		Alg string `json:"alg"`
@@ -209,7 +226,7 @@ func readJWT(s string, a *AuthSeen, at time.Time) (subject string, ok bool) {
 		Expires  *float64        `json:"exp"`
 	}
 	if !readPart(head, &header) {
-		return "", false
+		return ""
 	}
 	readable := readPart(payload, &claims) // an encrypted or odd payload: a JWT all the same
 	switch {
@@ -225,19 +242,19 @@ func readJWT(s string, a *AuthSeen, at time.Time) (subject string, ok bool) {
 	case !at.IsZero() && *claims.Expires < float64(at.Add(-tolerance).Unix()):
 		a.Weak = append(a.Weak, "had expired")
 	}
-	a.Format, a.Alg, a.Issuer = "JWT", clip(header.Alg, 20), clip(claims.Issuer, 200)
+	a.Format, a.Alg, a.Issuer = "JWT", algorithm(header.Alg), claim(claims.Issuer)
 	var one string
 	var several []string
 	switch {
 	case json.Unmarshal(claims.Audience, &one) == nil:
-		a.Audience = clip(one, 200)
+		a.Audience = claim(one)
 	case json.Unmarshal(claims.Audience, &several) == nil && len(several) > 0:
-		a.Audience = clip(several[0], 200)
+		a.Audience = claim(several[0])
 	}
-	if claims.Subject == "" {
-		return claims.Client, true
+	if subject = cmp.Or(claims.Subject, claims.Client); subject == "" {
+		return ""
 	}
-	return claims.Subject, true
+	return claims.Issuer + "\x00" + subject
 }
 
 // maxWeak is how much may be wrong with one token.
@@ -251,11 +268,32 @@ func readPart(s string, into any) bool {
 	return err == nil && json.Unmarshal(b, into) == nil
 }
 
-func clip(s string, n int) string {
-	if len(s) > n {
-		return s[:n]
+// claim is the name of an issuer or an audience. Nobody has checked the token yet:
+// what is somebody's, or no name, is masked.
+func claim(s string) string {
+	switch {
+	case len(s) > 200:
+		return MaskToken
+	case strings.IndexByte(s, '@') >= 0:
+		return MaskEmail
+	case strings.ContainsAny(s, " <>{}\"'\\") || carries(KindOf(s), s, sensitive.Field{}) != sensitive.None:
+		return MaskValue
 	}
 	return s
+}
+
+// algorithm is one that RFC 7518 or RFC 8037 name, or "other".
+func algorithm(s string) string {
+	switch upper := strings.ToUpper(s); upper {
+	case "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512",
+		"RSA1_5", "RSA-OAEP", "RSA-OAEP-256", "A128KW", "A192KW", "A256KW", "DIR", "ECDH-ES", "A128GCMKW", "A192GCMKW", "A256GCMKW":
+		return upper
+	case "NONE", "EDDSA", "ES256K", "ECDH-ES+A128KW", "ECDH-ES+A192KW", "ECDH-ES+A256KW":
+		return s
+	case "":
+		return ""
+	}
+	return "other"
 }
 
 // cookies: a session is a credential, the rest are parameters, except what
@@ -268,8 +306,7 @@ func (d *Door) cookies(value string, o *Observation) {
 		switch {
 		case !found || name == "" || isTracker(name):
 		case isSession(name):
-			o.Auth = append(o.Auth, AuthSeen{Kind: "cookie", In: "cookie", Name: paramName(name)})
-			d.caller("session", v, o)
+			d.key(AuthSeen{Kind: "cookie", In: "cookie", Name: paramName(name)}, v, o)
 		default:
 			d.param("cookie", name, v, o)
 		}
@@ -321,18 +358,6 @@ func (d *Door) identify(r *Raw, o *Observation, _ facts) {
 		o.Caller.Name = r.Workload
 		o.Auth = append(o.Auth, AuthSeen{Kind: "mtls"})
 	}
-	kept := o.Params[:0]
-	for _, p := range o.Params {
-		if p.In == "query" && isKeyName(p.Name) {
-			o.Auth = append(o.Auth, AuthSeen{Kind: "apiKey", In: "query", Name: p.Name})
-			if rank("key") > rank(o.Caller.Kind) {
-				o.Caller = CallerSeen{Kind: "key", Hash: p.Hash}
-			}
-			continue
-		}
-		kept = append(kept, p)
-	}
-	o.Params = kept
 	if len(o.Auth) == 0 && !r.Some {
 		o.Auth = append(o.Auth, AuthSeen{Kind: "none"})
 	}

@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/gabion-io/gabion/internal/sensitive"
@@ -126,6 +127,7 @@ func (d *Door) matrix(segment string, semi int, o *Observation) string {
 		if base == "" && rest == "" {
 			return whole
 		}
+		p.withoutNames()
 		o.Params = append(o.Params, p)
 	}
 	return base
@@ -266,7 +268,19 @@ func (d *Door) query(query string, o *Observation) {
 			continue
 		}
 		name, value, _ := strings.Cut(pair, "=")
-		d.param("query", UnescapeQuery(name), UnescapeQuery(value), o)
+		name, value = UnescapeQuery(name), UnescapeQuery(value)
+		if isKeyName(name) {
+			d.queryKey(paramName(name), value, o)
+			continue
+		}
+		d.param("query", name, value, o)
+	}
+}
+
+// queryKey notes a credential in the query; one that comes twice is one.
+func (d *Door) queryKey(name, value string, o *Observation) {
+	if !slices.ContainsFunc(o.Auth, func(a AuthSeen) bool { return a.Name == name }) {
+		d.key(AuthSeen{Kind: "apiKey", In: "query", Name: name}, value, o)
 	}
 }
 
@@ -287,6 +301,7 @@ func (d *Door) param(in, name, value string, o *Observation) {
 			default:
 				p.More = append(p.More, d.Value(value))
 			}
+			p.withoutNames()
 			return
 		}
 	}
@@ -304,6 +319,7 @@ func (d *Door) param(in, name, value string, o *Observation) {
 		kind = KindList
 	}
 	p.Sensitive = carries(kind, whole, d.Names.below(nil, name).field)
+	p.withoutNames()
 	o.Params = append(o.Params, p)
 }
 

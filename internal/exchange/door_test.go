@@ -73,6 +73,24 @@ func TestSensitiveParameters(t *testing.T) {
 	}
 }
 
+// The words of parameters that are filled in with people do not pass the door.
+func TestNamesStopAtTheDoor(t *testing.T) {
+	o := observed(t, Raw{Method: "GET", Host: "h", Status: 200, Path: "/x;owner=anna/y?customer=anna&filter[name]=anna&assignee=anna&assignee=bob&to_users=x&sort=price",
+		Request: RawMessage{Headers: []Header{{"X-Remote-User", "anna"}, {"X-Tenant", "acme"}, {"Cookie", "login_name=anna; theme=dark"}}}})
+	var texts []string
+	for _, p := range o.Params {
+		for _, v := range append([]Value{p.Value}, p.More...) {
+			if v.Text != "" {
+				texts = append(texts, p.Name+" "+v.Text)
+			}
+		}
+	}
+	want := []string{"to_users x", "sort price", "x-tenant acme", "theme dark"}
+	if diff := cmp.Diff(want, texts); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestParameterForms(t *testing.T) {
 	o := observed(t, Raw{Method: "GET", Host: "h", Status: 200, Path: "/x?expand[0]=a&expand[1]=b&filter[state]=open&created[gte]=1&by[a][b]=1&x[ada@example.com]=1&ids[]=1&zip=01234&n=1234"})
 	var got []string
@@ -99,6 +117,10 @@ func TestCredentials(t *testing.T) {
 		{"Authorization", "Bearer " + token(`{"alg":"nOnE"}`, `{"sub":"a"`+soon+`}`, ""), "bearer bearer JWT  nOnE   [has the algorithm none] subject"},
 		{"Authorization", "Bearer " + token(`{"alg":"HS256"}`, `{"sub":"a"`+past+`}`, ""), "bearer bearer JWT  HS256   [has no signature had expired] subject"},
 		{"Authorization", "JWT " + token(`{"alg":"HS256"}`, `{"sub":"a"}`, "x"), "digest jwt JWT  HS256   [never expires] subject"},
+		{"Authorization", "Bearer " + token(`{"alg":"Ann4"}`, `{"sub":"a","iss":"https://id.example/realms/x","aud":"ada@example.com"`+soon+`}`, "x"), "bearer bearer JWT  other https://id.example/realms/x {email} [] subject"},
+		{"Authorization", "Bearer " + token(`{"alg":"ES256"}`, `{"sub":"a","iss":"DE89370400440532013000","aud":["0b5e3f0a-9c1d-4e55-8a00-d50f75f0b6fe"]`+soon+`}`, "x"), "bearer bearer JWT  ES256 {value} 0b5e3f0a-9c1d-4e55-8a00-d50f75f0b6fe [] subject"},
+		{"X-Auth-Token", token(`{"alg":"none"}`, `{"sub":"a","iss":"i"`+soon+`}`, ""), "apiKey   x-auth-token none i  [has the algorithm none] subject"},
+		{"Cookie", "session=" + token(`{"alg":"HS256"}`, `{"sub":"a"}`, "x") + "; theme=dark", "cookie   session HS256   [never expires] subject"},
 		{"Authorization", "Bearer " + key, "bearer bearer      [] key"},
 		{"Authorization", "Basic YTpi", "basic basic      [] subject"},
 		{"Circle-Token", key, "apiKey   circle-token    [] key"},
@@ -117,6 +139,29 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
+// A token in the URL is read like any other, once, and stays there.
+func TestTokenInQuery(t *testing.T) {
+	unsigned := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + "." + base64.RawURLEncoding.EncodeToString([]byte(`{"sub":"ada","exp":99999999999}`)) + "."
+	o := observed(t, Raw{Method: "GET", Host: "h", Path: "/x?access_token=" + unsigned + "&page=2&access_token=y", Status: 200})
+	want := []AuthSeen{{Kind: "apiKey", In: "query", Name: "access_token", Alg: "none", Weak: []string{"has the algorithm none"}}}
+	if diff := cmp.Diff(want, o.Auth); diff != "" {
+		t.Error(diff)
+	}
+	if len(o.Params) != 1 || o.Caller.Kind != "subject" {
+		t.Errorf("%+v %+v", o.Params, o.Caller)
+	}
+}
+
+// What is asked to become a socket and answers with a document is none.
+func TestSockets(t *testing.T) {
+	for status, want := range map[int]string{101: "websocket", 200: "", 302: "", 401: "websocket", 426: "websocket"} {
+		o := observed(t, Raw{Method: "GET", Host: "h", Path: "/live", Status: status, Request: RawMessage{Headers: []Header{{"Upgrade", "websocket"}}}})
+		if o.Protocol != want {
+			t.Errorf("%d: %q", status, o.Protocol)
+		}
+	}
+}
+
 // How a call streams shows in its bodies, and how it ended in its own status.
 func TestGRPC(t *testing.T) {
 	one, two := "\x00\x00\x00\x00\x02\x08\x01", "\x00\x00\x00\x00\x00\x01\x00\x00\x00\x09cut"
@@ -130,6 +175,11 @@ func TestGRPC(t *testing.T) {
 		if o.Protocol != "grpc" || o.Streaming != c.streaming || o.Status != c.answered {
 			t.Errorf("%+v: %s %s %d", c, o.Protocol, o.Streaming, o.Status)
 		}
+	}
+	page := observed(t, Raw{Method: "POST", Host: "h", Path: "/shop.Orders/Get", Status: 200, Request: RawMessage{Headers: []Header{{"content-type", "application/grpc"}}},
+		Response: RawMessage{Headers: []Header{{"content-type", "text/html"}}}})
+	if page.Protocol != "" {
+		t.Errorf("answered with a page it is %s", page.Protocol)
 	}
 	counted := observed(t, Raw{Method: "POST", Host: "h", Path: "/shop.Orders/Watch", Status: 200,
 		Request: RawMessage{Headers: []Header{{"content-type", "application/grpc"}}, Messages: 1}, Response: RawMessage{Messages: 7}})

@@ -181,7 +181,7 @@ func (o *Observation) Add(f *Facts) {
 		o.Caller = f.Caller
 	}
 	o.Request, o.Response = o.Request.with(f.Request), o.Response.with(f.Response)
-	if f.Protocol != "" {
+	if f.Protocol != "" && o.answersAs(f.Protocol) {
 		o.Protocol = f.Protocol
 	}
 	if f.Streaming != "" {

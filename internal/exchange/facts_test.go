@@ -37,6 +37,21 @@ func TestFactsAreTheRest(t *testing.T) {
 	}
 }
 
+// A filter that tells of a request before it is answered does not know what it will
+// become; who knows the answer does.
+func TestFactsBeforeTheAnswer(t *testing.T) {
+	var early, logged Observation
+	asked := Raw{Method: "GET", Host: "h", Path: "/live", Request: RawMessage{Headers: []Header{{"upgrade", "websocket"}}}}
+	(&Door{}).Observe(&asked, &early)
+	f := FactsOf(&early)
+	for status, want := range map[int]string{101: "websocket", 200: "", 403: "websocket"} {
+		(&Door{}).Observe(&Raw{Method: "GET", Host: "h", Path: "/live", Status: status}, &logged)
+		if logged.Add(&f); logged.Protocol != want {
+			t.Errorf("%d: %q", status, logged.Protocol)
+		}
+	}
+}
+
 func TestFactsAreBounded(t *testing.T) {
 	s := &Shape{Count: 1}
 	s.Types[Object] = 1

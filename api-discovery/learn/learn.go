@@ -54,6 +54,7 @@ type Learner struct {
 // sizes counts what the bounds are about.
 type sizes struct {
 	proven, stray int
+	strayed       int // exchanges since strays were settled
 	evicted       uint64
 }
 
@@ -102,6 +103,11 @@ func (l *Learner) Add(o *exchange.Observation) {
 
 // stray keeps what proves no operation, until it is known whether it belongs to one.
 func (l *Learner) stray(s *service, o *exchange.Observation) {
+	l.size.strayed++
+	if l.size.stray >= l.limits.Strays && l.size.strayed >= l.limits.Strays/4 { // else what is there belongs to operations
+		l.settleStrays()
+		l.size.strayed = 0
+	}
 	if l.size.stray >= l.limits.Strays {
 		l.size.evicted++
 		s.aside.add("evicted", o, l.limits.Aside)

@@ -27,7 +27,8 @@ func (l *Learner) Services() (names []string) {
 // hashes; their text comes back when the word does, and until then it is a value.
 //
 // What is to be kept for long is settled: then the segments of what succeeded
-// have their text only where they are judged to be words of the API.
+// have their text only where they are judged to be words of the API, and those of
+// what did not have none where values stand.
 func (l *Learner) Encode(name string, settled bool) []byte {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -77,8 +78,9 @@ func (n *node) places() (sum int) {
 
 func (w *wire) service(s *service) {
 	w.text(&s.name)
+	judged := w.judged
 	w.node(s.proven)
-	w.judged = nil
+	w.judged, w.stray = judged, true
 	w.node(s.stray)
 	list(w, (*[]aside)(&s.aside), func(a, b *aside) int { return cmp.Compare(a.reason, b.reason) }, func(a *aside) {
 		w.text(&a.reason)
@@ -93,14 +95,32 @@ func compareTexts(a, b *string) int { return cmp.Compare(*a, *b) }
 func (w *wire) node(n *node) {
 	w.below(func() {
 		w.wide(&n.wide)
+		holes := w.holesOf(n)
 		list(w, &n.kids, func(a, b *kid) int { return compareKids(a.late, a.id, b.late, b.id) }, w.kid)
-		list(w, &n.holes, func(a, b *hole) int { return cmp.Compare(a.form, b.form) }, func(h *hole) {
+		list(w, holes, func(a, b *hole) int { return cmp.Compare(a.form, b.form) }, func(h *hole) {
 			w.text(&h.form)
 			w.values(&h.vals, false)
 			w.childOf(&h.node, w.judged.through(h))
 		})
 		list(w, &n.ends, func(a, b **end) int { return (*a).key.compare((*b).key) }, w.end)
 	})
+}
+
+// holesOf are the holes of a node as they are written: where what stands behind a
+// colon is part of a value, it is left out.
+func (w *wire) holesOf(n *node) *[]hole {
+	if !w.writing || w.judged == nil || !w.judged.colons {
+		return &n.holes
+	}
+	holes, verbs := slices.Clone(n.holes), 0
+	for i := range holes {
+		if isVerbForm(holes[i].form) {
+			holes[i].form = fmt.Sprintf(":%06d", verbs)
+			verbs++
+		}
+	}
+	slices.SortFunc(holes, func(a, b hole) int { return cmp.Compare(a.form, b.form) })
+	return &holes
 }
 
 // wide goes over the kinds that a node is wide in.
@@ -132,14 +152,19 @@ func (w *wire) kid(k *kid) {
 	w.hash(&k.id)
 	w.flags(&k.late)
 	w.kind(&k.kind)
-	w.text(&k.form)
-	text := storedText(k.text)
-	if w.judged != nil && !w.judged.word(k.text, k.form) {
-		text = ""
+	form, text := k.form, storedText(k.text)
+	if w.judged != nil {
+		if w.judged.colons && isVerbForm(form) {
+			form = ":" + hashText(k.id)
+		}
+		if !w.judged.word(k.text, k.form) && (!w.stray || w.judged.hasHole(k.form)) {
+			text = ""
+		}
 	}
+	w.text(&form)
 	w.text(&text)
 	if !w.writing {
-		k.text = text
+		k.form, k.text = form, text
 	}
 	number(w, &k.length)
 	number(w, &k.count)
@@ -149,6 +174,11 @@ func (w *wire) kid(k *kid) {
 // word says that a text was judged to be a word of the API at a place.
 func (p *place) word(text, form string) bool {
 	return slices.ContainsFunc(p.branches, func(b branch) bool { return !b.hole && b.text == text && b.form == form })
+}
+
+// hasHole says that values of a form stand at a place.
+func (p *place) hasHole(form string) bool {
+	return p.colons && isVerbForm(form) || slices.ContainsFunc(p.branches, func(b branch) bool { return b.hole && b.form == form })
 }
 
 // storedText is the text of a segment if a masked path would show it, else "".

@@ -2,6 +2,7 @@ package learn
 
 import (
 	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -72,14 +73,18 @@ func TestStoredHoldsNoValue(t *testing.T) {
 	for i := range 200 {
 		list = append(list,
 			exchange.Raw{Method: "GET", Host: "h", Path: "/v1/users/" + []string{"anna", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy"}[i%10] + string(rune('a'+i%23)) + "/posts?q=mallory&sort=" + []string{"price", "date"}[i%2], Status: 200},
-			exchange.Raw{Method: "GET", Host: "h", Path: "/api/oauth2-99x/keys", Status: 200})
+			exchange.Raw{Method: "GET", Host: "h", Path: "/api/oauth2-99x/keys", Status: 200},
+			exchange.Raw{Method: "GET", Host: "h", Path: fmt.Sprintf("/v1/teams/team:niaj%c%c", 'a'+i%23, 'a'+i%7), Status: 200},
+			exchange.Raw{Method: "GET", Host: "h", Path: fmt.Sprintf("/v1/teams/%d:olivia%c", 1000+i*3, 'a'+i%23), Status: 200},
+			exchange.Raw{Method: "GET", Host: "h", Path: fmt.Sprintf("/v1/users/sybil%c/posts", 'a'+i%23), Status: 404},
+			exchange.Raw{Method: "GET", Host: "h", Path: "/v1/teams/team:trent", Status: 404})
 	}
 	l := learned(list, inOrder(len(list)))
 	w, err := unpack(l.Encode("h", true))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"anna", "bob", "heidi", "mallory"} {
+	for _, name := range []string{"anna", "bob", "heidi", "mallory", "niaj", "olivia", "sybil", "trent"} {
 		if bytes.Contains(w.b, []byte(name)) {
 			t.Errorf("%q is in it", name)
 		}
@@ -92,6 +97,9 @@ func TestStoredHoldsNoValue(t *testing.T) {
 	back, err := Decode(l.Encode("h", true))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if again := back.Encode("h", true); !bytes.Equal(again, l.Encode("h", true)) {
+		t.Error("settled twice it differs")
 	}
 	back.Merge(learned(list[:20], inOrder(20)))
 	if diff := cmp.Diff(templates(l.Conclude(nil)), templates(back.Conclude(nil))); diff != "" {

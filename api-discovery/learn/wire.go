@@ -20,6 +20,7 @@ type wire struct {
 	known   map[string]uint64 // writing: texts that were written, by number
 	texts   []string          // reading: the same, in order
 	judged  *place            // writing: where the walk is; nil: nothing is judged
+	stray   bool              // writing: in what proves nothing
 	depth   int
 	version int // of the form
 	err     error

@@ -147,15 +147,6 @@ func placeOf(o *exchange.Observation) string {
 	return b.String()
 }
 
-// of joins the places that an operation covers.
-func (w *Owners) of(o *apidiscovery.Operation) (list []*place) {
-	key := o.Service + " " + o.Method + " " + o.Template.Canonical()
-	if p := w.places[key]; p != nil {
-		return []*place{p}
-	}
-	return nil
-}
-
 const (
 	minCallers = 5  // callers of whom one can be told from the others
 	manyIDs    = 50 // objects that one caller asks for
@@ -165,16 +156,14 @@ const (
 // missing or far more than others ask for; or objects that are each one caller's,
 // but for a few that two have seen.
 func objectAuthorisation(v *view, o *apidiscovery.Operation) (list []apidiscovery.Finding) {
-	if v.owners == nil || len(o.Template.Names()) == 0 {
+	places := v.places[o.ID]
+	if len(places) == 0 {
 		return nil
 	}
 	v.owners.mu.Lock()
 	defer v.owners.mu.Unlock()
-	for _, p := range v.owners.of(o) {
-		list = append(list, p.walkers()...)
-		list = append(list, p.shared()...)
-	}
-	return list
+	p := together(places)
+	return append(p.walkers(), p.shared()...)
 }
 
 func (p *place) walkers() []apidiscovery.Finding {

@@ -43,12 +43,16 @@ var checks = []check{
 type view struct {
 	operations []apidiscovery.Operation
 	owners     *Owners
+	places     map[string][]*place // of owners, by the id of the operation
 }
 
 // Findings asks every question of every operation. Owners may be nil: then which
 // caller saw which object is not known, and not judged.
 func Findings(spec apidiscovery.Spec, owners *Owners) []apidiscovery.Finding {
 	v := &view{operations: spec.Operations, owners: owners}
+	if owners != nil {
+		v.places = owners.placesOf(spec.Operations)
+	}
 	var list []apidiscovery.Finding
 	for i := range spec.Operations {
 		o := &spec.Operations[i]
@@ -152,30 +156,31 @@ func weakToken(_ *view, o *apidiscovery.Operation) (list []apidiscovery.Finding)
 // referrers.
 func secretInURL(_ *view, o *apidiscovery.Operation) (list []apidiscovery.Finding) {
 	seen := map[string]bool{}
-	put := func(name, what string, count uint64) {
-		if !seen[name] {
-			seen[name] = true
-			list = append(list, apidiscovery.Finding{Where: "query " + name, Confidence: apidiscovery.Shown, Count: count, Evidence: fmt.Sprintf("%s in the query of %d requests", what, count)})
+	put := func(in, name, what string, count uint64) {
+		if where := in + " " + name; !seen[where] {
+			seen[where] = true
+			list = append(list, apidiscovery.Finding{Where: where, Confidence: apidiscovery.Shown, Count: count, Evidence: fmt.Sprintf("%s in the %s of %d requests", what, in, count)})
 		}
 	}
 	for _, p := range o.Params {
-		if p.In != apidiscovery.InQuery || p.Count == 0 {
+		if p.Count == 0 || p.In != apidiscovery.InQuery && p.In != apidiscovery.InPath && p.In != apidiscovery.InMatrix {
 			continue
 		}
 		if p.Schema != nil {
 			for _, k := range p.Schema.Sensitive {
 				if sensitive.ParseKind(k).Class() == sensitive.Secret {
-					put(p.Name, k, p.Count)
+					put(p.In, p.Name, k, p.Count)
 				}
 			}
 		}
-		if k := sensitive.ByName(p.Name); k.Class() == sensitive.Secret && p.Type() == "string" {
-			put(p.Name, "a parameter named as a "+k.String(), p.Count)
+		// Holes of paths are named by us.
+		if k := sensitive.ByName(p.Name); p.In != apidiscovery.InPath && k.Class() == sensitive.Secret && p.Type() == "string" {
+			put(p.In, p.Name, "a parameter named as a "+k.String(), p.Count)
 		}
 	}
 	for _, a := range o.Auth {
 		if a.In == apidiscovery.InQuery && a.Accepted > 0 {
-			put(a.Name, "an accepted key", a.Accepted)
+			put(apidiscovery.InQuery, a.Name, "an accepted key", a.Accepted)
 		}
 	}
 	return list

@@ -60,6 +60,9 @@ func TestFindings(t *testing.T) {
 		{"an unsigned token", operation("GET", "/x", apidiscovery.AuthBearer, func(o *apidiscovery.Operation) {
 			o.Auth[0].Algs, o.Auth[0].Weak = []string{"none"}, []string{"has the algorithm none", "never expires"}
 		}), []string{"weak-token", "weak-token"}},
+		{"a token in the path", operation("GET", "/reset/{resetId}", apidiscovery.AuthNone, func(o *apidiscovery.Operation) {
+			o.Params = []apidiscovery.Param{{In: "path", Name: "resetId", Count: 3, Schema: &apidiscovery.Schema{Types: []string{"string"}, Sensitive: []string{"jwt"}}}}
+		}), []string{"secret-in-url"}},
 		{"a token in the URL", operation("GET", "/x", apidiscovery.AuthBearer, func(o *apidiscovery.Operation) {
 			o.Params = []apidiscovery.Param{{In: "query", Name: "access_token", Count: 3, Schema: &apidiscovery.Schema{Types: []string{"string"}}}, {In: "query", Name: "page_token", Count: 3}}
 		}), []string{"secret-in-url"}},
@@ -123,6 +126,46 @@ func TestObjectAuthorisation(t *testing.T) {
 	}
 	if got := find(w); len(got) > 0 {
 		t.Errorf("a catalogue is for everybody: %v", got)
+	}
+}
+
+// Objects are found whatever the path around them looks like, and told apart by what
+// stands before them.
+func TestObjectsOfPaths(t *testing.T) {
+	word := func(s string) exchange.Segment {
+		return exchange.Segment{Value: exchange.Value{Kind: exchange.KindOf(s), Text: s, Hash: exchange.Key{}.Hash(s)}}
+	}
+	number := func(n uint64) exchange.Segment {
+		return exchange.Segment{Value: exchange.Value{Kind: exchange.KindNumber, Hash: n}}
+	}
+	for template, path := range map[string]func(caller, id uint64) []exchange.Segment{
+		"/3/films/{filmId}": func(_, id uint64) []exchange.Segment { return []exchange.Segment{word("3"), word("films"), number(id)} },
+		"/oauth2/clients/{clientId}": func(_, id uint64) []exchange.Segment {
+			return []exchange.Segment{word("oauth2"), word("clients"), number(id)}
+		},
+		"/users/{user}/orders/{orderId}": func(c, id uint64) []exchange.Segment {
+			return []exchange.Segment{word("users"), word([]string{"anna", "bob"}[c%2]), word("orders"), number(id)}
+		},
+	} {
+		w := NewOwners()
+		send := func(caller, id uint64, status int) {
+			w.Add(&exchange.Observation{Service: "shop", Method: "GET", Status: status, Caller: exchange.CallerSeen{Kind: "subject", Hash: caller}, Segments: path(caller, id)})
+		}
+		for caller := range uint64(20) {
+			for k := range uint64(3) {
+				send(caller+1, k+10*caller, 200)
+			}
+		}
+		spec := apidiscovery.Spec{Operations: []apidiscovery.Operation{operation("GET", template, apidiscovery.AuthBearer), operation("GET", "/users/me/orders/{orderId}", apidiscovery.AuthBearer)}}
+		if got := Findings(spec, w); len(got) > 0 {
+			t.Errorf("%s: everybody sees his own: %+v", template, got)
+		}
+		for id := range uint64(100) {
+			send(99, 5000+id*7, 404)
+		}
+		if got := Findings(spec, w); len(got) != 1 || got[0].ID != spec.Operations[0].ID {
+			t.Errorf("%s: %+v", template, got)
+		}
 	}
 }
 

@@ -202,6 +202,12 @@ func (c *comparer) auth(d, o *apidiscovery.Operation) {
 		return
 	}
 	needs := !slices.ContainsFunc(d.Auth, func(a apidiscovery.Auth) bool { return a.Kind == apidiscovery.AuthNone })
+	isDeclared := func(a apidiscovery.Auth) bool {
+		return slices.ContainsFunc(d.Auth, func(b apidiscovery.Auth) bool { return sameAuth(b, a) })
+	}
+	// Where one of the declared ways always came, others that came too are company:
+	// a sidecar's certificate, a cookie.
+	always := slices.ContainsFunc(o.Auth, func(a apidiscovery.Auth) bool { return a.Accepted+o.Traffic.Denied >= o.Traffic.Count && isDeclared(a) })
 	for _, a := range o.Auth {
 		switch {
 		case a.Accepted == 0 || a.Kind == apidiscovery.AuthUnknown:
@@ -209,7 +215,7 @@ func (c *comparer) auth(d, o *apidiscovery.Operation) {
 			if needs {
 				c.add(apidiscovery.Mismatch, d, o, apidiscovery.Drift{Part: apidiscovery.PartAuth, Where: "security", What: "is answered without the declared authentication", Declared: authsText(d.Auth), Observed: "none", Count: a.Accepted, Sensitive: sensitiveOf(o), Open: true})
 			}
-		case needs && !slices.ContainsFunc(d.Auth, func(b apidiscovery.Auth) bool { return sameAuth(b, a) }):
+		case needs && !isDeclared(a) && !always:
 			c.mismatch(d, o, apidiscovery.PartAuth, "security", "is answered with another authentication", authsText(d.Auth), authsText([]apidiscovery.Auth{a}), a.Accepted)
 		}
 	}

@@ -161,16 +161,22 @@ func (n *node) triedIn(here, below map[answer]int, most uint32, depth int) {
 	}
 }
 
+// trunkOf is where the paths of a service part. Where all begin with the same words
+// that is after them; but after "devices" come devices.
+func trunkOf(root *node) (trunk *node, path string) {
+	trunk = root
+	for len(trunk.kids) == 1 && len(trunk.holes)+len(trunk.ends) == 0 && !isPlural(trunk.kids[0].text) {
+		path += "/" + maskedKid(&trunk.kids[0])
+		trunk = trunk.kids[0].node
+	}
+	return trunk, path
+}
+
 // withoutCatchAll is what was proven by another answer than that which is given to
 // anything; the rest is counted aside, however often it was asked for: scanners come
 // again. What a person pinned or declared stays.
 func (c *concluder) withoutCatchAll(root *node, pins []*pin) *node {
-	// Where the paths of a service all begin with the same words, it begins after
-	// them; after "devices" come devices.
-	trunk := root
-	for len(trunk.kids) == 1 && len(trunk.holes)+len(trunk.ends) == 0 && !isPlural(trunk.kids[0].text) {
-		trunk = trunk.kids[0].node
-	}
+	trunk, _ := trunkOf(root)
 	answers := catchAllOf(trunk)
 	if len(answers) == 0 {
 		return root
@@ -233,3 +239,66 @@ func (c *concluder) without(answers catchAll, n *node, w pruned) (left *node, go
 
 // bare says that a place holds nothing.
 func (n *node) bare() bool { return len(n.ends)+len(n.kids)+len(n.holes) == 0 }
+
+// What was tried and answered as anything is would in the end be too many words for
+// the place where paths part (see kept), and those of the API would go with them. So
+// it is counted aside for good whenever so many words have come, but for a few that
+// show what answer it is.
+const (
+	shedEvery = 200 // words
+	shedBelow = 20  // exchanges of a word
+	shedLeft  = 2   // times as many as it takes to know the answer
+)
+
+// crowded says that it is time to look, if so many more words come.
+func (s *service) crowded(more int) bool {
+	trunk, _ := trunkOf(s.proven)
+	return len(trunk.kids)+more >= max(s.looked, shedEvery)
+}
+
+// shed makes room where the paths of a service part.
+func (l *Learner) shed(s *service) {
+	trunk, path := trunkOf(s.proven)
+	if answers := catchAllOf(trunk); len(answers) > 0 {
+		left := map[answer]*reach{}
+		for _, a := range answers {
+			left[a] = &reach{}
+		}
+		trunk.kids = slices.DeleteFunc(trunk.kids, func(k kid) bool {
+			if k.count >= shedBelow || shows(&k, left) {
+				return false
+			}
+			c := &concluder{examples: l.limits.Aside}
+			if below, _ := c.without(answers, k.node, pruned{path: path}.below(k.text, k.form, maskedKid(&k), false)); !below.bare() {
+				return false
+			}
+			s.aside.merge(c.aside, l.limits.Aside)
+			l.size.proven -= 1 + k.node.places()
+			return true
+		})
+	}
+	s.looked = len(trunk.kids) + shedEvery
+}
+
+// reach counts first segments by which an answer is known.
+type reach struct{ first, deep int }
+
+// shows says whether a word is one of those that stay to show an answer.
+func shows(k *kid, left map[answer]*reach) (yes bool) {
+	here, below := map[answer]int{}, map[answer]int{}
+	k.node.triedIn(here, below, catchAllOnce, 0)
+	for a := range here {
+		delete(below, a)
+		if r := left[a]; r != nil && r.first < shedLeft*catchAllFirst {
+			r.first++
+			yes = true
+		}
+	}
+	for a := range below {
+		if r := left[a]; r != nil && r.deep < shedLeft*catchAllDeep {
+			r.deep++
+			yes = true
+		}
+	}
+	return yes
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -92,6 +93,43 @@ func TestCatchAll(t *testing.T) {
 				t.Error("what a person pinned is gone: ", got)
 			}
 		})
+	}
+}
+
+// However many words are tried where paths part, those of the API stay.
+func TestCatchAllOfManyWords(t *testing.T) {
+	var list []exchange.Raw
+	want := []string{}
+	for i, word := range strings.Fields("amber birch cedar delta ember fern grove heath ivy jade kelp lily marsh nettle olive pine quince reed sage thyme") {
+		list = append(list, answered(get(4+i, "/"+word+"s", fmt.Sprintf("/%ss/%d", word, 17*i)), 200, "application/json", fmt.Sprintf(`{"%s":1}`, word))...)
+		want = append(want, fmt.Sprintf("GET /%ss", word), fmt.Sprintf("GET /%ss/{%sId}", word, word))
+	}
+	r := rand.New(rand.NewPCG(24, 24))
+	for i := range 6000 {
+		path := "/"
+		for range 5 + i%3 {
+			path += string(rune('a' + r.IntN(26)))
+		}
+		if i%3 == 0 {
+			path += path
+		}
+		list = append(list, answered(get(1, path), 200, "text/html", "<!doctype html><div id=app></div>")...)
+	}
+	slices.Sort(want)
+	order := r.Perm(len(list))
+	l := learned(list, order)
+	if got := l.Conclude(nil)[0]; !slices.Equal(templates([]apidiscovery.Spec{got}), want) || asideOf(got, "catch-all") != 6000 {
+		t.Errorf("%d aside: %s", asideOf(got, "catch-all"), cmp.Diff(want, templates([]apidiscovery.Spec{got})))
+	}
+	if n := l.size.proven; n > 1000 || n != l.services["h"].proven.places() {
+		t.Errorf("%d places, counted as %d", l.services["h"].proven.places(), n)
+	}
+	whole := New(Limits{})
+	for part := range 12 {
+		whole.Merge(storedAs(t, learned(list, order[part*len(list)/12:(part+1)*len(list)/12]), "h"))
+	}
+	if got := whole.Conclude(nil)[0]; !slices.Equal(templates([]apidiscovery.Spec{got}), want) || asideOf(got, "catch-all") != 6000 {
+		t.Errorf("in parts: %d aside: %s", asideOf(got, "catch-all"), cmp.Diff(want, templates([]apidiscovery.Spec{got})))
 	}
 }
 

@@ -64,6 +64,7 @@ type service struct {
 	proven *node // places with an exchange that was answered with success
 	stray  *node // all others: they count for operations that turn out to exist
 	aside  asides
+	looked int // words at the beginning of paths from which on it is looked for what is none: see shed
 }
 
 // New makes a learner that knows nothing.
@@ -93,6 +94,9 @@ func (l *Learner) Add(o *exchange.Observation) {
 			l.stray(s, refused)
 		}
 		l.insert(s.proven, o, &l.size.proven)
+		if s.crowded(0) {
+			l.shed(s)
+		}
 		if l.size.proven > l.limits.Nodes {
 			l.compact()
 		}

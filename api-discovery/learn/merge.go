@@ -22,6 +22,10 @@ func (l *Learner) Merge(o *Learner) {
 			l.size.evicted += from.exchanges()
 			continue
 		}
+		if trunk, _ := trunkOf(from.proven); s.crowded(len(trunk.kids)) {
+			l.shed(from)
+			l.shed(s)
+		}
 		s.proven.merge(from.proven, &l.size.proven)
 		s.stray.merge(from.stray, &l.size.stray)
 		s.aside.merge(from.aside, l.limits.Aside)

@@ -241,14 +241,9 @@ func (c *concluder) without(answers catchAll, n *node, w pruned) (left *node, go
 func (n *node) bare() bool { return len(n.ends)+len(n.kids)+len(n.holes) == 0 }
 
 // What was tried and answered as anything is would in the end be too many words for
-// the place where paths part (see kept), and those of the API would go with them. So
-// it is counted aside for good whenever so many words have come, but for a few that
-// show what answer it is.
-const (
-	shedEvery = 200 // words
-	shedBelow = 20  // exchanges of a word
-	shedLeft  = 2   // times as many as it takes to know the answer
-)
+// the place where paths part, and those of the API would go with them: as with what
+// was refused, see shedTried. A few stay, to show what answer it is.
+const shedLeft = 2 // times as many as it takes to know the answer
 
 // crowded says that it is time to look, if so many more words come.
 func (s *service) crowded(more int) bool {

@@ -64,7 +64,9 @@ type service struct {
 	proven *node // places with an exchange that was answered with success
 	stray  *node // all others: they count for operations that turn out to exist
 	aside  asides
-	looked int // words at the beginning of paths from which on it is looked for what is none: see shed
+	// Words at the beginning of paths from which on it is looked for such as are none:
+	// see shed and shedTried.
+	looked, shedNext int
 }
 
 // New makes a learner that knows nothing.
@@ -118,6 +120,7 @@ func (l *Learner) stray(s *service, o *exchange.Observation) {
 		return
 	}
 	l.insert(s.stray, o, &l.size.stray)
+	l.shedTried(s, 0)
 }
 
 func (l *Learner) service(name string) *service {

@@ -313,22 +313,38 @@ func TestScannersAreBounded(t *testing.T) {
 
 // However much scanners have tried, what is refused of an operation counts for it.
 func TestRefusalsAmongScanners(t *testing.T) {
-	l, door := New(Limits{Strays: 500}), &exchange.Door{}
-	var o exchange.Observation
-	add := func(path string, status int) {
-		raw := exchange.Raw{Method: "GET", Host: "h", Path: path, Status: status}
-		door.Observe(&raw, &o)
-		l.Add(&o)
-	}
-	add("/v1/orders/17", 200)
-	for i := range 5000 {
-		add(fmt.Sprintf("/a%db/x%dy/z", i*7919%5003, i), 404)
-		if i%10 == 0 {
-			add(fmt.Sprintf("/v1/orders/%d", 20+i), 403)
+	words := strings.Fields("orders amber birch cedar delta ember fern grove heath")
+	for name, tried := range map[string]func(i int) string{
+		"deep":        func(i int) string { return fmt.Sprintf("/a%db/x%dy/z", i*7919%5003, i) },
+		"words":       func(i int) string { return fmt.Sprintf("/%c%c%cadmin", 'a'+i%26, 'a'+i/26%26, 'a'+i/676) },
+		"words below": func(i int) string { return fmt.Sprintf("/v1/%c%c%cadmin", 'a'+i%26, 'a'+i/26%26, 'a'+i/676) },
+	} {
+		l, door := New(Limits{Strays: 4000}), &exchange.Door{}
+		var o exchange.Observation
+		add := func(path string, status int) {
+			raw := exchange.Raw{Method: "GET", Host: "h", Path: path, Status: status}
+			door.Observe(&raw, &o)
+			l.Add(&o)
 		}
-	}
-	if got := l.Conclude(nil)[0].Operations[0].Traffic; got.Denied < 450 {
-		t.Errorf("%d of 500 are counted", got.Denied)
+		for i := range 40 {
+			for _, w := range words {
+				add(fmt.Sprintf("/v1/%s/%d/%sParts", w, i*7, w), 200)
+				add(fmt.Sprintf("/v1/%s/%d", w, i*7), 200)
+			}
+		}
+		for i := range 5000 {
+			add(tried(i), 404)
+			if i%10 == 0 {
+				add(fmt.Sprintf("/v1/%s/%d", words[i/10%len(words)], 20+i), 403)
+			}
+		}
+		denied, spec := uint64(0), l.Conclude(nil)[0]
+		for _, op := range spec.Operations {
+			denied += op.Traffic.Denied
+		}
+		if denied < 495 || asideOf(spec, "missing") < 4900 || l.size.stray != l.services["h"].stray.places() {
+			t.Errorf("%s: %d of 500 are counted, %d aside, %d places", name, denied, asideOf(spec, "missing"), l.size.stray)
+		}
 	}
 }
 

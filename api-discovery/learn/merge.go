@@ -26,6 +26,7 @@ func (l *Learner) Merge(o *Learner) {
 			l.shed(from)
 			l.shed(s)
 		}
+		l.shedTried(s, from.triedWords())
 		s.proven.merge(from.proven, &l.size.proven)
 		s.stray.merge(from.stray, &l.size.stray)
 		s.aside.merge(from.aside, l.limits.Aside)

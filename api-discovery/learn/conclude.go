@@ -342,8 +342,31 @@ func (l *Learner) compact() {
 	for _, s := range l.services {
 		s.proven = nodeOf(decide(s.proven, nil), &l.size.proven)
 	}
-	if l.size.proven > l.limits.Nodes/2 {
-		l.limits.Nodes += l.limits.Nodes / 2
+	switch {
+	case l.size.proven <= l.nodes/2:
+	case l.nodes < l.limits.Nodes*maxGrowth:
+		l.nodes += l.nodes / 2
+	default:
+		l.forgetRare()
+	}
+}
+
+// maxGrowth is how many times its first bound a tree may grow to, if what was
+// decided needs that much.
+const maxGrowth = 4
+
+// forgetRare makes half of the bound free: what was called least often goes first.
+func (l *Learner) forgetRare() {
+	for most := uint32(1); l.size.proven > l.nodes/2 && most > 0; most *= 2 {
+		for _, s := range l.services {
+			s.proven.forget(func(e *end) bool {
+				rare := e.count <= most
+				if rare {
+					l.size.evicted += uint64(e.count)
+				}
+				return rare
+			}, &l.size.proven)
+		}
 	}
 }
 

@@ -24,7 +24,7 @@ import (
 
 // Limits bound a learner. The zero value is the default of each.
 type Limits struct {
-	Nodes   int // places in the trees of all services; 400,000
+	Nodes   int // places in the trees of all services, four times as many if need be; 400,000
 	Strays  int // places kept of what was never answered with success; 50,000
 	Aside   int // masked example paths; 8 a reason and service
 	Service int // services; 1,000
@@ -46,6 +46,7 @@ func (l Limits) orDefault() Limits {
 type Learner struct {
 	mu       sync.Mutex
 	limits   Limits
+	nodes    int // places from which on the tree is made smaller; Limits.Nodes at first
 	services map[string]*service
 	names    interner
 	size     sizes
@@ -71,7 +72,8 @@ type service struct {
 
 // New makes a learner that knows nothing.
 func New(l Limits) *Learner {
-	return &Learner{limits: l.orDefault(), services: map[string]*service{}, names: interner{}}
+	l = l.orDefault()
+	return &Learner{limits: l, nodes: l.Nodes, services: map[string]*service{}, names: interner{}}
 }
 
 // Add folds one observation in. The shapes of o belong to the learner from then
@@ -99,7 +101,7 @@ func (l *Learner) Add(o *exchange.Observation) {
 		if s.crowded(0) {
 			l.shed(s)
 		}
-		if l.size.proven > l.limits.Nodes {
+		if l.size.proven > l.nodes {
 			l.compact()
 		}
 	default:

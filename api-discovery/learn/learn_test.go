@@ -279,8 +279,8 @@ func TestCompact(t *testing.T) {
 		door.Observe(&list[i], &o)
 		l.Add(&o)
 	}
-	if l.size.proven > l.limits.Nodes {
-		t.Errorf("%d places, at most %d are allowed", l.size.proven, l.limits.Nodes)
+	if l.size.proven > l.nodes {
+		t.Errorf("%d places, at most %d are allowed", l.size.proven, l.nodes)
 	}
 	want, got := free.Conclude(nil), l.Conclude(nil)
 	if diff := cmp.Diff(templates(want), templates(got)); diff != "" {
@@ -308,6 +308,41 @@ func TestScannersAreBounded(t *testing.T) {
 	specs := l.Conclude(nil)
 	if n := asideOf(specs[0], "missing") + l.Evicted(); len(specs[0].Operations) > 0 || n != 5000 {
 		t.Error(n, templates(specs))
+	}
+}
+
+// Where paths are all words there is no hole to put them into: then what was called
+// least goes, and is counted.
+func TestWordsAreBounded(t *testing.T) {
+	l, door := New(Limits{Nodes: 100}), &exchange.Door{}
+	var o exchange.Observation
+	r := rand.New(rand.NewPCG(25, 25))
+	words := strings.Fields("amber birch cedar")
+	for range 1500 {
+		path := "/often/called"
+		if r.IntN(4) > 0 {
+			path = ""
+			for range 10 {
+				path += "/" + words[r.IntN(3)]
+			}
+		}
+		raw := exchange.Raw{Method: "GET", Host: "h", Path: path, Status: 200}
+		door.Observe(&raw, &o)
+		l.Add(&o)
+		if l.size.proven > 100*maxGrowth*3/2 {
+			t.Fatalf("%d places", l.size.proven)
+		}
+	}
+	spec := l.Conclude(nil)[0]
+	n := l.Evicted()
+	for _, op := range spec.Operations {
+		n += op.Traffic.Count
+	}
+	if i := slices.IndexFunc(spec.Operations, func(o apidiscovery.Operation) bool { return o.Template.String() == "/often/called" }); i < 0 || spec.Operations[i].Traffic.Count < 300 {
+		t.Error("what is called often is gone")
+	}
+	if l.size.proven != l.services["h"].proven.places() || n != 1500 {
+		t.Errorf("%d places, counted as %d; %d exchanges", l.services["h"].proven.places(), l.size.proven, n)
 	}
 }
 

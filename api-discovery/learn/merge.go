@@ -35,7 +35,7 @@ func (l *Learner) Merge(o *Learner) {
 	if l.size.stray > l.limits.Strays {
 		l.settleStrays()
 	}
-	if l.size.proven > l.limits.Nodes {
+	if l.size.proven > l.nodes {
 		l.compact()
 	}
 }

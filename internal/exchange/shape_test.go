@@ -231,9 +231,12 @@ func FuzzShape(f *testing.F) {
 
 func FuzzObserve(f *testing.F) {
 	f.Add("POST", "/a;x=1/b%2Fc/Users(5)?q=1&a[b]=2&q=3", "Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0.", `{"query":"{ a { b } }"}`)
+	f.Add("POST", "/rpc?access_token=eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0.", "", `[{"jsonrpc":"2.0","id":1,"method":"a","error":{},"result":{"isError":true}}]`)
+	f.Add("POST", "/mcp", "", "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"a\"}\ndata: {\"id\":1,\"error\":{}}\n")
 	d := &Door{}
 	f.Fuzz(func(t *testing.T, method, path, authorization, body string) {
 		r := &Raw{Method: method, Path: path, Status: 200, Request: RawMessage{Headers: []Header{{"Authorization", authorization}, {"Content-Type", "application/json"}, {"Cookie", path}}, Body: []byte(body)}}
+		r.Response.Body = r.Request.Body
 		var o Observation
 		d.Observe(r, &o)
 		if len(o.Segments) > maxPathSegments+1 || len(o.Params) > maxParams {

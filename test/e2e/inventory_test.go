@@ -29,7 +29,10 @@ func (u *up) customers(t *testing.T) {
 		ask("GET", path, "")
 	}
 	ask("POST", "/orders", `{"account":"ac-1001","sku":"rope-12","quantity":2}`)
-	ask("POST", "/graphql", `{"query":"{ products { sku name } }"}`)
+	ask("POST", "/graphql", `{"query":"{ secrets { all } }"}`) // there are none: answered with an error
+	for range 25 {                                             // more than are looked into: the others are no operation of their own
+		ask("POST", "/graphql", `{"query":"{ products { sku name } }"}`)
+	}
 	u.do("POST", "/reviews", "sku=rope-12&stars=5&text=good", "Content-Type", "application/x-www-form-urlencoded")
 	u.do("POST", "/upload", "--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.pdf\"\r\nContent-Type: application/pdf\r\n\r\n%PDF-\r\n--x--\r\n",
 		"Content-Type", "multipart/form-data; boundary=x")

@@ -163,21 +163,18 @@ func (n *node) triedIn(here, below map[answer]int, most uint32, depth int) {
 
 // trunkOf is where the paths of a service part. Where all begin with the same words
 // that is after them; but after "devices" come devices.
-func trunkOf(root *node) (trunk *node, path string) {
-	trunk = root
-	for len(trunk.kids) == 1 && len(trunk.holes)+len(trunk.ends) == 0 && !isPlural(trunk.kids[0].text) {
-		path += "/" + maskedKid(&trunk.kids[0])
-		trunk = trunk.kids[0].node
+func trunkOf(root *node) *node {
+	for len(root.kids) == 1 && len(root.holes)+len(root.ends) == 0 && !isPlural(root.kids[0].text) {
+		root = root.kids[0].node
 	}
-	return trunk, path
+	return root
 }
 
 // withoutCatchAll is what was proven by another answer than that which is given to
 // anything; the rest is counted aside, however often it was asked for: scanners come
 // again. What a person pinned or declared stays.
 func (c *concluder) withoutCatchAll(root *node, pins []*pin) *node {
-	trunk, _ := trunkOf(root)
-	answers := catchAllOf(trunk)
+	answers := catchAllOf(trunkOf(root))
 	if len(answers) == 0 {
 		return root
 	}
@@ -247,13 +244,15 @@ const shedLeft = 2 // times as many as it takes to know the answer
 
 // crowded says that it is time to look, if so many more words come.
 func (s *service) crowded(more int) bool {
-	trunk, _ := trunkOf(s.proven)
-	return len(trunk.kids)+more >= max(s.looked, shedEvery)
+	return len(trunkOf(s.proven).kids)+more >= max(s.looked, shedEvery)
 }
 
 // shed makes room where the paths of a service part.
 func (l *Learner) shed(s *service) {
-	trunk, path := trunkOf(s.proven)
+	trunk, path := trunkOf(s.proven), ""
+	for n := s.proven; n != trunk; n = n.kids[0].node {
+		path += "/" + maskedKid(&n.kids[0])
+	}
 	if answers := catchAllOf(trunk); len(answers) > 0 {
 		left := map[answer]*reach{}
 		for _, a := range answers {

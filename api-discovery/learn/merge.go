@@ -22,7 +22,7 @@ func (l *Learner) Merge(o *Learner) {
 			l.size.evicted += from.exchanges()
 			continue
 		}
-		if trunk, _ := trunkOf(from.proven); s.crowded(len(trunk.kids)) {
+		if s.crowded(len(trunkOf(from.proven).kids)) {
 			l.shed(from)
 			l.shed(s)
 		}

@@ -11,28 +11,28 @@ const (
 	shedBelow = 20  // exchanges of a word
 )
 
-// trunk calls f for the place where paths begin and those after the words that all
-// of them begin with: what succeeded there, and what was tried.
-func (s *service) trunk(f func(proven, stray *node, path string)) {
-	p, n, path := s.proven, s.stray, ""
-	for {
-		f(p, n, path)
-		if len(p.kids) != 1 || len(p.holes)+len(p.ends) > 0 {
-			return
-		}
-		k := &p.kids[0]
-		i, found := n.find(k.late, k.id)
-		if !found {
-			return
-		}
-		path += "/" + maskedKid(k)
-		p, n = k.node, n.kids[i].node
+// trunk is the place where paths begin and those after the words that all of them
+// begin with, from one to the next: what succeeded there, and what was tried.
+type trunk struct{ proven, stray *node }
+
+// on answers the next place and the word before it; false: there paths part.
+func (t trunk) on() (next trunk, word *kid, ok bool) {
+	if len(t.proven.kids) != 1 || len(t.proven.holes)+len(t.proven.ends) > 0 {
+		return t, nil, false
 	}
+	word = &t.proven.kids[0]
+	i, found := t.stray.find(word.late, word.id)
+	if !found {
+		return t, nil, false
+	}
+	return trunk{word.node, t.stray.kids[i].node}, word, true
 }
 
 // triedWords is how many words were tried at the place where most were.
 func (s *service) triedWords() (most int) {
-	s.trunk(func(_, n *node, _ string) { most = max(most, len(n.kids)) })
+	for t, ok := (trunk{s.proven, s.stray}), true; ok; t, _, ok = t.on() {
+		most = max(most, len(t.stray.kids))
+	}
 	return most
 }
 
@@ -41,21 +41,32 @@ func (l *Learner) shedTried(s *service, more int) {
 	if s.triedWords()+more < max(s.shedNext, shedEvery) {
 		return
 	}
-	s.trunk(func(p, n *node, path string) {
-		if len(n.kids)+more < max(shedEvery, 4*len(p.kids)) || len(p.holes) > 0 {
-			return // values stand here: any word may be one
+	t, path := trunk{s.proven, s.stray}, ""
+	for {
+		l.shedBeside(s, t, path, more)
+		next, word, ok := t.on()
+		if !ok {
+			break
 		}
-		n.kids = slices.DeleteFunc(n.kids, func(k kid) bool {
-			if _, known := p.find(k.late, k.id); known || k.count >= shedBelow {
-				return false
-			}
-			l.size.stray -= 1 + k.node.places()
-			c := &concluder{examples: l.limits.Aside, aside: s.aside}
-			head, suffix := around(k.form)
-			c.settle(k.node, nil, path+"/"+head+maskedKid(&k)+suffix)
-			s.aside = c.aside
-			return true
-		})
-	})
+		t, path = next, path+"/"+maskedKid(word)
+	}
 	s.shedNext = s.triedWords() + shedEvery
+}
+
+// shedBeside makes room at one place.
+func (l *Learner) shedBeside(s *service, t trunk, path string, more int) {
+	if len(t.stray.kids)+more < max(shedEvery, 4*len(t.proven.kids)) || len(t.proven.holes) > 0 {
+		return // values stand here: any word may be one
+	}
+	t.stray.kids = slices.DeleteFunc(t.stray.kids, func(k kid) bool {
+		if _, known := t.proven.find(k.late, k.id); known || k.count >= shedBelow {
+			return false
+		}
+		l.size.stray -= 1 + k.node.places()
+		c := &concluder{examples: l.limits.Aside, aside: s.aside}
+		head, suffix := around(k.form)
+		c.settle(k.node, nil, path+"/"+head+maskedKid(&k)+suffix)
+		s.aside = c.aside
+		return true
+	})
 }

@@ -72,8 +72,9 @@ func (d *Door) header(name, value string, o *Observation) {
 	case len(o.Params) < maxParams:
 		if name = paramName(name); name != "" {
 			p := ParamSeen{In: "header", Name: name, Value: d.Value(value)}
-			p.Sensitive = carries(p.Kind, value, d.Names.below(nil, name).field)
-			p.withoutNames()
+			field := d.Names.below(nil, name).field
+			p.Sensitive = carries(p.Kind, value, field)
+			p.withoutNames(field)
 			o.Params = append(o.Params, p)
 		}
 	}

@@ -127,7 +127,7 @@ func (d *Door) matrix(segment string, semi int, o *Observation) string {
 		if base == "" && rest == "" {
 			return whole
 		}
-		p.withoutNames()
+		p.withoutNames(sensitive.Named(p.Name))
 		o.Params = append(o.Params, p)
 	}
 	return base
@@ -301,7 +301,7 @@ func (d *Door) param(in, name, value string, o *Observation) {
 			default:
 				p.More = append(p.More, d.Value(value))
 			}
-			p.withoutNames()
+			p.withoutNames(d.Names.below(nil, name).field)
 			return
 		}
 	}
@@ -318,8 +318,9 @@ func (d *Door) param(in, name, value string, o *Observation) {
 	if p.Listed != "" {
 		kind = KindList
 	}
-	p.Sensitive = carries(kind, whole, d.Names.below(nil, name).field)
-	p.withoutNames()
+	field := d.Names.below(nil, name).field
+	p.Sensitive = carries(kind, whole, field)
+	p.withoutNames(field)
 	o.Params = append(o.Params, p)
 }
 

@@ -9,9 +9,11 @@ import (
 // HoldsNames says that a parameter of this name is filled in by people, or with
 // people: its few words are not the API's, however often they come.
 func HoldsNames(name string) bool {
-	if sensitive.ByName(name) != 0 {
-		return true
-	}
+	return sensitive.ByName(name) != sensitive.None || peopled(name)
+}
+
+// peopled are names that say so themselves, beside those that sensitive knows.
+func peopled(name string) bool {
 	name = strings.TrimSuffix(name, "[]")
 	name = strings.TrimSuffix(name[strings.LastIndexByte(name, '[')+1:], "]") // "filter[name]"
 	n := strings.ReplaceAll(joined(name), ".", "")
@@ -27,13 +29,14 @@ func HoldsNames(name string) bool {
 	return false
 }
 
-// withoutNames takes the texts out of a parameter that holds names.
-func (p *ParamSeen) withoutNames() {
+// withoutNames takes the texts out of a parameter that holds names, by what is known
+// of its own.
+func (p *ParamSeen) withoutNames(f sensitive.Field) {
 	some := p.Text != ""
 	for i := range p.More {
 		some = some || p.More[i].Text != ""
 	}
-	if !some || !HoldsNames(p.Name) {
+	if !some || f.Kind() == sensitive.None && !peopled(p.Name) {
 		return
 	}
 	p.Text = ""

@@ -448,7 +448,7 @@ static noinline int shortcut(struct __sk_buff *skb, struct visit *v, const struc
 
 	if (!other || generation != v->generation || v->now / SECOND >= v->direct)
 		return TCX_NEXT;
-	if (v->p.l3 != 14 || v->p.l4 != plain || v->p.hops <= 1 || skb->pkt_type != PACKET_HOST)
+	if (v->p.l3 != 14 || v->p.l4 != plain || v->p.hops <= 1 || skb->pkt_type != PACKET_HOST || skb->vlan_present)
 		return TCX_NEXT;
 	const struct neighbour *own = bpf_map_lookup_elem(&neighbours, &v->p.from);
 	if (!own || own->ifindex != v->ifindex)
@@ -478,17 +478,18 @@ static noinline int shortcut(struct __sk_buff *skb, struct visit *v, const struc
 	return bpf_redirect_peer(n->ifindex, 0);
 }
 
-// related is for ICMP errors: they pass if the flow that they are about is one
-// that this workload was allowed. 1: yes.
+// related is for ICMP errors: they pass to whom they are about, if the flow is one that
+// this workload was allowed. 1: yes.
 static noinline int related(struct __sk_buff *skb, struct visit *v)
 {
 	struct packet inner = {};
 	struct flow_key key = {};
 
-	if (read_inner(skb, &v->p, &inner))
+	// The error goes to who sent the packet that it is about, and to nobody else: what it
+	// quotes is a claim.
+	if (read_inner(skb, &v->p, &inner) || !same_address(&v->p.to, &inner.from))
 		return 0;
 	u8 from = normalise(&key, &inner);
-	// The error goes to who sent the packet that it is about.
 	u8 me = v->outbound ? !from : from;
 	struct flow *f = bpf_map_lookup_elem(&established, &key);
 	if (!f)
@@ -533,6 +534,37 @@ static noinline void remember_fragment(const struct visit *v)
 	bpf_map_update_elem(&fragments, &key, &f, BPF_ANY);
 }
 
+// stays_on_link says whether a message of neighbour discovery goes no further than the
+// link. A router forwards one like any other packet where both its ends are of a wider
+// scope (RFC 4007, 9): so it must be what it can be only here, a question after the
+// address that it goes to or an answer, with nothing in it but its sender's link-layer
+// address (RFC 4861, 4.3, 4.4, 4.6.1).
+static noinline int stays_on_link(struct __sk_buff *skb, const struct visit *v)
+{
+	struct {
+		u32 head[2];
+		union address target;
+		u8 option[8];
+	} m = {};
+	u8 link[6];
+	const union address *from = &v->p.from;
+	u32 size = skb->len - v->p.l4;
+
+	if (is_link_scope(&v->p.to) || is_link_local(from) || !(from->d[0] | from->d[1]))
+		return 1;
+	if ((v->p.type != 135 && v->p.type != 136) || v->p.l4 != v->p.l3 + sizeof(struct ipv6))
+		return 0;
+	if (size == sizeof(m)) {
+		if (bpf_skb_load_bytes(skb, v->p.l4, &m, sizeof(m)) || bpf_skb_load_bytes(skb, 6, link, sizeof(link)))
+			return 0;
+		if (m.option[0] != v->p.type - 134 || m.option[1] != 1 || __builtin_memcmp(m.option + 2, link, sizeof(link)))
+			return 0;
+	} else if (size != sizeof(m) - sizeof(m.option) || bpf_skb_load_bytes(skb, v->p.l4, &m, sizeof(m) - sizeof(m.option))) {
+		return 0;
+	}
+	return v->p.type == 136 || same_address(&m.target, &v->p.to);
+}
+
 // neighbourly checks what a workload says of the link: it may speak for its own
 // addresses only, and is no router.
 static noinline int neighbourly(struct __sk_buff *skb, struct visit *v)
@@ -552,6 +584,10 @@ static noinline int neighbourly(struct __sk_buff *skb, struct visit *v)
 	}
 	if (v->p.type == 134 || v->p.type == 137)
 		return 0;
+	// Who asks is believed too: others note the link-layer address of the source.
+	const union address *from = &v->p.from;
+	if ((from->d[0] | from->d[1]) && !is_link_local(from) && !is_mine(v, from))
+		return 0;
 	if (v->p.type != 136)
 		return 1;
 	if (bpf_skb_load_bytes(skb, v->p.l4 + 8, &a, sizeof(a)))
@@ -566,8 +602,11 @@ static noinline int unusual(struct __sk_buff *skb, struct visit *v)
 	const struct lane *lane = &v->endpoint->lanes[v->outbound ? EGRESS : INGRESS];
 
 	switch (v->p.kind) {
-	case KIND_ARP:
 	case KIND_NEIGHBOUR:
+		if (!stays_on_link(skb, v))
+			return TCX_PASS; // a message of ICMP like others
+		// fall through
+	case KIND_ARP:
 		if (!neighbourly(skb, v))
 			return drop(skb, v, REASON_SPOOFED, 0);
 		count(REASON_NEIGHBOUR);
@@ -655,7 +694,7 @@ static always_inline int decide(struct __sk_buff *skb, struct visit *v, const u8
 
 	int answer = TCX_NEXT;
 	struct flow *f = bpf_map_lookup_elem(&established, &v->key);
-	int opens = v->p.protocol == IPPROTO_TCP && (v->p.flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+	int opens = v->p.protocol == IPPROTO_TCP ? (v->p.flags & (TCP_SYN | TCP_ACK)) == TCP_SYN : v->p.echo == ECHO_REQUEST;
 	if (likely(f != 0)) {
 		if (unlikely(expired(f, v->p.protocol, v->now) || (opens && f->initiator != v->from))) {
 			finish(v, f);

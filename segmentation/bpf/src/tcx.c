@@ -660,11 +660,27 @@ static always_inline int enter(struct visit *v)
 	return TCX_NEXT;
 }
 
+// opened says whether our workload has opened the flow of a packet.
+static noinline int opened(const struct visit *v)
+{
+	struct flow *f = bpf_map_lookup_elem(&established, &v->key);
+	if (!f)
+		f = find_half_open(&v->key, v->now);
+	return f && f->initiator == v->me;
+}
+
 // name_seen is for what passes to a name service or from one. 1: it is held. Over
-// TCP a message comes in a segment that is pushed; others have nothing to read.
+// TCP a message comes in a segment that is pushed, and the service's SYN+ACK says where
+// the first begins; others have nothing to read. What others send from that port in flows
+// that they opened is no answer, nor is what they are told a question: they must not use
+// up what the workload may have copied.
 static noinline int name_seen(struct __sk_buff *skb, const struct visit *v)
 {
-	if (v->p.protocol != IPPROTO_UDP && !(v->p.protocol == IPPROTO_TCP && (v->p.flags & TCP_PSH)))
+	int pushed = v->p.protocol == IPPROTO_UDP || (v->p.protocol == IPPROTO_TCP && (v->p.flags & TCP_PSH));
+
+	if (!pushed && (v->outbound || v->p.protocol != IPPROTO_TCP || !(v->p.flags & TCP_SYN)))
+		return 0;
+	if (!opened(v))
 		return 0;
 	struct message m = {
 		.time = v->now,
@@ -677,7 +693,7 @@ static noinline int name_seen(struct __sk_buff *skb, const struct visit *v)
 		.protocol = v->p.protocol,
 		.version = v->p.version,
 		.outbound = v->outbound,
-		.held = !v->outbound && v->endpoint->lanes[EGRESS].named,
+		.held = pushed && !v->outbound && v->endpoint->lanes[EGRESS].named,
 	};
 	return tell_name(skb, &v->p, &m);
 }

@@ -287,6 +287,14 @@ static always_inline void watch_end(const struct visit *v, struct flow *f)
 		finish(v, f);
 }
 
+// answers says whether a packet can only be an answer: the flow was opened by a SYN before
+// it, and counted then. Else who sends answers to nothing would make their receivers look
+// as if they had opened flows.
+static always_inline int answers(const struct packet *p)
+{
+	return p->protocol == IPPROTO_TCP && (p->flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK);
+}
+
 // judge_again is for a flow that is known, but not approved by our workload under
 // the policy of now. answered: both ends have spoken before.
 static noinline int judge_again(struct __sk_buff *skb, struct visit *v, struct flow *f, u32 answered)
@@ -304,7 +312,7 @@ static noinline int judge_again(struct __sk_buff *skb, struct visit *v, struct f
 	if (seen)
 		return TCX_NEXT;
 	// The first time at this end: the other end's hook has made the entry.
-	struct amounts a = {.flows = 1, .answered = answered, .now = v->now, .rule = rule, .slot = v->flows};
+	struct amounts a = {.flows = !answers(&v->p), .answered = answered, .now = v->now, .rule = rule, .slot = v->flows};
 	struct tally_key row = {
 		.workload = v->endpoint->workload,
 		.protocol = v->p.protocol,
@@ -317,6 +325,23 @@ static noinline int judge_again(struct __sk_buff *skb, struct visit *v, struct f
 	return TCX_NEXT;
 }
 
+// payer is in whose budget of new flows a packet is: in that of who sent it, if that is
+// a workload of this host. Its own hook has not remembered the flow then, because there
+// it had used up its budget: it must not use up another's here.
+static noinline u32 payer(const struct visit *v)
+{
+	u32 set = v->set;
+
+	if (!v->outbound) {
+		void *table = bpf_map_lookup_elem(&addresses, &set);
+		struct peer *p = table ? bpf_map_lookup_elem(table, &v->p.from) : 0;
+		u32 sender = p ? *(volatile u32 *)&p->workload : 0;
+		if (sender)
+			return sender;
+	}
+	return v->endpoint->workload;
+}
+
 // open_flow judges the first packet of a flow.
 static noinline int open_flow(struct __sk_buff *skb, struct visit *v)
 {
@@ -327,7 +352,7 @@ static noinline int open_flow(struct __sk_buff *skb, struct visit *v)
 	if (v->outbound && !is_mine(v, &v->p.from))
 		return drop(skb, v, REASON_SPOOFED, 0);
 	// A SYN+ACK is an answer by its nature, whatever we remember.
-	if (syn && (flags & TCP_ACK))
+	if (answers(&v->p))
 		initiator = !v->from;
 	u32 verdict = ask(v, initiator, &rule);
 	if (verdict == DENIED && tcp && !syn && v->now < v->endpoint->adopt) {
@@ -346,7 +371,7 @@ static noinline int open_flow(struct __sk_buff *skb, struct visit *v)
 	struct amounts a = {.flows = 1, .packets = 1, .bytes = v->length, .now = v->now, .rule = rule, .slot = v->flows};
 	// The end of a flow that is forgotten already is no flow.
 	int late = tcp && !syn && (flags & (TCP_FIN | TCP_RST));
-	if (late)
+	if (late || answers(&v->p))
 		a.flows = 0;
 	struct tally_key row = {
 		.workload = v->endpoint->workload,
@@ -359,7 +384,7 @@ static noinline int open_flow(struct __sk_buff *skb, struct visit *v)
 	u64 times = add(&row, &a);
 	if (late)
 		return TCX_NEXT;
-	struct usage *u = usage_of(v->endpoint->workload);
+	struct usage *u = usage_of(payer(v));
 	if (!u || !may_open(u, v->now)) {
 		count(LOST_BUDGET);
 	} else {

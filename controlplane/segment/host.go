@@ -2,7 +2,6 @@ package segment
 
 import (
 	"maps"
-	"net/netip"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -24,7 +23,6 @@ type Hosts struct {
 	result  Result
 	objects map[v1alpha1.Key]v1alpha1.Object
 	on      map[string][]int // workloads, by host
-	at      map[netip.Addr]int
 	serving map[string][]int // workloads, by the names of their ports
 	picked  map[string][]int // workloads, by selection
 	peers   map[int]*v1alpha1.Workload
@@ -36,7 +34,7 @@ type Hosts struct {
 func NewHosts(objects []v1alpha1.Object, result Result, this string) *Hosts {
 	h := &Hosts{
 		result: result, objects: map[v1alpha1.Key]v1alpha1.Object{}, on: map[string][]int{},
-		at: map[netip.Addr]int{}, serving: map[string][]int{}, picked: map[string][]int{},
+		serving: map[string][]int{}, picked: map[string][]int{},
 		peers: map[int]*v1alpha1.Workload{}, cut: map[int]v1alpha1.Object{},
 	}
 	for _, o := range objects {
@@ -45,9 +43,6 @@ func NewHosts(objects []v1alpha1.Object, result Result, this string) *Hosts {
 	for i, w := range result.Workloads {
 		if node := h.nodeOf(i, this); node != "" {
 			h.on[node] = append(h.on[node], i)
-		}
-		for _, a := range w.Addresses {
-			h.at[a] = i
 		}
 		for _, p := range w.Ports {
 			if list := h.serving[p.Name]; len(list) == 0 || list[len(list)-1] != i {
@@ -172,8 +167,9 @@ func (h *Hosts) picks(s *segmentation.Selection) []int {
 }
 
 // seen lists the workloads that a policy's rules can tell from an address outside:
-// those that a peer selects; those that have an address kept for a name, because
-// names mean nobody inside; and those that call a port as a rule of egress does.
+// those that a peer selects; where a rule of egress is by name all of them, because
+// names mean nobody inside, and a name can turn out to have anybody's address; and
+// those that call a port as a rule of egress does.
 func (h *Hosts) seen(p *segmentation.Policy) (out []int) {
 	for _, d := range []segmentation.Direction{segmentation.Ingress, segmentation.Egress} {
 		for _, r := range p.In(d).List {
@@ -181,12 +177,8 @@ func (h *Hosts) seen(p *segmentation.Policy) (out []int) {
 				switch {
 				case peer.Workloads != nil:
 					out = append(out, h.picks(peer.Workloads)...)
-				case peer.Name != nil:
-					for _, a := range peer.Name.Addresses {
-						if i, ok := h.at[a]; ok {
-							out = append(out, i)
-						}
-					}
+				case peer.Name != nil && d == segmentation.Egress:
+					out = append(out, h.picks(&segmentation.Selection{})...)
 				}
 			}
 			for _, port := range r.Ports {

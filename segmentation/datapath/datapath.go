@@ -188,11 +188,11 @@ func (d *Datapath) Names() nametap.Maps {
 	return nametap.Maps{Names: m["names"], Askings: m["askings"], Control: m["control"]}
 }
 
-// Ends are the addresses at both ends of every established flow.
+// Ends are the addresses that established flows were opened to.
 func (d *Datapath) Ends() (map[netip.Addr]bool, error) {
 	out := map[netip.Addr]bool{}
-	err := bpf.Each(d.Map("established"), func(k bpf.FlowKey, _ bpf.Flow) {
-		out[k.Ends[0].Addr()], out[k.Ends[1].Addr()] = true, true
+	err := bpf.Each(d.Map("established"), func(k bpf.FlowKey, f bpf.Flow) {
+		out[k.Ends[1-f.Initiator&1].Addr()] = true
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read flows: %w", err)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -340,6 +341,44 @@ func TestFloodIsNotItsReceivers(t *testing.T) {
 	var a bpf.Asking
 	if err := b.dp.Map("askings").Lookup(cart, &a); !errors.Is(err, ebpf.ErrKeyNotExist) {
 		t.Errorf("cart is charged with what was copied: %+v (%v)", a, err)
+	}
+}
+
+// Who scans a workload uses up its own rows and events, and hides from nobody what others
+// do to the same one.
+func TestScanHidesNothingElse(t *testing.T) {
+	b := newBed(t, "web", "cart", "other")
+	b.apply("policy shop/cart enforces for app=cart\n  ingress from app=other on UDP 80\n")
+	events, err := flowlog.NewEvents(b.dp.Logs())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer events.Close()
+	const ports = 4096 + 1000 // limit_drops, and more
+	from, to := b.addr("web", false), b.addr("cart", false)
+	flood(t, b, ports, func(i int) []byte { return udp4(from, to, 1000, uint16(100+i), "scan") })
+	b.until("the scan is counted", func() bool { return b.count(bpf.ReasonDenied) >= ports })
+	if b.count(bpf.LostFlows) == 0 || b.count(bpf.LostEvents) == 0 {
+		t.Error("the scan stayed below its budgets: it proves nothing")
+	}
+	b.denied("udp", "other", "cart", 81)
+	for {
+		e, err := events.Next(time.Now().Add(netnstest.Patience))
+		if err != nil {
+			t.Fatalf("no event of another's drop: %v", err)
+		}
+		if e.From.Addr() == b.addr("other", false) {
+			break
+		}
+	}
+	rows, err := b.log.Drain()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(rows, func(r flowlog.Row) bool {
+		return r.Workload == b.numbers.Workload(id("cart")) && r.Peer.Addr() == b.addr("other", false) && r.Verdict() == segmentation.Denied
+	}) {
+		t.Error("another's drop has no row")
 	}
 }
 

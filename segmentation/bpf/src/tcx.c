@@ -34,12 +34,20 @@ struct visit {
 
 static always_inline u8 direction_of(u8 me, u8 initiator) { return me == initiator ? EGRESS : INGRESS; }
 
+// payer is in whose budget a packet is: in that of who sent it, if that is a workload of
+// this host. It may have used up its own, and must not use up its receiver's.
+static noinline u32 payer(const struct visit *v)
+{
+	u32 own = v->endpoint->workload;
+	return v->outbound ? own : workload_at(&v->set, &v->p.from, own);
+}
+
 // tell sends an event for a row whose count is a power of two.
 static noinline void tell(struct __sk_buff *skb, const struct visit *v, const struct tally_key *row, u64 times, u32 rule)
 {
 	if (!times || (times & (times - 1)))
 		return;
-	struct usage *u = usage_of(row->workload);
+	struct usage *u = usage_of(payer(v));
 	if (!u || !may_tell(u, v->now)) {
 		count(LOST_EVENTS);
 		return;
@@ -81,7 +89,7 @@ static noinline int drop(struct __sk_buff *skb, const struct visit *v, u32 reaso
 		.way = (v->outbound ? EGRESS : INGRESS) | reason << 3,
 	};
 	row.peer = v->outbound ? v->p.to : v->p.from;
-	struct amounts a = {.flows = 1, .bytes = v->length, .now = v->now, .rule = rule, .slot = v->flows};
+	struct amounts a = {.flows = 1, .bytes = v->length, .now = v->now, .rule = rule, .slot = v->flows, .set = v->set, .inbound = !v->outbound};
 
 	count(reason);
 	tell(skb, v, &row, add(&row, &a), rule);
@@ -312,7 +320,15 @@ static noinline int judge_again(struct __sk_buff *skb, struct visit *v, struct f
 	if (seen)
 		return TCX_NEXT;
 	// The first time at this end: the other end's hook has made the entry.
-	struct amounts a = {.flows = !answers(&v->p), .answered = answered, .now = v->now, .rule = rule, .slot = v->flows};
+	struct amounts a = {
+		.flows = !answers(&v->p),
+		.answered = answered,
+		.now = v->now,
+		.rule = rule,
+		.slot = v->flows,
+		.set = v->set,
+		.inbound = !v->outbound,
+	};
 	struct tally_key row = {
 		.workload = v->endpoint->workload,
 		.protocol = v->p.protocol,
@@ -323,23 +339,6 @@ static noinline int judge_again(struct __sk_buff *skb, struct visit *v, struct f
 		row.port = v->from == initiator ? v->p.ports[1] : v->p.ports[0];
 	tell(skb, v, &row, add(&row, &a), rule);
 	return TCX_NEXT;
-}
-
-// payer is in whose budget of new flows a packet is: in that of who sent it, if that is
-// a workload of this host. Its own hook has not remembered the flow then, because there
-// it had used up its budget: it must not use up another's here.
-static noinline u32 payer(const struct visit *v)
-{
-	u32 set = v->set;
-
-	if (!v->outbound) {
-		void *table = bpf_map_lookup_elem(&addresses, &set);
-		struct peer *p = table ? bpf_map_lookup_elem(table, &v->p.from) : 0;
-		u32 sender = p ? *(volatile u32 *)&p->workload : 0;
-		if (sender)
-			return sender;
-	}
-	return v->endpoint->workload;
 }
 
 // open_flow judges the first packet of a flow.
@@ -368,7 +367,16 @@ static noinline int open_flow(struct __sk_buff *skb, struct visit *v)
 		return drop(skb, v, REASON_DENIED, rule);
 	count(verdict == AUDITED ? REASON_AUDITED : REASON_ALLOWED);
 
-	struct amounts a = {.flows = 1, .packets = 1, .bytes = v->length, .now = v->now, .rule = rule, .slot = v->flows};
+	struct amounts a = {
+		.flows = 1,
+		.packets = 1,
+		.bytes = v->length,
+		.now = v->now,
+		.rule = rule,
+		.slot = v->flows,
+		.set = v->set,
+		.inbound = !v->outbound,
+	};
 	// The end of a flow that is forgotten already is no flow.
 	int late = tcp && !syn && (flags & (TCP_FIN | TCP_RST));
 	if (late || answers(&v->p))
@@ -454,6 +462,8 @@ static noinline int half_open_flow(struct __sk_buff *skb, struct visit *v, struc
 		f->closed = 1;
 	else if (!syn && f->spoken[0] && f->spoken[1] && promote(v, f))
 		return TCX_NEXT;
+	a.set = v->set;
+	a.inbound = !v->outbound;
 	u8 ends = v->me | f->initiator << 1;
 	book(&v->key, v->endpoint->workload, ends, v->me ? f->verdict[1] : f->verdict[0], &a);
 	return TCX_NEXT;

@@ -117,11 +117,20 @@ func TestFragments(t *testing.T) {
 	b.until("the lone fragment is counted", func() bool { return b.count(bpf.ReasonFragment) == 1 })
 }
 
+// cart may be asked, and may answer; it opens nothing, whatever it makes a packet look
+// like.
+func TestOddPackets(t *testing.T) {
+	b := newBed(t, "web", "cart")
+	b.apply("policy shop/cart enforces for app=cart\n  ingress from anybody on TCP 80, ICMP\n  egress to nobody\n")
+	fragmentsCannotHideTheirHeader(t, b)
+	neighbourDiscoveryStaysOnTheLink(t, b)
+	echoesGoOneWay(t, b)
+}
+
 // What a packet's own bytes do not say cannot be read from what stands behind them: the
 // receiver puts the true header together from both fragments.
-func TestFragmentsCannotHideTheirHeader(t *testing.T) {
-	b := newBed(t, "web", "cart")
-	b.apply("policy shop/cart enforces for app=cart\n  ingress from anybody on TCP 80\n  egress to nobody\n")
+func fragmentsCannotHideTheirHeader(t *testing.T, b *bed) {
+	t.Helper()
 	cart, i := b.workloads["cart"], b.workloads["cart"].Interfaces[0]
 	const syn, answer = 0x02, 0x12
 	header := func(flags byte) []byte {
@@ -227,9 +236,8 @@ policy shop/web enforces for app=web
 }
 
 // Who may be pinged may answer, and not ping back under the same id.
-func TestEchoesGoOneWay(t *testing.T) {
-	b := newBed(t, "web", "cart")
-	b.apply("policy shop/cart enforces for app=cart\n  ingress from app=web on ICMP\n  egress to nobody\n")
+func echoesGoOneWay(t *testing.T, b *bed) {
+	t.Helper()
 	const request, reply = 8, 0
 	send := func(from, to string, kind byte) {
 		t.Helper()
@@ -278,14 +286,13 @@ policy shop/cart enforces for app=cart
 
 // What looks like neighbour discovery and a router would carry on is judged like any
 // message of ICMP; what is it passes.
-func TestNeighbourDiscoveryStaysOnTheLink(t *testing.T) {
-	b := newBed(t, "web", "cart")
-	b.apply("policy shop/web enforces for app=web\n  egress to nobody\n")
-	web, i, cart := b.workloads["web"], b.workloads["web"].Interfaces[0], b.addr("cart", true)
+func neighbourDiscoveryStaysOnTheLink(t *testing.T, b *bed) {
+	t.Helper()
+	cart, i, web := b.workloads["cart"], b.workloads["cart"].Interfaces[0], b.addr("web", true)
 	group := netip.MustParseAddr("ff02::1:ff00:1")
-	extended := append(ipHeader(i.V6, cart, 60, 8+32), 58, 0, 1, 4, 1, 2, 3, 4)
+	extended := append(ipHeader(i.V6, web, 60, 8+32), 58, 0, 1, 4, 1, 2, 3, 4)
 	extended[7] = 255
-	extended = append(extended, solicitation(i.V6, cart, cart, i.MAC)[40:]...)
+	extended = append(extended, solicitation(i.V6, web, web, i.MAC)[40:]...)
 	for _, c := range []struct {
 		what   string
 		packet []byte
@@ -293,13 +300,13 @@ func TestNeighbourDiscoveryStaysOnTheLink(t *testing.T) {
 	}{
 		{"a question to a group", solicitation(i.V6, group, i.HostV6, i.MAC), bpf.ReasonNeighbour},
 		{"a question to a neighbour", solicitation(i.V6, i.HostV6, i.HostV6, i.MAC), bpf.ReasonNeighbour},
-		{"one after somebody else", solicitation(i.V6, cart, i.HostV6, i.MAC), bpf.ReasonDenied},
-		{"one that says more", solicitation(i.V6, cart, cart, i.MAC, []byte("exfiltrated data")...), bpf.ReasonDenied},
-		{"one with another's link-layer address", solicitation(i.V6, cart, cart, i.HostMAC), bpf.ReasonDenied},
+		{"one after somebody else", solicitation(i.V6, web, i.HostV6, i.MAC), bpf.ReasonDenied},
+		{"one that says more", solicitation(i.V6, web, web, i.MAC, []byte("exfiltrated data")...), bpf.ReasonDenied},
+		{"one with another's link-layer address", solicitation(i.V6, web, web, i.HostMAC), bpf.ReasonDenied},
 		{"one behind other headers", extended, bpf.ReasonDenied},
 	} {
 		before := b.count(c.reason)
-		if err := web.Raw("eth0", frame(i.HostMAC, i.MAC, 0x86dd, c.packet)); err != nil {
+		if err := cart.Raw("eth0", frame(i.HostMAC, i.MAC, 0x86dd, c.packet)); err != nil {
 			t.Fatal(err)
 		}
 		b.until(c.what+" is counted as "+c.reason.String(), func() bool { return b.count(c.reason) > before })

@@ -94,13 +94,18 @@ func (h *Hosts) Need(host string) []v1alpha1.Object {
 		known[i] = true
 	}
 	var policies, workloads []v1alpha1.Object
+	everybody := false
 	for i := range h.result.Policies {
 		p := &h.result.Policies[i]
 		if p.Mode == segmentation.Observe || !common(h.picks(&p.Subject), own) {
 			continue
 		}
-		for _, n := range h.seen(p) {
-			known[n] = true
+		if byName(p) {
+			everybody = true
+		} else if !everybody {
+			for _, n := range h.seen(p) {
+				known[n] = true
+			}
 		}
 		if o := h.policy(i); o != nil {
 			policies = append(policies, o)
@@ -108,7 +113,7 @@ func (h *Hosts) Need(host string) []v1alpha1.Object {
 	}
 	spaces := map[string]bool{}
 	for i := range known {
-		if !known[i] {
+		if !known[i] && !everybody {
 			continue
 		}
 		if w := h.workload(i, host, own); w != nil {
@@ -166,19 +171,23 @@ func (h *Hosts) picks(s *segmentation.Selection) []int {
 	return found
 }
 
-// seen lists the workloads that a policy's rules can tell from an address outside:
-// those that a peer selects; where a rule of egress is by name all of them, because
-// names mean nobody inside, and a name can turn out to have anybody's address; and
-// those that call a port as a rule of egress does.
+// byName says whether a policy can tell every workload from an address outside: names
+// mean nobody inside, and a name can turn out to have anybody's address.
+func byName(p *segmentation.Policy) bool {
+	return slices.ContainsFunc(p.Egress.List, func(r segmentation.Rule) bool {
+		return slices.ContainsFunc(r.Peers, func(p segmentation.Peer) bool { return p.Name != nil })
+	})
+}
+
+// seen lists the workloads that the rules of a policy that is not byName can tell from
+// an address outside: those that a peer selects, and those that call a port as a rule of
+// egress does.
 func (h *Hosts) seen(p *segmentation.Policy) (out []int) {
 	for _, d := range []segmentation.Direction{segmentation.Ingress, segmentation.Egress} {
 		for _, r := range p.In(d).List {
 			for _, peer := range r.Peers {
-				switch {
-				case peer.Workloads != nil:
+				if peer.Workloads != nil {
 					out = append(out, h.picks(peer.Workloads)...)
-				case peer.Name != nil && d == segmentation.Egress:
-					out = append(out, h.picks(&segmentation.Selection{})...)
 				}
 			}
 			for _, port := range r.Ports {

@@ -19,10 +19,34 @@ type HTTPRule struct {
 	Callers []string // identities, or a prefix that ends in *
 }
 
-// Matches says whether a request is picked.
-func (h *HTTPRule) Matches(r *Request) bool {
+// Matches says whether a request is picked, by a rule that denies or by one that allows.
+func (h *HTTPRule) Matches(r *Request, deny bool) bool {
 	return (len(h.Methods) == 0 || slices.Contains(h.Methods, r.Method)) &&
-		h.Path.Matches(r.Path) && h.calledBy(r.Caller)
+		h.pathIs(r.Path, deny) && h.calledBy(r.Caller)
+}
+
+// pathIs is Matches of the path. One that hides a slash has other segments to one server
+// than to the next: who denies by path means it, and who allows by path does not.
+func (h *HTTPRule) pathIs(path string, deny bool) bool {
+	if h.Path.TellsApart() && HidesSlash(path) {
+		return deny
+	}
+	return h.Path.Matches(path)
+}
+
+// HidesSlash says whether a path has a slash, or the backslash that some take for one, as
+// an escape (RFC 3986, 2.1).
+func HidesSlash(path string) bool {
+	for rest := path; ; {
+		_, after, found := strings.Cut(rest, "%")
+		if !found {
+			return false
+		}
+		if len(after) > 1 && (strings.EqualFold(after[:2], "2f") || strings.EqualFold(after[:2], "5c")) {
+			return true
+		}
+		rest = after
+	}
 }
 
 func (h *HTTPRule) calledBy(caller string) bool {
@@ -38,6 +62,9 @@ func (h *HTTPRule) calledBy(caller string) bool {
 // segment of ** for any number of them: "/orders/{id}/items", "/static/**". Empty:
 // every path.
 type PathTemplate string
+
+// TellsApart says whether there are paths that the template does not match.
+func (t PathTemplate) TellsApart() bool { return t != "" && t != "/**" }
 
 // Matches says whether a path has the template's form.
 func (t PathTemplate) Matches(path string) bool {

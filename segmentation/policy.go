@@ -82,7 +82,7 @@ func (r *Rule) matchesHTTP(f *Flow) bool {
 		return f.Proxied != r.Deny
 	}
 	for i := range r.HTTP {
-		if r.HTTP[i].Matches(f.Request) {
+		if r.HTTP[i].Matches(f.Request, r.Deny) {
 			return true
 		}
 	}

@@ -302,9 +302,14 @@ spec:
 	again := h.process(dir)
 	holds("made again", again)
 	// What is below a workload's cgroup is of it, unless it is another workload's.
-	deep := h.process(h.cgroup(name + "/deep"))
+	below := name
+	for range 9 {
+		below += "/deep"
+		h.cgroup(below)
+	}
+	deep := h.process(h.cgroup(below))
 	holds("below it", deep)
-	h.group("deep", name+"/deep")
+	h.group("deep", below)
 	h.until("the nearest workload counts", func() bool {
 		return deep.ask("try", "tcp", netip.AddrPortFrom(cart.V4, 81)) == "passes"
 	})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -331,6 +332,24 @@ func TestForgedAnswersOpenNothing(t *testing.T) {
 		}
 	}
 	n.shut("an answer with another id", at(9))
+	// Within what the resolver truly says, of a name that the workload's friends own, in a
+	// segment that begins there: the workload has asked both on one connection.
+	framed := func(m []byte) []byte { return append(binary.BigEndian.AppendUint16(nil, uint16(len(m))), m...) }
+	n.server.text("friend.example.com", framed(answer))
+	tcp, err := n.web.Dial("tcp", netip.Addr{}, netip.AddrPortFrom(r.V4, 53), netnstest.Patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tcp.Close()
+	tcp.SetDeadline(time.Now().Add(netnstest.Patience))
+	both := append(framed(question(3, "friend.example.com", dnsmessage.TypeTXT)), framed(question(7, "forged.wild.example.com", typeA))...)
+	if _, err := tcp.Write(both); err != nil {
+		t.Fatal(err)
+	}
+	if said, err := readFramed(tcp); err != nil || !bytes.HasSuffix(said, answer) {
+		t.Fatalf("the resolver says %q (%v)", said, err)
+	}
+	n.shut("a part of an answer", at(9))
 	n.open("a true answer", n.ask("udp", n.web, r.V4, "true.wild.example.com", typeA))
 }
 

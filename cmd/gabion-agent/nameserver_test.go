@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -21,12 +22,21 @@ type nameServer struct {
 	records map[string][]any // by name: each a TTL and then an address or an alias
 	also    map[string]string
 	silent  map[string]bool
+	within  map[string][]byte // by name: what is said in a text, over TCP in a segment of its own
 }
 
 func (s *nameServer) set(name string, ttl int, values ...any) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	s.records[name] = append([]any{ttl}, values...)
+}
+
+// text has a name be a text, which over TCP is cut where it begins: as whoever asks can
+// bring about by what its end of the connection takes at once.
+func (s *nameServer) text(name string, text []byte) {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	s.within[name] = text
 }
 
 // before has an answer to another name sent before that to a name.
@@ -44,7 +54,7 @@ func (s *nameServer) silence(name string, silent bool) {
 
 func serveNames(t testing.TB, w *netnstest.Workload) *nameServer {
 	t.Helper()
-	s := &nameServer{records: map[string][]any{}, also: map[string]string{}, silent: map[string]bool{}}
+	s := &nameServer{records: map[string][]any{}, also: map[string]string{}, silent: map[string]bool{}, within: map[string][]byte{}}
 	for _, a := range w.Addresses() {
 		var c net.PacketConn
 		var l net.Listener
@@ -89,10 +99,25 @@ func (s *nameServer) tcp(l net.Listener) {
 				return
 			}
 			for _, m := range s.answers(b) {
-				c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(m))), m...))
+				for _, segment := range s.segments(append(binary.BigEndian.AppendUint16(nil, uint16(len(m))), m...)) {
+					c.Write(segment)
+				}
 			}
+			io.Copy(io.Discard, c) // to end with something unread is to reset
 		}()
 	}
+}
+
+// segments are how a message is sent over TCP.
+func (s *nameServer) segments(m []byte) [][]byte {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	for _, text := range s.within {
+		if head, ok := bytes.CutSuffix(m, text); ok {
+			return [][]byte{head, text}
+		}
+	}
+	return [][]byte{m}
 }
 
 func readFramed(c io.Reader) ([]byte, error) {
@@ -136,6 +161,9 @@ func (s *nameServer) answer(id uint16, name string, kind dnsmessage.Type) []byte
 	b.StartQuestions()
 	b.Question(dnsmessage.Question{Name: asked, Type: kind, Class: dnsmessage.ClassINET})
 	b.StartAnswers()
+	if text := s.within[name]; text != nil {
+		b.TXTResource(dnsmessage.ResourceHeader{Name: asked, Class: dnsmessage.ClassINET, TTL: 600}, dnsmessage.TXTResource{TXT: []string{string(text)}})
+	}
 	list := s.records[name]
 	for i := 1; i < len(list); i++ {
 		head := dnsmessage.ResourceHeader{Name: asked, Class: dnsmessage.ClassINET, TTL: uint32(list[0].(int))}

@@ -18,7 +18,7 @@ import (
 // orders lets GET /orders/{id} pass from one address.
 func orders(from string) *ir.Condition {
 	return &ir.Condition{All: []ir.Condition{
-		{Methods: []string{"GET", "HEAD"}}, {Path: "/orders/[^/]+"}, {Peers: []netip.Prefix{netip.MustParsePrefix(from)}},
+		{Methods: []string{"GET", "HEAD"}}, {Path: "/orders/[^/]+"}, {Not: &ir.Condition{Path: ".*%(2[fF]|5[cC]).*"}}, {Peers: []netip.Prefix{netip.MustParsePrefix(from)}},
 	}}
 }
 
@@ -71,6 +71,7 @@ func TestEnvoyJudgesRequests(t *testing.T) {
 		{"127.0.0.1", "GET", "/orders", nil, 403, "denied"},
 		{"127.0.0.1", "GET", "/orders/7/items", nil, 403, "denied"},
 		{"127.0.0.1", "GET", "/orders/../orders/7/items", nil, 403, "denied"},
+		{"127.0.0.1", "GET", "/orders/7%2Fitems", nil, 403, "denied"},
 		{"127.0.0.9", "GET", "/orders/7", nil, 403, "denied"},
 		{"127.0.0.9", "POST", "/free", nil, 200, ""},
 	} {

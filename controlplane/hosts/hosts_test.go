@@ -82,7 +82,7 @@ func certificate(t *testing.T, a *identity.Authority, host string) tls.Certifica
 	if err != nil {
 		t.Fatal(err)
 	}
-	chain, err := a.SignHost(&x509.CertificateRequest{PublicKey: key.Public()}, host)
+	chain, err := a.SignHost(&x509.CertificateRequest{PublicKey: key.Public()}, host, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,6 +35,7 @@ type Options struct {
 const (
 	defaultLifetime   = 24 * time.Hour
 	authorityLifetime = 10 * 365 * 24 * time.Hour
+	clocks            = time.Minute // by which those of hosts may be behind
 )
 
 // Authority signs certificates. It is safe for concurrent use.
@@ -216,13 +217,14 @@ func checkKey(key any) error {
 }
 
 // SignHost gives a host a certificate for the key of a request: PEM, first the
-// host's, then the authority's. Of the request nothing but the key is used.
-func (a *Authority) SignHost(request *x509.CertificateRequest, host string) ([]byte, error) {
+// host's, then the authority's. Of the request nothing but the key is used. When the
+// host joined stays in each certificate that comes of it.
+func (a *Authority) SignHost(request *x509.CertificateRequest, host string, joined time.Time) ([]byte, error) {
 	id, err := HostID(a.td, host)
 	if err != nil {
 		return nil, err
 	}
-	cert, err := a.sign(request.PublicKey, id, nil)
+	cert, err := a.sign(request.PublicKey, id, pkix.Name{SerialNumber: joined.UTC().Format(time.RFC3339Nano)}, nil)
 	if err != nil {
 		return nil, fmt.Errorf("sign certificate of host %s: %w", host, err)
 	}
@@ -231,12 +233,13 @@ func (a *Authority) SignHost(request *x509.CertificateRequest, host string) ([]b
 
 // sign makes a certificate of an ID, for client and server. names are what it is
 // reached by, for those who look at names.
-func (a *Authority) sign(key any, id spiffeid.ID, names []string) (*x509.Certificate, error) {
+func (a *Authority) sign(key any, id spiffeid.ID, subject pkix.Name, names []string) (*x509.Certificate, error) {
 	now := a.o.Now()
+	subject.Organization = []string{"gabion"}
 	template := &x509.Certificate{
-		SerialNumber: serial(), Subject: pkix.Name{Organization: []string{"gabion"}},
+		SerialNumber: serial(), Subject: subject,
 		// Clocks differ; a short life is not made long by it.
-		NotBefore: now.Add(-min(time.Minute, a.o.Lifetime/10)), NotAfter: now.Add(a.o.Lifetime),
+		NotBefore: now.Add(-min(clocks, a.o.Lifetime/10)), NotAfter: now.Add(a.o.Lifetime),
 		KeyUsage: x509.KeyUsageDigitalSignature, BasicConstraintsValid: true,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
 		URIs:        []*url.URL{id.URL()},

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"log/slog"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -23,17 +24,21 @@ import (
 //
 // Join is told the one-time secret in the metadata ("authorization: Bearer …"),
 // and the request's common name is the host it is for. Renew needs the host's
-// certificate, and nothing in the request but its key counts.
+// certificate, and nothing in the request but its key counts. When a host joins anew,
+// certificates of its earlier joins are not renewed any more: whoever has stolen one
+// has it for a day at most.
 const (
 	enrolmentService = "gabion.identity.v1alpha1.Enrolment"
 	JoinMethod       = "/" + enrolmentService + "/Join"
 	RenewMethod      = "/" + enrolmentService + "/Renew"
 )
 
-// Redeemer takes one-time secrets; *store.Store is one. The error is told to the
-// host that showed the secret.
+// Redeemer takes one-time secrets; *store.Store is one.
 type Redeemer interface {
+	// RedeemJoinToken's error is told to the host that showed the secret.
 	RedeemJoinToken(ctx context.Context, secret, host string) error
+	// JoinedSince says whether a host has joined again after a moment.
+	JoinedSince(ctx context.Context, host string, since time.Time) (bool, error)
 }
 
 // Enrolment is the service.
@@ -95,7 +100,7 @@ func (e *Enrolment) join(ctx context.Context, der []byte) ([]byte, error) {
 		return nil, status.Error(codes.PermissionDenied, err.Error())
 	}
 	e.Log.Info("host joined", "host", host)
-	return e.sign(request, host)
+	return e.sign(request, host, e.Authority.o.Now())
 }
 
 func (e *Enrolment) renew(ctx context.Context, der []byte) ([]byte, error) {
@@ -107,11 +112,19 @@ func (e *Enrolment) renew(ctx context.Context, der []byte) ([]byte, error) {
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
-	return e.sign(request, host.Name)
+	switch anew, err := e.Tokens.JoinedSince(ctx, host.Name, host.Joined); {
+	case err != nil:
+		e.Log.Error("a host's certificate could not be renewed", "host", host.Name, "error", err)
+		return nil, status.Error(codes.Unavailable, "the certificate could not be renewed now; the control plane's log has the details")
+	case anew:
+		e.Log.Warn("a certificate of an earlier join is not renewed", "host", host.Name, "joined", host.Joined)
+		return nil, status.Errorf(codes.PermissionDenied, "host %s has joined again since: a certificate of an earlier join is not renewed", host.Name)
+	}
+	return e.sign(request, host.Name, host.Joined)
 }
 
-func (e *Enrolment) sign(request *x509.CertificateRequest, host string) ([]byte, error) {
-	out, err := e.Authority.SignHost(request, host)
+func (e *Enrolment) sign(request *x509.CertificateRequest, host string, joined time.Time) ([]byte, error) {
+	out, err := e.Authority.SignHost(request, host, joined)
 	if err != nil {
 		e.Log.Error("a host's certificate could not be signed", "host", host, "error", err)
 		return nil, status.Error(codes.Internal, "the certificate could not be signed; the control plane's log has the details")

@@ -50,6 +50,9 @@ func request(t *testing.T, key crypto.Signer, template x509.CertificateRequest) 
 	return der
 }
 
+// joined is when the hosts of these tests have.
+var joined = time.Date(2026, 11, 27, 3, 52, 48, 613, time.UTC)
+
 // hostCert is what a host gets for a request that asks for more than it may.
 func hostCert(t *testing.T, a *Authority, host string) *x509.Certificate {
 	t.Helper()
@@ -62,7 +65,7 @@ func hostCert(t *testing.T, a *Authority, host string) *x509.Certificate {
 	if err != nil || claimed != "other" {
 		t.Fatal(claimed, err)
 	}
-	chain, err := a.SignHost(req, host)
+	chain, err := a.SignHost(req, host, joined)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,11 +127,11 @@ func TestHostCertificate(t *testing.T) {
 		t.Errorf("it lives for %s", life)
 	}
 	h, err := a.PeerHost(tls.ConnectionState{PeerCertificates: []*x509.Certificate{cert}})
-	if err != nil || h.Name != "node-1" || !h.Ends.Equal(cert.NotAfter) {
+	if err != nil || h.Name != "node-1" || !h.Ends.Equal(cert.NotAfter) || !h.Joined.Equal(joined) {
 		t.Error(h, err)
 	}
 	for _, bad := range []string{"", "A", "a/b", "..", "a..b", "-a", strings.Repeat("a", 254), "a b", "é"} {
-		if _, err := a.SignHost(&x509.CertificateRequest{PublicKey: newKey(t).Public()}, bad); err == nil {
+		if _, err := a.SignHost(&x509.CertificateRequest{PublicKey: newKey(t).Public()}, bad, joined); err == nil {
 			t.Errorf("a certificate for host %q", bad)
 		}
 	}

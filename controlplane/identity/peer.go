@@ -19,8 +19,9 @@ import (
 
 // Host is who is at the other end of a connection, by its certificate.
 type Host struct {
-	Name string
-	Ends time.Time // of its certificate: what is done for the host ends by then
+	Name   string
+	Ends   time.Time // of its certificate: what is done for the host ends by then
+	Joined time.Time // by which join it has its certificate
 }
 
 // ErrNoCertificate says that the peer showed none.
@@ -41,7 +42,17 @@ func (a *Authority) PeerHost(c tls.ConnectionState) (Host, error) {
 	if err != nil {
 		return Host{}, err
 	}
-	return Host{Name: name, Ends: c.PeerCertificates[0].NotAfter}, nil
+	leaf := c.PeerCertificates[0]
+	return Host{Name: name, Ends: leaf.NotAfter, Joined: joinedOf(leaf)}, nil
+}
+
+// joinedOf is when a host joined, by the certificate that came of it; of one that does not
+// say so, because an earlier version signed it, when that was.
+func joinedOf(c *x509.Certificate) time.Time {
+	if at, err := time.Parse(time.RFC3339Nano, c.Subject.SerialNumber); err == nil {
+		return at
+	}
+	return c.NotBefore.Add(clocks)
 }
 
 // verify checks a chain against one authority and returns whose it is.

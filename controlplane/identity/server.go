@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"fmt"
 	"slices"
 	"sync"
@@ -39,7 +40,7 @@ func (a *Authority) newServerCertificate(names []string) (*tls.Certificate, erro
 	if err != nil {
 		return nil, err
 	}
-	cert, err := a.sign(key.Public(), id, slices.Clone(names))
+	cert, err := a.sign(key.Public(), id, pkix.Name{}, slices.Clone(names))
 	if err != nil {
 		return nil, fmt.Errorf("sign the control plane's certificate: %w", err)
 	}

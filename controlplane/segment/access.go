@@ -231,7 +231,7 @@ func (j *judge) rule(r *segmentation.Rule) ir.Condition {
 	if len(r.HTTP) > 0 {
 		var requests []ir.Condition
 		for i := range r.HTTP {
-			requests = append(requests, request(&r.HTTP[i]))
+			requests = append(requests, request(&r.HTTP[i], r.Deny))
 		}
 		parts = append(parts, anyOf(requests))
 	}
@@ -268,13 +268,22 @@ func (j *judge) peers(list []segmentation.Peer) ir.Condition {
 	return anyOf(each)
 }
 
-func request(h *segmentation.HTTPRule) ir.Condition {
+// hidden are the paths of segmentation.HidesSlash.
+const hidden = ".*%(2[fF]|5[cC]).*"
+
+func request(h *segmentation.HTTPRule, deny bool) ir.Condition {
 	var parts []ir.Condition
 	if len(h.Methods) > 0 {
 		parts = append(parts, ir.Condition{Methods: h.Methods})
 	}
-	if h.Path != "" {
-		parts = append(parts, ir.Condition{Path: pattern(h.Path)})
+	switch path := (ir.Condition{Path: pattern(h.Path)}); {
+	case h.Path == "":
+	case !h.Path.TellsApart():
+		parts = append(parts, path)
+	case deny:
+		parts = append(parts, anyOf([]ir.Condition{path, {Path: hidden}}))
+	default:
+		parts = append(parts, path, ir.Condition{Not: &ir.Condition{Path: hidden}})
 	}
 	if len(h.Callers) > 0 {
 		parts = append(parts, ir.Condition{Callers: h.Callers})

@@ -75,7 +75,7 @@ func enforcing(policies []segmentation.Policy, least segmentation.Mode) (out []s
 
 // What a proxy is told says of every request what the reference says of it.
 func TestAccessIsTheReference(t *testing.T) {
-	paths := []string{"/", "/orders", "/orders/7", "/orders/7/items", "/static", "/static/a/b", "/static/"}
+	paths := []string{"/", "/orders", "/orders/7", "/orders/7/items", "/static", "/static/a/b", "/static/", "/orders%2F7", "/static/..%5corders"}
 	judged, open, closed := 0, 0, 0
 	for seed := range uint64(80) {
 		d, more := verdicttest.NewDice(seed), rand.New(rand.NewPCG(seed, 1))
@@ -185,7 +185,7 @@ func TestAccess(t *testing.T) {
 	}
 	get := ir.Condition{All: []ir.Condition{
 		{Peers: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32")}},
-		{All: []ir.Condition{{Methods: []string{"GET"}}, {Path: "/orders/[^/]+"}}},
+		{All: []ir.Condition{{Methods: []string{"GET"}}, {Path: "/orders/[^/]+"}, {Not: &ir.Condition{Path: hidden}}}},
 	}}
 	both := []netip.AddrPort{netip.MustParseAddrPort("10.0.0.2:8080"), netip.MustParseAddrPort("10.0.0.3:8080")}
 	for _, c := range []struct {

@@ -108,6 +108,28 @@ func (c *compiler) needProxy() {
 	}
 }
 
+// needLink reports rules by name for workloads that are processes of a host: what these
+// look up crosses no interface of theirs, and is not seen.
+func (c *compiler) needLink() {
+	for i := range c.out.Policies {
+		p := &c.out.Policies[i]
+		at := slices.IndexFunc(c.out.Workloads, func(w *workload.Workload) bool { return c.groups[w.ID] && p.Subject.Matches(w.Identity()) })
+		if at < 0 {
+			continue
+		}
+		c.at = keyOf(p.Name)
+		for n := range p.Egress.List {
+			for k, peer := range p.Egress.List[n].Peers {
+				if peer.Name != nil {
+					c.bad(v1alpha1.Programmed, reasonNoEffect, fmt.Sprintf("spec.egress[%d].to[%d].dnsName", n, k),
+						"Workload %s is processes of its host (spec.cgroup), and what they look up is not seen: the name means the addresses written with it, and what other workloads of the host are told",
+						c.out.Workloads[at].ID)
+				}
+			}
+		}
+	}
+}
+
 // allRouted says whether routes lead to every workload that a policy selects, at a
 // port that its rule is about.
 func (c *compiler) allRouted(p *segmentation.Policy, r *segmentation.Rule) bool {

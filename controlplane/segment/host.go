@@ -2,7 +2,6 @@ package segment
 
 import (
 	"maps"
-	"net/netip"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -24,7 +23,6 @@ type Hosts struct {
 	result  Result
 	objects map[v1alpha1.Key]v1alpha1.Object
 	on      map[string][]int // workloads, by host
-	at      map[netip.Addr]int
 	serving map[string][]int // workloads, by the names of their ports
 	picked  map[string][]int // workloads, by selection
 	peers   map[int]*v1alpha1.Workload
@@ -36,7 +34,7 @@ type Hosts struct {
 func NewHosts(objects []v1alpha1.Object, result Result, this string) *Hosts {
 	h := &Hosts{
 		result: result, objects: map[v1alpha1.Key]v1alpha1.Object{}, on: map[string][]int{},
-		at: map[netip.Addr]int{}, serving: map[string][]int{}, picked: map[string][]int{},
+		serving: map[string][]int{}, picked: map[string][]int{},
 		peers: map[int]*v1alpha1.Workload{}, cut: map[int]v1alpha1.Object{},
 	}
 	for _, o := range objects {
@@ -45,9 +43,6 @@ func NewHosts(objects []v1alpha1.Object, result Result, this string) *Hosts {
 	for i, w := range result.Workloads {
 		if node := h.nodeOf(i, this); node != "" {
 			h.on[node] = append(h.on[node], i)
-		}
-		for _, a := range w.Addresses {
-			h.at[a] = i
 		}
 		for _, p := range w.Ports {
 			if list := h.serving[p.Name]; len(list) == 0 || list[len(list)-1] != i {
@@ -99,13 +94,18 @@ func (h *Hosts) Need(host string) []v1alpha1.Object {
 		known[i] = true
 	}
 	var policies, workloads []v1alpha1.Object
+	everybody := false
 	for i := range h.result.Policies {
 		p := &h.result.Policies[i]
 		if p.Mode == segmentation.Observe || !common(h.picks(&p.Subject), own) {
 			continue
 		}
-		for _, n := range h.seen(p) {
-			known[n] = true
+		if byName(p) {
+			everybody = true
+		} else if !everybody {
+			for _, n := range h.seen(p) {
+				known[n] = true
+			}
 		}
 		if o := h.policy(i); o != nil {
 			policies = append(policies, o)
@@ -113,7 +113,7 @@ func (h *Hosts) Need(host string) []v1alpha1.Object {
 	}
 	spaces := map[string]bool{}
 	for i := range known {
-		if !known[i] {
+		if !known[i] && !everybody {
 			continue
 		}
 		if w := h.workload(i, host, own); w != nil {
@@ -171,22 +171,23 @@ func (h *Hosts) picks(s *segmentation.Selection) []int {
 	return found
 }
 
-// seen lists the workloads that a policy's rules can tell from an address outside:
-// those that a peer selects; those that have an address kept for a name, because
-// names mean nobody inside; and those that call a port as a rule of egress does.
+// byName says whether a policy can tell every workload from an address outside: names
+// mean nobody inside, and a name can turn out to have anybody's address.
+func byName(p *segmentation.Policy) bool {
+	return slices.ContainsFunc(p.Egress.List, func(r segmentation.Rule) bool {
+		return slices.ContainsFunc(r.Peers, func(p segmentation.Peer) bool { return p.Name != nil })
+	})
+}
+
+// seen lists the workloads that the rules of a policy that is not byName can tell from
+// an address outside: those that a peer selects, and those that call a port as a rule of
+// egress does.
 func (h *Hosts) seen(p *segmentation.Policy) (out []int) {
 	for _, d := range []segmentation.Direction{segmentation.Ingress, segmentation.Egress} {
 		for _, r := range p.In(d).List {
 			for _, peer := range r.Peers {
-				switch {
-				case peer.Workloads != nil:
+				if peer.Workloads != nil {
 					out = append(out, h.picks(peer.Workloads)...)
-				case peer.Name != nil:
-					for _, a := range peer.Name.Addresses {
-						if i, ok := h.at[a]; ok {
-							out = append(out, i)
-						}
-					}
 				}
 			}
 			for _, port := range r.Ports {

@@ -2,6 +2,7 @@ package segment
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"testing"
 
@@ -115,7 +116,14 @@ func TestHostsJudgeAlike(t *testing.T) {
 		all := Compile(objects, o)
 		hosts := NewHosts(objects, all, "")
 		ends := verdicttest.Ends(all.Workloads)
-		full := segmentation.Compile(all.Policies, segmentation.World{Workloads: all.Workloads})
+		// Whoever owns a name can give it the address of anybody inside.
+		names := map[string][]netip.Addr{}
+		for _, w := range all.Workloads {
+			for name := range verdicttest.Names() {
+				names[name] = append(names[name], w.Addresses...)
+			}
+		}
+		full := segmentation.Compile(all.Policies, segmentation.World{Workloads: all.Workloads, Names: names})
 		for _, host := range hosts.Names() {
 			need := throughText(t, hosts.Need(host))
 			part := Compile(need, o)
@@ -131,7 +139,7 @@ func TestHostsJudgeAlike(t *testing.T) {
 					own = append(own, e)
 				}
 			}
-			table := segmentation.Compile(part.Policies, segmentation.World{Workloads: part.Workloads})
+			table := segmentation.Compile(part.Policies, segmentation.World{Workloads: part.Workloads, Names: names})
 			for n := range 100 {
 				f := d.Flow(ends)
 				dir := segmentation.Direction(d.IntN(2))

@@ -43,7 +43,7 @@ type Result struct {
 // are not looked at.
 func Compile(objects []v1alpha1.Object, o Options) Result {
 	o.RootNamespace = cmp.Or(o.RootNamespace, v1alpha1.DefaultNamespace)
-	c := &compiler{options: o, spaces: map[string]workload.Labels{}}
+	c := &compiler{options: o, spaces: map[string]workload.Labels{}, groups: map[workload.ID]bool{}}
 	for _, object := range objects {
 		if ns, ok := object.(*corev1.Namespace); ok {
 			c.spaces[ns.Name] = ns.Labels
@@ -53,7 +53,9 @@ func Compile(objects []v1alpha1.Object, o Options) Result {
 		c.at = v1alpha1.KeyOf(object)
 		switch object := object.(type) {
 		case *v1alpha1.Workload:
-			c.out.Workloads = append(c.out.Workloads, c.workload(object))
+			w := c.workload(object)
+			c.out.Workloads = append(c.out.Workloads, w)
+			c.groups[w.ID] = object.Spec.Cgroup != ""
 		case *v1alpha1.SegmentationPolicy:
 			c.out.Policies = append(c.out.Policies, c.policy(object))
 		case *networkingv1.NetworkPolicy:
@@ -69,6 +71,7 @@ func Compile(objects []v1alpha1.Object, o Options) Result {
 		c.idle()
 	}
 	c.needProxy()
+	c.needLink()
 	slices.SortStableFunc(c.out.Conditions, func(a, b v1alpha1.Condition) int {
 		return cmp.Or(a.Key().Compare(b.Key()), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Message, b.Message))
 	})
@@ -79,6 +82,7 @@ func Compile(objects []v1alpha1.Object, o Options) Result {
 type compiler struct {
 	options Options
 	spaces  map[string]workload.Labels
-	at      v1alpha1.Key // the resource being read
+	groups  map[workload.ID]bool // workloads that are processes of a host
+	at      v1alpha1.Key         // the resource being read
 	out     Result
 }

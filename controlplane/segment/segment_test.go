@@ -206,3 +206,32 @@ Workload shop/web Conflicted=True AddressShared spec.addresses[0]: Workload shop
 		t.Errorf("%+v", w)
 	}
 }
+
+// Rules by name for processes of a host are told of: nobody sees what these look up.
+func TestNamesOfProcessesAreNotSeen(t *testing.T) {
+	const text = `
+apiVersion: gabion.io/v1alpha1
+kind: Workload
+metadata: {name: job, namespace: shop, labels: {app: job}}
+spec: {node: a, PLACE}
+---
+apiVersion: gabion.io/v1alpha1
+kind: SegmentationPolicy
+metadata: {name: job, namespace: shop}
+spec:
+  mode: enforce
+  selector: {matchLabels: {app: job}}
+  egress:
+  - to: [{cidr: 10.0.0.0/8}, {dnsName: api.example.com}]
+`
+	for place, want := range map[string]string{
+		"addresses: [10.0.0.1], interface: w1": "",
+		"cgroup: system.slice/job.service": "SegmentationPolicy shop/job Programmed=False NoEffect spec.egress[0].to[1].dnsName: Workload shop/job is processes of its host (spec.cgroup), " +
+			"and what they look up is not seen: the name means the addresses written with it, and what other workloads of the host are told\n",
+	} {
+		r := Compile(read(t, strings.ReplaceAll(text, "PLACE", place)), Options{})
+		if d := cmp.Diff(want, conditions(r.Conditions)); d != "" {
+			t.Errorf("%s (-want +got):\n%s", place, d)
+		}
+	}
+}

@@ -118,6 +118,15 @@ func (s *Store) RedeemJoinToken(ctx context.Context, secret, host string) error 
 	})
 }
 
+// JoinedSince says whether a host has joined after a moment.
+func (s *Store) JoinedSince(ctx context.Context, host string, since time.Time) (bool, error) {
+	again, err := s.state.read.NewSelect().Model((*joinRow)(nil)).Where("host = ? AND used > ?", host, nanos(since)).Exists(ctx)
+	if err != nil {
+		return false, fmt.Errorf("look for joins of host %q: %w", host, s.state.explain(err))
+	}
+	return again, nil
+}
+
 // refuses says why a token is not good for a host at a moment.
 func (r joinRow) refuses(host string, now time.Time) error {
 	switch {

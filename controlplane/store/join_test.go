@@ -31,8 +31,18 @@ func TestJoinTokens(t *testing.T) {
 		redeem(secret+"x", "a", ErrJoinUnknown)
 		redeem("", "a", ErrJoinUnknown)
 		redeem("' OR 1=1 --", "a", ErrJoinUnknown)
+		before := c.now()
+		if must(s.JoinedSince(ctx, "a", before.Add(-time.Hour))) {
+			t.Error("it has joined before it did")
+		}
+		c.advance(time.Second)
 		redeem(secret, "a", nil)
 		redeem(secret, "a", ErrJoinUsed)
+		for since, want := range map[time.Time]bool{before: true, c.now(): false} {
+			if must(s.JoinedSince(ctx, "a", since)) != want || must(s.JoinedSince(ctx, "b", since)) {
+				t.Errorf("joined since %s: want %v, and no other host", since, want)
+			}
+		}
 		late := create(time.Minute)
 		c.advance(time.Minute)
 		redeem(late, "a", ErrJoinExpired)

@@ -90,6 +90,7 @@ type Agent struct {
 	named   bool   // the names are known: what was counted can be told
 	fresh   bool   // an earlier agent may have left rows
 	lost    uint64 // flows that the kernel could not count, so far
+	rooms   rooms
 	lookups *lookups
 	on      []policymap.Interface // watched
 	short   *shortcuts            // nil: none are wanted
@@ -114,6 +115,10 @@ func Open(o Options) (*Agent, error) {
 		names: flowlog.Names{Boot: boot, Rules: map[uint32]segmentation.RuleRef{}}, fresh: true,
 	}
 	if a.dp, err = datapath.Open(o.Pins, o.Limits); err != nil {
+		return nil, err
+	}
+	if a.rooms.flows, a.rooms.drops, err = a.dp.Rooms(); err != nil {
+		a.dp.Close()
 		return nil, err
 	}
 	if a.writer, err = policymap.NewWriter(a.dp.Tables()); err != nil {
@@ -258,16 +263,29 @@ func nextDrain(full float64, in, window time.Duration) time.Duration {
 	return max(time.Second, min(window, time.Duration(float64(in)/2/full)))
 }
 
-// fullness says how much of the room for rows is used, or of the part that one
-// workload may have.
-func fullness(rows []flowlog.Row) float64 {
-	each, most := map[uint32]int{}, 0
-	for i := range rows {
-		each[rows[i].Workload]++
-		most = max(most, each[rows[i].Workload])
+// rooms are for how many rows the kernel has room.
+type rooms struct{ flows, drops datapath.Room }
+
+// full says how much of the room for rows is used, or of the part that one workload may
+// have: of flows or of drops, whichever is fuller.
+func (r rooms) full(rows []flowlog.Row) float64 {
+	type kind struct {
+		denied   bool
+		workload uint32 // 0: all
 	}
-	const all, part = 131072, 32768
-	return max(float64(len(rows))/all, float64(most)/part)
+	used, most := map[kind]int{}, 0.0
+	for i := range rows {
+		denied := rows[i].Verdict() == segmentation.Denied
+		room := r.flows
+		if denied {
+			room = r.drops
+		}
+		all, own := kind{denied, 0}, kind{denied, rows[i].Workload}
+		used[all]++
+		used[own]++
+		most = max(most, float64(used[all])/float64(room.All), float64(used[own])/float64(room.Each))
+	}
+	return most
 }
 
 // take makes the kernel what is wanted now, or leaves it what was wanted before, if
@@ -466,7 +484,7 @@ func (a *Agent) drain() (full float64, err error) {
 	if err := a.report(rows, err); err != nil {
 		return 0, fmt.Errorf("drain flows: %w", err)
 	}
-	return fullness(rows), nil
+	return a.rooms.full(rows), nil
 }
 
 // report hands rows over, and lets the kernel forget them.

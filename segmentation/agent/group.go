@@ -32,6 +32,9 @@ func CheckCgroup(name string) error {
 	if own == clean || strings.HasPrefix(own, clean+"/") {
 		return fmt.Errorf("the agent itself runs in cgroup %s: a Workload names another", name)
 	}
+	if levels := strings.Count(clean, "/"); levels > bpf.GroupDepth {
+		return fmt.Errorf("cgroup %s is %d levels below the root, and the programs look at %d: a Workload names one above it", name, levels, bpf.GroupDepth)
+	}
 	return nil
 }
 
@@ -144,7 +147,7 @@ func groupWanted(want []Interface) bool {
 	return slices.ContainsFunc(want, func(i Interface) bool { return i.Cgroup != "" })
 }
 
-// adoptGroups makes connections known that processes had before their cgroup was
+// adopt makes connections known that processes had before their cgroup was
 // watched.
 func (g *groups) adopt(fresh map[uint64]uint32, want []Interface) error {
 	own, err := survey.Own()

@@ -168,7 +168,7 @@ func TestKeepForProcesses(t *testing.T) {
 			t.Errorf("from %v to %v port %d: %v by %v, want %v", c.from.Addr, c.to.Addr, c.port, got, rule, c.want)
 		}
 	}
-	for name, ok := range map[string]bool{"": false, "/": false, "a/..": false, "system.slice/x": true} {
+	for name, ok := range map[string]bool{"": false, "/": false, "a/..": false, "system.slice/x": true, strings.Repeat("a/", 15) + "a": true, strings.Repeat("a/", 16) + "a": false} {
 		if err := CheckCgroup(name); (err == nil) != ok {
 			t.Errorf("cgroup %q: %v", name, err)
 		}

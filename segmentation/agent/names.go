@@ -31,6 +31,7 @@ type inForce struct {
 // look at it.
 type lookups struct {
 	tap     *nametap.Tap
+	streams *nametap.Streams // under the agent's lock
 	watcher *lookup.Watcher
 	book    *lookup.Book // under the agent's lock
 	journal *lookup.Journal
@@ -45,7 +46,7 @@ type lookups struct {
 
 func (a *Agent) openLookups() error {
 	l := &lookups{
-		watcher: lookup.NewWatcher(a.options.Resolvers), book: lookup.NewBook(a.options.Names),
+		streams: nametap.NewStreams(), watcher: lookup.NewWatcher(a.options.Resolvers), book: lookup.NewBook(a.options.Names),
 		anew: make(chan chan struct{}), others: map[netip.Addr]bool{},
 	}
 	var err error
@@ -73,6 +74,7 @@ func (l *lookups) forget(workloads map[uint32]*workload.Workload) {
 		ids[w.ID] = true
 	}
 	known := func(id workload.ID) bool { return ids[id] }
+	l.streams.Forget(func(n uint32) bool { return workloads[n] != nil })
 	l.watcher.Forget(known)
 	l.book.Forget(known)
 }
@@ -118,7 +120,10 @@ func (a *Agent) follow(ctx context.Context) {
 
 // message puts what a message says in force before it returns.
 func (a *Agent) message(ctx context.Context, m *nametap.Message) {
-	for _, p := range m.Payloads() {
+	a.lock.Lock()
+	list := a.lookups.streams.Payloads(m)
+	a.lock.Unlock()
+	for _, p := range list {
 		if !a.learn(m, p) {
 			a.compileAnew(ctx)
 		}

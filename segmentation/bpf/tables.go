@@ -269,6 +269,9 @@ type Neighbour struct {
 	MTU      uint32  // of both
 }
 
+// GroupDepth is how deep below the v2 root a cgroup may be that is a workload.
+const GroupDepth = 16
+
 // Process is who opened a socket.
 type Process struct {
 	_       structs.HostLayout

@@ -188,23 +188,16 @@ func (d *Datapath) Names() nametap.Maps {
 	return nametap.Maps{Names: m["names"], Askings: m["askings"], Control: m["control"]}
 }
 
-// Ends are the addresses at both ends of every established flow.
+// Ends are the addresses that established flows were opened to.
 func (d *Datapath) Ends() (map[netip.Addr]bool, error) {
-	const batch = 2048
-	keys, values := make([]bpf.FlowKey, batch), make([]bpf.Flow, batch)
 	out := map[netip.Addr]bool{}
-	var cursor ebpf.MapBatchCursor
-	for {
-		n, err := d.Map("established").BatchLookup(&cursor, keys, values, nil)
-		for i := range n {
-			out[keys[i].Ends[0].Addr()], out[keys[i].Ends[1].Addr()] = true, true
-		}
-		if errors.Is(err, ebpf.ErrKeyNotExist) {
-			return out, nil
-		} else if err != nil {
-			return nil, fmt.Errorf("read flows: %w", err)
-		}
+	err := bpf.Each(d.Map("established"), func(k bpf.FlowKey, f bpf.Flow) {
+		out[k.Ends[1-f.Initiator&1].Addr()] = true
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read flows: %w", err)
 	}
+	return out, nil
 }
 
 // Map returns one of the maps by the name it has in the source.

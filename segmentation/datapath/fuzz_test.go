@@ -47,6 +47,11 @@ func mayPass(f []byte) bool {
 	if ip[7] != 255 && ip[7] != 1 {
 		return false
 	}
+	// Between ends that a router leads to only what can hold nothing else.
+	near := ip[8] == 0xfe && ip[9]&0xc0 == 0x80 || bytes.Equal(ip[8:24], make([]byte, 16))
+	if !near && ip[24] != 0xff && (ip[24] != 0xfe || ip[25]&0xc0 != 0x80) && len(ip) > 40+32 {
+		return false
+	}
 	// The message is somewhere behind the extension headers.
 	for _, b := range ip[40:] {
 		if b >= 130 && b <= 137 || b == 143 {
@@ -98,6 +103,9 @@ func seeds() (out [][]byte) {
 	v6(51, append([]byte{17, 4, 0, 0, 0, 0, 0, 1}, append(make([]byte, 16), udp...)...)...)              // AH
 	v6(58, append([]byte{1, 4, 0, 0, 0, 0, 0, 0}, append(ipHeader(other6, mine6, 17, 8), udp...)...)...) // an ICMP error
 	v6(58, 135, 0, 0, 0, 0, 0, 0, 0)
+	for _, to := range []netip.Addr{other6, netip.MustParseAddr("ff02::1:ff00:9")} {
+		out = append(out, frame(make([]byte, 6), make([]byte, 6), 0x86dd, solicitation(mine6, to, other6, make([]byte, 6))))
+	}
 	options := ip4(mine4, other4, 17, 12)
 	options[0] = 0x46
 	out = append(out, frame(make([]byte, 6), make([]byte, 6), 0x0800, append(append(options, 1, 1, 1, 1), udp...)))

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -295,6 +296,91 @@ func TestOneWorkloadCannotExhaustTheTables(t *testing.T) {
 		}
 		return u.Established == 0
 	})
+}
+
+// What a flood makes its receiver remember is in the sender's budget, and what it answers
+// to nothing in nobody's flows.
+func TestFloodIsNotItsReceivers(t *testing.T) {
+	const rate = 64
+	b := newBedWith(t, datapath.Limits{Flows: 1024, HalfOpen: 4096, OpenRate: rate}, "web", "cart", "other")
+	b.serve("cart", 80)
+	b.apply("policy shop/cart enforces for app=cart\n  ingress from app=web on UDP 80\n  egress to app=web on TCP\n")
+	from, to := b.addr("web", false), b.addr("cart", false)
+	flood(t, b, 40*rate, func(i int) []byte { return udp4(from, to, uint16(1000+i), 80, "flood") })
+	b.until("the flood is over the budget", func() bool { return b.count(bpf.LostBudget) > 0 })
+	// Nor is what it says from the port of name services copied as an answer.
+	flood(t, b, 10, func(int) []byte { return udp4(from, to, 53, 80, "flood") })
+	// And answers that nobody has asked for are no flows of cart.
+	const answers = 20
+	flood(t, b, answers, func(i int) []byte {
+		p := ip4(from, to, 6, 20)
+		p = binary.BigEndian.AppendUint16(p, uint16(2000+i))
+		return append(p, 0, 9, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x12, 0xff, 0xff, 0, 0, 0, 0)
+	})
+	cart := b.numbers.Workload(id("cart"))
+	seen := 0
+	b.until("the answers are counted", func() bool {
+		rows, err := b.log.Drain()
+		if err := errors.Join(err, b.log.Done()); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range rows {
+			if r.Workload != cart || r.Direction() != segmentation.Egress || r.Protocol != uint8(segmentation.TCP) {
+				continue
+			}
+			if seen++; r.Flows > 0 {
+				t.Errorf("cart seems to have opened %d flows: %+v", r.Flows, r.TallyKey)
+			}
+		}
+		return seen >= answers
+	})
+	var u bpf.Usage
+	if err := b.dp.Map("usages").Lookup(cart, &u); err == nil && u.Opened > 0 {
+		t.Errorf("cart is charged with %d of web's flows", u.Opened)
+	}
+	var a bpf.Asking
+	if err := b.dp.Map("askings").Lookup(cart, &a); !errors.Is(err, ebpf.ErrKeyNotExist) {
+		t.Errorf("cart is charged with what was copied: %+v (%v)", a, err)
+	}
+	scanHidesNothingElse(t, b)
+}
+
+// Who scans a workload uses up its own rows and events, and hides from nobody what others
+// do to the same one.
+func scanHidesNothingElse(t *testing.T, b *bed) {
+	t.Helper()
+	events, err := flowlog.NewEvents(b.dp.Logs())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer events.Close()
+	const ports = 4096 + 1000 // limit_drops, and more
+	from, to := b.addr("web", false), b.addr("cart", false)
+	denied := b.count(bpf.ReasonDenied)
+	flood(t, b, ports, func(i int) []byte { return udp4(from, to, 1000, uint16(100+i), "scan") })
+	b.until("the scan is counted", func() bool { return b.count(bpf.ReasonDenied) >= denied+ports })
+	if b.count(bpf.LostFlows) == 0 || b.count(bpf.LostEvents) == 0 {
+		t.Error("the scan stayed below its budgets: it proves nothing")
+	}
+	b.denied("udp", "other", "cart", 81)
+	for {
+		e, err := events.Next(time.Now().Add(netnstest.Patience))
+		if err != nil {
+			t.Fatalf("no event of another's drop: %v", err)
+		}
+		if e.From.Addr() == b.addr("other", false) {
+			break
+		}
+	}
+	rows, err := b.log.Drain()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(rows, func(r flowlog.Row) bool {
+		return r.Workload == b.numbers.Workload(id("cart")) && r.Peer.Addr() == b.addr("other", false) && r.Verdict() == segmentation.Denied
+	}) {
+		t.Error("another's drop has no row")
+	}
 }
 
 // Flows on which nobody speaks are removed, with what they counted.

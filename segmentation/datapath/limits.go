@@ -1,6 +1,7 @@
 package datapath
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/gabion-io/gabion/segmentation/bpf"
@@ -55,4 +56,20 @@ func (l Limits) constants() map[string]uint64 {
 		"timeout_udp":       uint64(l.UDP / time.Second),
 		"timeout_other":     uint64(l.Other / time.Second),
 	}
+}
+
+// Room is how many rows there is a place for until they are read: in all, and of one
+// workload.
+type Room struct{ All, Each int }
+
+// Rooms are those of rows of flows, and of drops.
+func (d *Datapath) Rooms() (flows, drops Room, err error) {
+	for name, r := range map[string]*Room{"flows": &flows, "drops": &drops} {
+		var each uint32
+		if err := d.spec.Variables["limit_"+name].Get(&each); err != nil {
+			return flows, drops, fmt.Errorf("read how many %s of a workload are counted: %w", name, err)
+		}
+		*r = Room{All: int(d.inner(name).MaxEntries), Each: int(each)}
+	}
+	return flows, drops, nil
 }

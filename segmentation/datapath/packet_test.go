@@ -74,6 +74,20 @@ func TestSpoofedSourceIsDropped(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.until("the false advertisement is counted", func() bool { return b.count(bpf.ReasonSpoofed) == before+2 })
+	// Nor ask in a neighbour's name: who is asked notes the link-layer address with it.
+	ns := solicitation(cart.Interfaces[0].V6, i.HostV6, i.HostV6, i.MAC)
+	if err := web.Raw("eth0", frame(i.HostMAC, i.MAC, 0x86dd, ns)); err != nil {
+		t.Fatal(err)
+	}
+	b.until("the false question is counted", func() bool { return b.count(bpf.ReasonSpoofed) == before+3 })
+}
+
+// solicitation asks after a neighbour (RFC 4861, 4.3).
+func solicitation(from, to, target netip.Addr, mac []byte, more ...byte) []byte {
+	ns := append(ipHeader(from, to, 58, 32+len(more)), 135, 0, 0, 0, 0, 0, 0, 0)
+	ns[7] = 255
+	ns = append(append(ns, target.AsSlice()...), 1, 1)
+	return append(append(ns, mac...), more...)
 }
 
 func TestFragments(t *testing.T) {
@@ -103,9 +117,61 @@ func TestFragments(t *testing.T) {
 	b.until("the lone fragment is counted", func() bool { return b.count(bpf.ReasonFragment) == 1 })
 }
 
+// cart may be asked, and may answer; it opens nothing, whatever it makes a packet look
+// like.
+func TestOddPackets(t *testing.T) {
+	b := newBed(t, "web", "cart")
+	b.apply("policy shop/cart enforces for app=cart\n  ingress from anybody on TCP 80, ICMP\n  egress to nobody\n")
+	fragmentsCannotHideTheirHeader(t, b)
+	neighbourDiscoveryStaysOnTheLink(t, b)
+	echoesGoOneWay(t, b)
+}
+
+// What a packet's own bytes do not say cannot be read from what stands behind them: the
+// receiver puts the true header together from both fragments.
+func fragmentsCannotHideTheirHeader(t *testing.T, b *bed) {
+	t.Helper()
+	cart, i := b.workloads["cart"], b.workloads["cart"].Interfaces[0]
+	const syn, answer = 0x02, 0x12
+	header := func(flags byte) []byte {
+		return []byte{0, 80, 0, 81, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, flags, 255, 255, 0, 0, 0, 0}
+	}
+	for _, six := range []bool{false, true} {
+		fragment := func(at int, payload []byte) []byte {
+			if six {
+				head := []byte{6, 0, byte(at >> 8), byte(at), 0, 0, 0, 9}
+				if at == 0 {
+					head[3] = 1
+				}
+				return append(append(ipHeader(i.V6, b.addr("web", true), 44, 8+len(payload)), head...), payload...)
+			}
+			p := ip4(i.V4, b.addr("web", false), 6, len(payload))
+			p[5], p[7] = 9, byte(at/8)
+			if at == 0 {
+				p[6] = 0x20
+			}
+			p[10], p[11] = 0, 0
+			binary.BigEndian.PutUint16(p[10:], netnstest.Checksum(p))
+			return append(p, payload...)
+		}
+		kind := etherType(b.addr("web", six))
+		// It seems to answer, as it may. What is sent to port 81 is a SYN.
+		first := frame(i.HostMAC, i.MAC, kind, append(fragment(0, header(syn)[:8]), header(answer)[8:]...))
+		rest := frame(i.HostMAC, i.MAC, kind, fragment(8, header(syn)[8:]))
+		before, passed := b.count(bpf.ReasonMalformed), b.count(bpf.ReasonAllowed)
+		if err := cart.Raw("eth0", first, rest); err != nil {
+			t.Fatal(err)
+		}
+		b.until("both are dropped", func() bool { return b.count(bpf.ReasonMalformed) == before+2 })
+		if n := b.count(bpf.ReasonAllowed); n != passed {
+			t.Errorf("IPv6 %v: %d packets are allowed", six, n-passed)
+		}
+	}
+}
+
 // An ICMP error passes only if it is about a flow that was allowed.
 func TestICMPErrors(t *testing.T) {
-	b := newBed(t, "web", "cart")
+	b := newBed(t, "web", "cart", "other")
 	b.apply(`
 policy shop/cart enforces for app=cart
   ingress from app=web on UDP 8080
@@ -146,6 +212,51 @@ policy shop/web enforces for app=web
 		t.Fatal(err)
 	}
 	b.until("the forged error is counted", func() bool { return b.count(bpf.ReasonDenied) == before+1 })
+	// About one that is there, to somebody who has no part in it.
+	c, err := b.workloads["web"].Dial("udp", netip.Addr{}, b.at("cart", false, 8080), netnstest.Patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	related := b.count(bpf.ReasonRelated)
+	if _, err := c.Write([]byte("anybody?")); err != nil {
+		t.Fatal(err)
+	}
+	b.until("the true error is counted", func() bool { return b.count(bpf.ReasonRelated) == related+2 })
+	inner = udp4(b.addr("web", false), i.V4, netip.MustParseAddrPort(c.LocalAddr().String()).Port(), 8080, "sent")
+	body = append([]byte{3, 3, 0, 0, 0, 0, 0, 0}, inner...)
+	for to, reason := range map[string]bpf.Reason{"web": bpf.ReasonRelated, "other": bpf.ReasonDenied} {
+		before := b.count(reason)
+		packet := append(ip4(i.V4, b.addr(to, false), 1, len(body)), body...)
+		if err := cart.Raw("eth0", frame(i.HostMAC, i.MAC, 0x0800, packet)); err != nil {
+			t.Fatal(err)
+		}
+		b.until("the error to "+to+" is counted as "+reason.String(), func() bool { return b.count(reason) > before })
+	}
+}
+
+// Who may be pinged may answer, and not ping back under the same id.
+func echoesGoOneWay(t *testing.T, b *bed) {
+	t.Helper()
+	const request, reply = 8, 0
+	send := func(from, to string, kind byte) {
+		t.Helper()
+		body := []byte{kind, 0, 0, 0, 0x12, 0x34, 0, 1}
+		binary.BigEndian.PutUint16(body[2:], netnstest.Checksum(body))
+		i := b.workloads[from].Interfaces[0]
+		packet := append(ip4(i.V4, b.addr(to, false), 1, len(body)), body...)
+		if err := b.workloads[from].Raw("eth0", frame(i.HostMAC, i.MAC, 0x0800, packet)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := b.count(bpf.ReasonEstablished)
+	send("web", "cart", request) // cart's kernel answers, through both hooks
+	b.until("the answer passes", func() bool { return b.count(bpf.ReasonEstablished) >= before+2 })
+	before, denied := b.count(bpf.ReasonEstablished), b.count(bpf.ReasonDenied)
+	send("cart", "web", reply)
+	b.until("another answer passes", func() bool { return b.count(bpf.ReasonEstablished) >= before+2 })
+	send("cart", "web", request)
+	b.until("a request is denied", func() bool { return b.count(bpf.ReasonDenied) == denied+1 })
 }
 
 func isRefused(err error) bool {
@@ -173,6 +284,35 @@ policy shop/cart enforces for app=cart
 	}
 }
 
+// What looks like neighbour discovery and a router would carry on is judged like any
+// message of ICMP; what is it passes.
+func neighbourDiscoveryStaysOnTheLink(t *testing.T, b *bed) {
+	t.Helper()
+	cart, i, web := b.workloads["cart"], b.workloads["cart"].Interfaces[0], b.addr("web", true)
+	group := netip.MustParseAddr("ff02::1:ff00:1")
+	extended := append(ipHeader(i.V6, web, 60, 8+32), 58, 0, 1, 4, 1, 2, 3, 4)
+	extended[7] = 255
+	extended = append(extended, solicitation(i.V6, web, web, i.MAC)[40:]...)
+	for _, c := range []struct {
+		what   string
+		packet []byte
+		reason bpf.Reason
+	}{
+		{"a question to a group", solicitation(i.V6, group, i.HostV6, i.MAC), bpf.ReasonNeighbour},
+		{"a question to a neighbour", solicitation(i.V6, i.HostV6, i.HostV6, i.MAC), bpf.ReasonNeighbour},
+		{"one after somebody else", solicitation(i.V6, web, i.HostV6, i.MAC), bpf.ReasonDenied},
+		{"one that says more", solicitation(i.V6, web, web, i.MAC, []byte("exfiltrated data")...), bpf.ReasonDenied},
+		{"one with another's link-layer address", solicitation(i.V6, web, web, i.HostMAC), bpf.ReasonDenied},
+		{"one behind other headers", extended, bpf.ReasonDenied},
+	} {
+		before := b.count(c.reason)
+		if err := cart.Raw("eth0", frame(i.HostMAC, i.MAC, 0x86dd, c.packet)); err != nil {
+			t.Fatal(err)
+		}
+		b.until(c.what+" is counted as "+c.reason.String(), func() bool { return b.count(c.reason) > before })
+	}
+}
+
 func TestVLAN(t *testing.T) {
 	b := newBed(t, "web", "cart")
 	b.apply("policy shop/web enforces for app=web\n  egress to nobody\n")
@@ -187,6 +327,15 @@ func TestVLAN(t *testing.T) {
 		}
 		b.until("the tagged packet is judged as what it holds", func() bool { return b.count(bpf.ReasonDenied) == before+1 })
 	}
+	// What is behind more tags cannot be read, and so not be found to be allowed.
+	b.apply("policy shop/web enforces for app=web\n  egress to anybody\n  egress denies to app=cart\n")
+	before := b.count(bpf.ReasonMalformed)
+	f := append(append([]byte{}, i.HostMAC...), i.MAC...)
+	f = append(f, 0x88, 0xa8, 0, 6, 0x81, 0, 0, 5, 0x81, 0, 0, 5, 0x81, 0, 0, 5, 8, 0)
+	if err := web.Raw("eth0", append(f, udp4(i.V4, b.addr("cart", false), 1, 2, "tagged")...)); err != nil {
+		t.Fatal(err)
+	}
+	b.until("what has too many tags is dropped", func() bool { return b.count(bpf.ReasonMalformed) == before+1 })
 }
 
 // Packets that end within their headers are dropped and counted, wherever they end.

@@ -38,22 +38,14 @@ func (d *Datapath) Retire(here func(workload uint32) bool) error {
 
 // retire removes those entries of a table by workload that are done with.
 func retire[V any](m *ebpf.Map, done func(uint32, V) bool) error {
-	const batch = 1024
-	keys, values := make([]uint32, batch), make([]V, batch)
 	var gone []uint32
-	var cursor ebpf.MapBatchCursor
-	for {
-		n, err := m.BatchLookup(&cursor, keys, values, nil)
-		for i := range n {
-			if done(keys[i], values[i]) {
-				gone = append(gone, keys[i])
-			}
+	err := bpf.Each(m, func(workload uint32, v V) {
+		if done(workload, v) {
+			gone = append(gone, workload)
 		}
-		if errors.Is(err, ebpf.ErrKeyNotExist) {
-			break
-		} else if err != nil {
-			return fmt.Errorf("read what workloads use: %w", err)
-		}
+	})
+	if err != nil {
+		return fmt.Errorf("read what workloads use: %w", err)
 	}
 	for _, k := range gone {
 		if err := m.Delete(k); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {

@@ -1,7 +1,9 @@
 package datapath_test
 
 import (
+	"encoding/binary"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -87,6 +89,23 @@ func TestShortcut(t *testing.T) {
 		}
 		if b.count(bpf.ReasonRedirected) == before {
 			t.Errorf("IPv6 %v: no packet took the shortcut", six)
+		}
+		if !six {
+			// A tag says that it is for another link: what becomes of it the stack says.
+			web, i := b.workloads["web"], b.workloads["web"].Interfaces[0]
+			p := ip4(i.V4, b.addr("cart", false), 6, 20)
+			p = binary.BigEndian.AppendUint16(p, netip.MustParseAddrPort(c.LocalAddr().String()).Port())
+			p = append(p, 0, 80, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x10, 0xff, 0xff, 0, 0, 0, 0)
+			const n = 50 // more than there may still be to acknowledge
+			tagged := slices.Repeat([][]byte{frame(i.HostMAC, i.MAC, 0x8100, append([]byte{0, 5, 8, 0}, p...))}, n)
+			redirected, established := b.count(bpf.ReasonRedirected), b.count(bpf.ReasonEstablished)
+			if err := web.Raw("eth0", tagged...); err != nil {
+				t.Fatal(err)
+			}
+			b.until("the tagged packets have come", func() bool { return b.count(bpf.ReasonEstablished) >= established+n })
+			if b.count(bpf.ReasonRedirected) >= redirected+n {
+				t.Error("tagged packets took the shortcut")
+			}
 		}
 		b.publish("policy shop/cart enforces for app=cart\n  ingress from nobody\n")
 		denied := b.count(bpf.ReasonDenied)

@@ -2,6 +2,7 @@ package datapath_test
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"strings"
@@ -25,6 +26,10 @@ func TestEstablishedFlowsAndUpdates(t *testing.T) {
 	b.apply(webMayTCP80)
 	flows := b.openFlows(t, "web", "cart", 80)
 	flows.alive(t, "at first")
+	ends, err := b.dp.Ends()
+	if want := map[netip.Addr]bool{b.addr("cart", false): true, b.addr("cart", true): true}; err != nil || !maps.Equal(ends, want) {
+		t.Errorf("flows were opened to %v (%v)", ends, err)
+	}
 	swaps := b.writer.Swaps()
 	b.apply(webMayTCP80 + "  ingress from app=other on TCP 81\n")
 	if b.writer.Swaps() != swaps {

@@ -6,7 +6,6 @@
 package flowlog
 
 import (
-	"errors"
 	"fmt"
 	"sync/atomic"
 	"unsafe"
@@ -145,24 +144,17 @@ func read(rows []Row, outer *ebpf.Map, place uint32) ([]Row, error) {
 		return nil, fmt.Errorf("open table: %w", err)
 	}
 	defer inner.Close()
-	const batch = 2048
-	keys, values := make([]bpf.TallyKey, batch), make([]bpf.Tally, batch)
-	var cursor ebpf.MapBatchCursor
-	for {
-		n, err := inner.BatchLookup(&cursor, keys, values, nil)
-		for i := range n {
-			row := Row{keys[i], values[i]}
-			if row.Verdict() == segmentation.Denied {
-				row.Packets = row.Flows // counted once
-			}
-			rows = append(rows, row)
+	err := bpf.Each(inner, func(k bpf.TallyKey, v bpf.Tally) {
+		row := Row{k, v}
+		if row.Verdict() == segmentation.Denied {
+			row.Packets = row.Flows // counted once
 		}
-		if errors.Is(err, ebpf.ErrKeyNotExist) {
-			return rows, nil
-		} else if err != nil {
-			return nil, fmt.Errorf("read rows: %w", err)
-		}
+		rows = append(rows, row)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read rows: %w", err)
 	}
+	return rows, nil
 }
 
 // Counters returns how many packets met each reason since the maps were made.

@@ -300,5 +300,5 @@ func (x *exporter) istioCallers(path string, sources []istioFrom, callers []stri
 
 func oneOf(p string, patterns []string) bool {
 	h := segmentation.HTTPRule{Callers: patterns}
-	return h.Matches(&segmentation.Request{Caller: p})
+	return h.Matches(&segmentation.Request{Caller: p}, false)
 }

@@ -107,9 +107,12 @@ func FuzzPayloads(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte, l4 uint32, protocol, version uint8) {
 		m := &Message{Frame: b, Message: bpf.Message{L4: l4, Protocol: protocol, Version: version, Length: uint32(len(b))}}
-		n := 0
+		n, s := 0, NewStreams()
 		for _, p := range m.Payloads() {
 			n += len(p)
+		}
+		if s.Payloads(m); protocol == tcp && len(s.Payloads(m)) > 0 {
+			t.Fatal("a connection is read that was not seen to begin")
 		}
 		if n > len(b) {
 			t.Fatalf("%d bytes of messages in %d", n, len(b))

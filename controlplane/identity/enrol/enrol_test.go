@@ -40,6 +40,10 @@ func (p *plane) RedeemJoinToken(ctx context.Context, secret, host string) error 
 	return p.store.RedeemJoinToken(ctx, secret, host)
 }
 
+func (p *plane) JoinedSince(ctx context.Context, host string, since time.Time) (bool, error) {
+	return p.store.JoinedSince(ctx, host, since)
+}
+
 func newPlane(t *testing.T, lifetime time.Duration) *plane {
 	t.Helper()
 	a, err := identity.Open(identity.Options{Dir: t.TempDir(), Lifetime: lifetime})
@@ -275,6 +279,44 @@ func TestKeepRenews(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// Whoever has stolen a host's identity keeps it no longer than its certificate lasts, once
+// the host has joined again.
+func TestStolenIdentityEndsWhenTheHostJoinsAgain(t *testing.T) {
+	p := newPlane(t, 0)
+	host := fresh(t, "node-1")
+	if err := host.Join(t.Context(), p.addr, p.token("node-1", time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(host.o.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "stolen.pem")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	thief := holder(t, file, "node-1")
+	if err := thief.Renew(t.Context(), p.addr); err != nil {
+		t.Fatalf("before anybody knows of it: %v", err)
+	}
+	if err := fresh(t, "node-2").Join(t.Context(), p.addr, p.token("node-2", time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if err := host.Renew(t.Context(), p.addr); err != nil {
+		t.Errorf("another host has joined: %v", err)
+	}
+	again := fresh(t, "node-1")
+	if err := again.Join(t.Context(), p.addr, p.token("node-1", time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, thief.Renew(t.Context(), p.addr), codes.PermissionDenied, "joined again")
+	for range 2 {
+		if err := again.Renew(t.Context(), p.addr); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

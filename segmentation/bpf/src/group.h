@@ -9,8 +9,9 @@
 
 #include "packet.h"
 
-// How deep in the hierarchy a workload's cgroup may be.
-enum { GROUP_DEPTH = 8 };
+// How deep in the hierarchy a workload's cgroup may be. A packet costs one look-up a
+// level that its socket's cgroup has, not more.
+enum { GROUP_DEPTH = 16 };
 
 enum {
 	GROUP_DROP = 0,

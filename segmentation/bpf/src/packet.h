@@ -17,6 +17,11 @@ enum kind {
 	KIND_MALFORMED,
 };
 
+enum {
+	ECHO_REPLY = 1,
+	ECHO_REQUEST,
+};
+
 struct packet {
 	union address from;
 	union address to;
@@ -46,6 +51,13 @@ static always_inline int is_link_local(const union address *a)
 	return (a->w[0] & 0x0000c0ff) == 0x000080fe;
 }
 
+// is_link_scope says whether no router forwards packets to an address: those of the
+// link, and groups of that scope (RFC 4291, 2.7).
+static always_inline int is_link_scope(const union address *a)
+{
+	return is_link_local(a) || (a->b[0] == 0xff && (a->b[1] & 0x0f) <= 2);
+}
+
 static always_inline int same_address(const union address *a, const union address *b)
 {
 	return !((a->d[0] ^ b->d[0]) | (a->d[1] ^ b->d[1]));
@@ -58,23 +70,23 @@ static always_inline int is_mapped(const union address *a)
 
 // icmp reads what is special about an ICMP message. Neighbour discovery counts
 // only with a hop limit that no router has touched (RFC 4861, 7.1), MLD only from
-// the link (RFC 3810, 5).
+// the link and to a group (RFC 3810, 5).
 static always_inline void icmp(struct packet *p, u8 type, u8 code, u16 id)
 {
 	p->type = type;
 	if (p->version == 4) {
 		if (type == 8 || type == 0)
-			p->echo = 1;
+			p->echo = type == 8 ? ECHO_REQUEST : ECHO_REPLY;
 		else if (type == 3 || type == 11 || type == 12)
 			p->kind = KIND_ERROR;
 	} else {
 		if (type == 128 || type == 129)
-			p->echo = 1;
+			p->echo = type == 128 ? ECHO_REQUEST : ECHO_REPLY;
 		else if (type >= 1 && type <= 4)
 			p->kind = KIND_ERROR;
 		else if (type >= 133 && type <= 137 && p->hops == 255 && code == 0)
 			p->kind = KIND_NEIGHBOUR;
-		else if (((type >= 130 && type <= 132) || type == 143) && p->hops == 1 &&
+		else if (((type >= 130 && type <= 132) || type == 143) && p->hops == 1 && p->to.b[0] == 0xff &&
 			 (is_link_local(&p->from) || (!p->from.d[0] && !p->from.d[1])))
 			p->kind = KIND_NEIGHBOUR;
 	}
@@ -174,8 +186,17 @@ static always_inline void read_ipv4(struct __sk_buff *skb, struct packet *p, con
 	}
 	p->l4 = p->l3 + size;
 	if (unlikely(fragment & 0x3fff)) {
+		u32 whole = header_size(p->protocol), at = (fragment & 0x1fff) * 8;
+
 		p->fragment = h->id;
-		if (fragment & 0x1fff) {
+		// The first must have all of the transport's header, and no later one any of it:
+		// what stands behind the end of the first is not what the receiver puts together
+		// (RFC 1858, RFC 3128).
+		if (at ? at < whole : swap16(h->length) < size + whole) {
+			p->kind = KIND_MALFORMED;
+			return;
+		}
+		if (at) {
 			p->kind = KIND_FRAGMENT;
 			if (p->protocol == IPPROTO_ICMPV6)
 				p->protocol = IPPROTO_ICMP;
@@ -219,7 +240,7 @@ noinline int skip_extensions(struct __sk_buff *skb, struct packet *p)
 			p->protocol = b[0];
 			p->l4 += 8;
 			if (b[2] || (b[3] & 0xf8))
-				return KIND_FRAGMENT;
+				return ((u32)b[2] << 8 | (b[3] & 0xf8)) < header_size(b[0]) ? KIND_MALFORMED : KIND_FRAGMENT;
 			p->first = b[3] & 1;
 			continue;
 		default:
@@ -245,7 +266,10 @@ static always_inline void read_ipv6(struct __sk_buff *skb, struct packet *p, con
 		return;
 	}
 	if (unlikely(p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP && p->protocol != IPPROTO_ICMPV6)) {
+		u32 end = p->l4 + swap16(h->length);
 		p->kind = skip_extensions(skb, p);
+		if (p->first && p->l4 + header_size(p->protocol) > end)
+			p->kind = KIND_MALFORMED; // as in read_ipv4
 		if (p->kind == KIND_FRAGMENT && p->protocol == IPPROTO_ICMPV6)
 			p->protocol = IPPROTO_ICMP;
 		if (p->kind)
@@ -273,7 +297,8 @@ static noinline void read_packet(struct __sk_buff *skb, struct packet *p)
 	u16 type = swap16(e->type);
 	p->l3 = sizeof(*e);
 	if (unlikely(type == ETHERTYPE_VLAN || type == ETHERTYPE_QINQ)) {
-		// At most two tags: what carries more is no packet of a workload.
+		// At most two tags behind one that the kernel has taken off: what carries more
+		// is no packet of a workload.
 		if (data + 18 > end)
 			return;
 		type = swap16(*(u16 *)(data + 16));
@@ -284,6 +309,8 @@ static noinline void read_packet(struct __sk_buff *skb, struct packet *p)
 			type = swap16(*(u16 *)(data + 20));
 			p->l3 = 22;
 		}
+		if (type == ETHERTYPE_VLAN || type == ETHERTYPE_QINQ)
+			return;
 	}
 	p->kind = KIND_FLOW;
 	if (likely(type == ETHERTYPE_IPV4)) {

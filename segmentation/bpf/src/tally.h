@@ -8,19 +8,33 @@
 #include "tables.h"
 
 struct amounts {
-	u64 flows;
-	u64 answered;
+	u32 flows;
+	u32 answered;
 	u64 packets;
 	u64 bytes;
 	u64 now;
 	u32 rule;
 	u32 slot;
+	u32 set;
+	u32 inbound; // of a packet that the row's peer has sent
 };
 
-// may_have says whether a workload may have one more row. Two processors may find at
-// the same time that rows were read: a bound need not be exact.
-static noinline int may_have(u32 workload, u32 read, int dropped)
+// workload_at is which workload of this host has an address; `instead` if none has.
+static always_inline u32 workload_at(const u32 *set, const union address *a, u32 instead)
 {
+	void *table = bpf_map_lookup_elem(&addresses, set);
+	struct peer *p = table ? bpf_map_lookup_elem(table, a) : 0;
+	u32 found = p ? *(volatile u32 *)&p->workload : 0;
+	return found ? found : instead;
+}
+
+// may_have says whether there may be one more row: in the share of who makes it
+// necessary, and not of who is scanned. Two processors may find at the same time that
+// rows were read: a bound need not be exact.
+static noinline int may_have(const struct tally_key *key, const struct amounts *a, int dropped)
+{
+	u32 workload = a->inbound ? workload_at(&a->set, &key->peer, key->workload) : key->workload;
+	u32 read = a->slot;
 	struct share *s = bpf_map_lookup_elem(&shares, &workload);
 	if (!s) {
 		struct share fresh = {.read = read};
@@ -56,7 +70,7 @@ noinline u64 add(const struct tally_key *key, const struct amounts *a)
 		return 0;
 	struct tally *t = bpf_map_lookup_elem(table, key);
 	if (!t) {
-		if (!may_have(key->workload, a->slot, dropped)) {
+		if (!may_have(key, a, dropped)) {
 			count(LOST_FLOWS);
 			return 0;
 		}

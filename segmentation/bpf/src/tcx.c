@@ -34,12 +34,20 @@ struct visit {
 
 static always_inline u8 direction_of(u8 me, u8 initiator) { return me == initiator ? EGRESS : INGRESS; }
 
+// payer is in whose budget a packet is: in that of who sent it, if that is a workload of
+// this host. It may have used up its own, and must not use up its receiver's.
+static noinline u32 payer(const struct visit *v)
+{
+	u32 own = v->endpoint->workload;
+	return v->outbound ? own : workload_at(&v->set, &v->p.from, own);
+}
+
 // tell sends an event for a row whose count is a power of two.
 static noinline void tell(struct __sk_buff *skb, const struct visit *v, const struct tally_key *row, u64 times, u32 rule)
 {
 	if (!times || (times & (times - 1)))
 		return;
-	struct usage *u = usage_of(row->workload);
+	struct usage *u = usage_of(payer(v));
 	if (!u || !may_tell(u, v->now)) {
 		count(LOST_EVENTS);
 		return;
@@ -81,7 +89,7 @@ static noinline int drop(struct __sk_buff *skb, const struct visit *v, u32 reaso
 		.way = (v->outbound ? EGRESS : INGRESS) | reason << 3,
 	};
 	row.peer = v->outbound ? v->p.to : v->p.from;
-	struct amounts a = {.flows = 1, .bytes = v->length, .now = v->now, .rule = rule, .slot = v->flows};
+	struct amounts a = {.flows = 1, .bytes = v->length, .now = v->now, .rule = rule, .slot = v->flows, .set = v->set, .inbound = !v->outbound};
 
 	count(reason);
 	tell(skb, v, &row, add(&row, &a), rule);
@@ -287,6 +295,14 @@ static always_inline void watch_end(const struct visit *v, struct flow *f)
 		finish(v, f);
 }
 
+// answers says whether a packet can only be an answer: the flow was opened by a SYN before
+// it, and counted then. Else who sends answers to nothing would make their receivers look
+// as if they had opened flows.
+static always_inline int answers(const struct packet *p)
+{
+	return p->protocol == IPPROTO_TCP && (p->flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK);
+}
+
 // judge_again is for a flow that is known, but not approved by our workload under
 // the policy of now. answered: both ends have spoken before.
 static noinline int judge_again(struct __sk_buff *skb, struct visit *v, struct flow *f, u32 answered)
@@ -304,7 +320,15 @@ static noinline int judge_again(struct __sk_buff *skb, struct visit *v, struct f
 	if (seen)
 		return TCX_NEXT;
 	// The first time at this end: the other end's hook has made the entry.
-	struct amounts a = {.flows = 1, .answered = answered, .now = v->now, .rule = rule, .slot = v->flows};
+	struct amounts a = {
+		.flows = !answers(&v->p),
+		.answered = answered,
+		.now = v->now,
+		.rule = rule,
+		.slot = v->flows,
+		.set = v->set,
+		.inbound = !v->outbound,
+	};
 	struct tally_key row = {
 		.workload = v->endpoint->workload,
 		.protocol = v->p.protocol,
@@ -327,7 +351,7 @@ static noinline int open_flow(struct __sk_buff *skb, struct visit *v)
 	if (v->outbound && !is_mine(v, &v->p.from))
 		return drop(skb, v, REASON_SPOOFED, 0);
 	// A SYN+ACK is an answer by its nature, whatever we remember.
-	if (syn && (flags & TCP_ACK))
+	if (answers(&v->p))
 		initiator = !v->from;
 	u32 verdict = ask(v, initiator, &rule);
 	if (verdict == DENIED && tcp && !syn && v->now < v->endpoint->adopt) {
@@ -343,10 +367,19 @@ static noinline int open_flow(struct __sk_buff *skb, struct visit *v)
 		return drop(skb, v, REASON_DENIED, rule);
 	count(verdict == AUDITED ? REASON_AUDITED : REASON_ALLOWED);
 
-	struct amounts a = {.flows = 1, .packets = 1, .bytes = v->length, .now = v->now, .rule = rule, .slot = v->flows};
+	struct amounts a = {
+		.flows = 1,
+		.packets = 1,
+		.bytes = v->length,
+		.now = v->now,
+		.rule = rule,
+		.slot = v->flows,
+		.set = v->set,
+		.inbound = !v->outbound,
+	};
 	// The end of a flow that is forgotten already is no flow.
 	int late = tcp && !syn && (flags & (TCP_FIN | TCP_RST));
-	if (late)
+	if (late || answers(&v->p))
 		a.flows = 0;
 	struct tally_key row = {
 		.workload = v->endpoint->workload,
@@ -359,7 +392,7 @@ static noinline int open_flow(struct __sk_buff *skb, struct visit *v)
 	u64 times = add(&row, &a);
 	if (late)
 		return TCX_NEXT;
-	struct usage *u = usage_of(v->endpoint->workload);
+	struct usage *u = usage_of(payer(v));
 	if (!u || !may_open(u, v->now)) {
 		count(LOST_BUDGET);
 	} else {
@@ -429,6 +462,8 @@ static noinline int half_open_flow(struct __sk_buff *skb, struct visit *v, struc
 		f->closed = 1;
 	else if (!syn && f->spoken[0] && f->spoken[1] && promote(v, f))
 		return TCX_NEXT;
+	a.set = v->set;
+	a.inbound = !v->outbound;
 	u8 ends = v->me | f->initiator << 1;
 	book(&v->key, v->endpoint->workload, ends, v->me ? f->verdict[1] : f->verdict[0], &a);
 	return TCX_NEXT;
@@ -448,7 +483,7 @@ static noinline int shortcut(struct __sk_buff *skb, struct visit *v, const struc
 
 	if (!other || generation != v->generation || v->now / SECOND >= v->direct)
 		return TCX_NEXT;
-	if (v->p.l3 != 14 || v->p.l4 != plain || v->p.hops <= 1 || skb->pkt_type != PACKET_HOST)
+	if (v->p.l3 != 14 || v->p.l4 != plain || v->p.hops <= 1 || skb->pkt_type != PACKET_HOST || skb->vlan_present)
 		return TCX_NEXT;
 	const struct neighbour *own = bpf_map_lookup_elem(&neighbours, &v->p.from);
 	if (!own || own->ifindex != v->ifindex)
@@ -478,17 +513,18 @@ static noinline int shortcut(struct __sk_buff *skb, struct visit *v, const struc
 	return bpf_redirect_peer(n->ifindex, 0);
 }
 
-// related is for ICMP errors: they pass if the flow that they are about is one
-// that this workload was allowed. 1: yes.
+// related is for ICMP errors: they pass to whom they are about, if the flow is one that
+// this workload was allowed. 1: yes.
 static noinline int related(struct __sk_buff *skb, struct visit *v)
 {
 	struct packet inner = {};
 	struct flow_key key = {};
 
-	if (read_inner(skb, &v->p, &inner))
+	// The error goes to who sent the packet that it is about, and to nobody else: what it
+	// quotes is a claim.
+	if (read_inner(skb, &v->p, &inner) || !same_address(&v->p.to, &inner.from))
 		return 0;
 	u8 from = normalise(&key, &inner);
-	// The error goes to who sent the packet that it is about.
 	u8 me = v->outbound ? !from : from;
 	struct flow *f = bpf_map_lookup_elem(&established, &key);
 	if (!f)
@@ -533,6 +569,37 @@ static noinline void remember_fragment(const struct visit *v)
 	bpf_map_update_elem(&fragments, &key, &f, BPF_ANY);
 }
 
+// stays_on_link says whether a message of neighbour discovery goes no further than the
+// link. A router forwards one like any other packet where both its ends are of a wider
+// scope (RFC 4007, 9): so it must be what it can be only here, a question after the
+// address that it goes to or an answer, with nothing in it but its sender's link-layer
+// address (RFC 4861, 4.3, 4.4, 4.6.1).
+static noinline int stays_on_link(struct __sk_buff *skb, const struct visit *v)
+{
+	struct {
+		u32 head[2];
+		union address target;
+		u8 option[8];
+	} m = {};
+	u8 link[6];
+	const union address *from = &v->p.from;
+	u32 size = skb->len - v->p.l4;
+
+	if (is_link_scope(&v->p.to) || is_link_local(from) || !(from->d[0] | from->d[1]))
+		return 1;
+	if ((v->p.type != 135 && v->p.type != 136) || v->p.l4 != v->p.l3 + sizeof(struct ipv6))
+		return 0;
+	if (size == sizeof(m)) {
+		if (bpf_skb_load_bytes(skb, v->p.l4, &m, sizeof(m)) || bpf_skb_load_bytes(skb, 6, link, sizeof(link)))
+			return 0;
+		if (m.option[0] != v->p.type - 134 || m.option[1] != 1 || __builtin_memcmp(m.option + 2, link, sizeof(link)))
+			return 0;
+	} else if (size != sizeof(m) - sizeof(m.option) || bpf_skb_load_bytes(skb, v->p.l4, &m, sizeof(m) - sizeof(m.option))) {
+		return 0;
+	}
+	return v->p.type == 136 || same_address(&m.target, &v->p.to);
+}
+
 // neighbourly checks what a workload says of the link: it may speak for its own
 // addresses only, and is no router.
 static noinline int neighbourly(struct __sk_buff *skb, struct visit *v)
@@ -552,6 +619,10 @@ static noinline int neighbourly(struct __sk_buff *skb, struct visit *v)
 	}
 	if (v->p.type == 134 || v->p.type == 137)
 		return 0;
+	// Who asks is believed too: others note the link-layer address of the source.
+	const union address *from = &v->p.from;
+	if ((from->d[0] | from->d[1]) && !is_link_local(from) && !is_mine(v, from))
+		return 0;
 	if (v->p.type != 136)
 		return 1;
 	if (bpf_skb_load_bytes(skb, v->p.l4 + 8, &a, sizeof(a)))
@@ -566,8 +637,11 @@ static noinline int unusual(struct __sk_buff *skb, struct visit *v)
 	const struct lane *lane = &v->endpoint->lanes[v->outbound ? EGRESS : INGRESS];
 
 	switch (v->p.kind) {
-	case KIND_ARP:
 	case KIND_NEIGHBOUR:
+		if (!stays_on_link(skb, v))
+			return TCX_PASS; // a message of ICMP like others
+		// fall through
+	case KIND_ARP:
 		if (!neighbourly(skb, v))
 			return drop(skb, v, REASON_SPOOFED, 0);
 		count(REASON_NEIGHBOUR);
@@ -621,11 +695,27 @@ static always_inline int enter(struct visit *v)
 	return TCX_NEXT;
 }
 
+// opened says whether our workload has opened the flow of a packet.
+static noinline int opened(const struct visit *v)
+{
+	struct flow *f = bpf_map_lookup_elem(&established, &v->key);
+	if (!f)
+		f = find_half_open(&v->key, v->now);
+	return f && f->initiator == v->me;
+}
+
 // name_seen is for what passes to a name service or from one. 1: it is held. Over
-// TCP a message comes in a segment that is pushed; others have nothing to read.
+// TCP a message comes in a segment that is pushed, and the service's SYN+ACK says where
+// the first begins; others have nothing to read. What others send from that port in flows
+// that they opened is no answer, nor is what they are told a question: they must not use
+// up what the workload may have copied.
 static noinline int name_seen(struct __sk_buff *skb, const struct visit *v)
 {
-	if (v->p.protocol != IPPROTO_UDP && !(v->p.protocol == IPPROTO_TCP && (v->p.flags & TCP_PSH)))
+	int pushed = v->p.protocol == IPPROTO_UDP || (v->p.protocol == IPPROTO_TCP && (v->p.flags & TCP_PSH));
+
+	if (!pushed && (v->outbound || v->p.protocol != IPPROTO_TCP || !(v->p.flags & TCP_SYN)))
+		return 0;
+	if (!opened(v))
 		return 0;
 	struct message m = {
 		.time = v->now,
@@ -638,7 +728,7 @@ static noinline int name_seen(struct __sk_buff *skb, const struct visit *v)
 		.protocol = v->p.protocol,
 		.version = v->p.version,
 		.outbound = v->outbound,
-		.held = !v->outbound && v->endpoint->lanes[EGRESS].named,
+		.held = pushed && !v->outbound && v->endpoint->lanes[EGRESS].named,
 	};
 	return tell_name(skb, &v->p, &m);
 }
@@ -655,7 +745,7 @@ static always_inline int decide(struct __sk_buff *skb, struct visit *v, const u8
 
 	int answer = TCX_NEXT;
 	struct flow *f = bpf_map_lookup_elem(&established, &v->key);
-	int opens = v->p.protocol == IPPROTO_TCP && (v->p.flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+	int opens = v->p.protocol == IPPROTO_TCP ? (v->p.flags & (TCP_SYN | TCP_ACK)) == TCP_SYN : v->p.echo == ECHO_REQUEST;
 	if (likely(f != 0)) {
 		if (unlikely(expired(f, v->p.protocol, v->now) || (opens && f->initiator != v->from))) {
 			finish(v, f);

@@ -13,6 +13,7 @@ import (
 	"github.com/corazawaf/coraza/v3/collection"
 	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
 	"github.com/corazawaf/coraza/v3/types"
+	"github.com/corazawaf/coraza/v3/types/variables"
 )
 
 // skip is the action at the head of each phase. It takes those rules out of the
@@ -90,8 +91,6 @@ type skipPlan struct {
 	rules      []skipRule // of the phase, in order of evaluation, without the dead
 	order      []skipSlot // all of the phase, by id
 	writes     []setVar   // of the setup
-	blind      uint64     // names that may change before the rules run
-	marked     bool       // markers matter even if no rule that is kept jumps
 	late       []lateTargets
 	remember   *verdicts // nil: ask anew each time
 	stats      *skipStats
@@ -178,7 +177,7 @@ func (p *skipPlan) run(tx plugintypes.TransactionState, remover ruleRemover) {
 // choose marks the rules to keep, in order: what one of them may change makes
 // those keep that look at it.
 func (p *skipPlan) choose(tx plugintypes.TransactionState, s *skipScratch) {
-	written := p.blind
+	var written uint64
 	for i := range p.rules {
 		r := &p.rules[i]
 		keep := true
@@ -285,7 +284,7 @@ func (p *skipPlan) judge(tx plugintypes.TransactionState, t *skipTarget, key, va
 // remove takes runs of rules out at once: the engine compares every rule with
 // every range. A range may cover rules of other phases, endSkip takes it back.
 func (p *skipPlan) remove(tx ruleRemover, keep []bool) {
-	from, to, skipped, kept, marked := 0, 0, 0, false, p.marked
+	from, to, skipped, kept, marked := 0, 0, 0, false, false // marked: markers matter
 	tx.RemoveRuleByIDRange(skipMark, skipMark)
 	for _, slot := range p.order {
 		if slot.rule < 0 || !keep[slot.rule] {
@@ -349,7 +348,8 @@ type planner struct {
 	table    *predicates
 	setup    *setup // nil: nothing is known of TX
 	dead     map[int]bool
-	counted  map[string]bool
+	counted  map[variables.RuleVariable]bool // by variable, whose number of values may change
+	paths    bool                            // arguments may be added while the rules of the phase run
 	plan     *skipPlan
 	targets  map[string]int
 	uses     []skipUse
@@ -363,8 +363,7 @@ type skipUse struct {
 // newSkipPlan finds what can be skipped in a phase. dead rules never run.
 func newSkipPlan(rules []compiledRule, phase, paranoia int, table *predicates, setup *setup, dead map[int]bool) *skipPlan {
 	b := &planner{rules: rules, phase: phase, paranoia: paranoia, table: table, setup: setup, dead: dead,
-		counted: countsChange(rules), plan: &skipPlan{}, targets: map[string]int{}}
-	b.plan.marked = readsLastMatch(rules)
+		counted: countsChange(rules), paths: takesFromPath(rules, phase, dead), plan: &skipPlan{}, targets: map[string]int{}}
 	guards := guardsOf(rules)
 	at := map[int]int32{}
 	var kept []*compiledRule
@@ -379,7 +378,7 @@ func newSkipPlan(rules []compiledRule, phase, paranoia int, table *predicates, s
 		}
 		at[r.id] = int32(len(b.plan.rules))
 		b.plan.order = append(b.plan.order, skipSlot{r.id, at[r.id]})
-		made := skipRule{id: r.id, jumps: r.jumps() || r.skips() > 0}
+		made := skipRule{id: r.id, jumps: r.jumps() || r.skips > 0}
 		for _, g := range guards[r.id] {
 			if index, ok := at[g]; ok {
 				made.guards = append(made.guards, index)
@@ -399,7 +398,11 @@ func (b *planner) add(r *compiledRule, made *skipRule) {
 	if r.id == placeRule || r.level() > b.paranoia {
 		return
 	}
-	if made.plumbing = newPlumbing(r); made.plumbing != nil {
+	made.plumbing = newPlumbing(r)
+	if p := made.plumbing; p != nil && p.target.count && b.counted[variables.TX] {
+		made.plumbing = nil // its count is another where a target was taken away
+	}
+	if made.plumbing != nil {
 		return
 	}
 	index := len(b.plan.rules)
@@ -420,7 +423,7 @@ func (b *planner) add(r *compiledRule, made *skipRule) {
 				b.use(l, predicate, index, 2)
 			}
 		}
-		if !l.silent() || b.setup != nil && b.setup.matched {
+		if !l.silent() {
 			return
 		}
 	}
@@ -439,7 +442,8 @@ func (b *planner) use(l *compiledRule, predicate, rule int, link uint8) {
 	}
 }
 
-// nameBits gives the TX names that plumbing depends on a bit each.
+// nameBits gives the TX names that plumbing depends on a bit each. Where there are
+// more than bits some share one: then a rule may stay for another's sake.
 func (b *planner) nameBits(kept []*compiledRule) {
 	var list []names
 	known := map[string]bool{}
@@ -458,9 +462,6 @@ func (b *planner) nameBits(kept []*compiledRule) {
 		if len(touched.prefixes)+len(touched.parts) > 0 {
 			list = append(list, names{prefixes: touched.prefixes, parts: touched.parts})
 		}
-	}
-	if len(list) > 64 {
-		b.plan.blind = math.MaxUint64
 	}
 	for i, r := range kept {
 		made := &b.plan.rules[i]

@@ -146,6 +146,9 @@ type skipScratch struct {
 	keep  []bool
 	hits  []uint64
 	many  bool // values: none of them is remembered
+	fresh int  // alphabets worked out
+	made  []alphabet
+	rough []uint64
 	crowd *crowd
 	stats struct{ values, known, asked uint64 }
 }
@@ -153,9 +156,10 @@ type skipScratch struct {
 func (p *skipPlan) run(tx plugintypes.TransactionState, remover ruleRemover) {
 	s, _ := p.scratch.Get().(*skipScratch)
 	if s == nil {
-		s = &skipScratch{got: make([]uint8, len(p.rules)), keep: make([]bool, len(p.rules)), hits: make([]uint64, p.words)}
+		s = &skipScratch{got: make([]uint8, len(p.rules)), keep: make([]bool, len(p.rules)), hits: make([]uint64, p.words), rough: make([]uint64, p.words)}
 	}
 	clear(s.got)
+	s.fresh = 0
 	write(tx, p.writes)
 	for i := range p.targets {
 		if late(tx) {
@@ -258,7 +262,7 @@ func (p *skipPlan) judge(tx plugintypes.TransactionState, t *skipTarget, key, va
 		if !begun {
 			s.trial.begin(p.nodes, value)
 			begun = true
-			prospects = p.prospects.of(s.trial.forms[0].alphabet(), p)
+			prospects = p.prospects.of(s.trial.forms[0].alphabet(), p, s)
 		}
 		var hits uint64
 		for left := unknown & prospects[w]; left != 0; left &= left - 1 {

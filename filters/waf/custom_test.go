@@ -26,6 +26,15 @@ func TestCustomRules(t *testing.T) {
 		xss   = "/?q=%3Cscript%3Ealert(1)%3C/script%3E"
 	)
 	compilers := []*Compiler{NewStockCompiler(), NewCompiler()}
+	for _, compiler := range compilers { // held, so that the others take over its patterns
+		s := wafrules.Defaults()
+		s.Profile = wafrules.ProfileCRS
+		e, err := compiler.Compile(Config{Settings: s})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Release()
+	}
 	level := wafrules.Exclusion{Tag: "OWASP_CRS", Target: "TX:detection_paranoia_level"}
 	for name, c := range map[string]struct {
 		path       string

@@ -126,6 +126,9 @@ func FuzzReadings(f *testing.F) {
 // TestReadIsBounded: what a value is made of bears its name, and a client chooses
 // how long that is.
 func TestReadIsBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long under the race detector, and one goroutine")
+	}
 	e := engine(t, nil)
 	var items []string
 	for i := range 1900 {
@@ -178,6 +181,9 @@ func TestNoiseBetweenWords(t *testing.T) {
 
 // TestTextsAsNames: however many texts stand where names belong, all are judged.
 func TestTextsAsNames(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long under the race detector, and one goroutine")
+	}
 	e := engine(t, nil)
 	var body strings.Builder
 	for i := range 1500 {

@@ -60,10 +60,11 @@ const (
 
 // maxRead bounds what reading may add to one request, in bytes: what a value is made
 // of bears its name, part for part, and a client chooses how long that is. Beyond it
-// values are judged as they are.
+// values are judged as they are, and the request as one of too many arguments: else
+// junk in one value would hide what is in the next.
 const (
 	maxRead  = 8 << 20
-	perValue = 256 // bytes of bookkeeping
+	perValue = 64 // bytes of bookkeeping
 )
 
 // reading adds to one request what its values say.
@@ -75,8 +76,11 @@ type reading struct {
 
 // room counts a value that is to be added; false: no more may be.
 func (r *reading) room(name, value string) bool {
-	r.bytes += len(name) + len(value) + perValue
-	return r.bytes <= maxRead
+	if r.bytes += len(name) + len(value) + perValue; r.bytes <= maxRead {
+		return true
+	}
+	set(r.v.ArgumentsLimitReached(), "1")
+	return false
 }
 
 // add puts a value beside those of the request. The name is a string of its own:

@@ -51,12 +51,8 @@ func (a *read) Evaluate(_ plugintypes.RuleMetadata, tx plugintypes.TransactionSt
 	r.path(path)
 }
 
-// maxAdded bounds the values that reading adds to one request, and maxNested how
-// deep encodings are undone within each other.
-const (
-	maxAdded  = 2000
-	maxNested = 3
-)
+// maxNested is how deep encodings are undone within each other.
+const maxNested = 3
 
 // maxRead bounds what reading may add to one request, in bytes: what a value is made
 // of bears its name, part for part, and a client chooses how long that is. Beyond it
@@ -65,12 +61,12 @@ const (
 const (
 	maxRead  = 8 << 20
 	perValue = 64 // bytes of bookkeeping
+	maxParts = maxRead / perValue
 )
 
 // reading adds to one request what its values say.
 type reading struct {
 	v     plugintypes.TransactionVariables
-	added int
 	bytes int
 }
 
@@ -92,10 +88,9 @@ func (r *reading) add(name, how, value string) bool {
 	if value == "" {
 		return true
 	}
-	if r.added >= maxAdded || !r.room(name, value) {
+	if !r.room(name, value) {
 		return false
 	}
-	r.added++
 	r.v.ArgsPath().Add(strings.Clone(name), value)
 	r.note(name, how, value)
 	return true
@@ -200,7 +195,6 @@ const maxName = 64
 func (r *reading) text(name, how, value string) bool {
 	if leaves, ok := r.structured(name, value, maxNested); ok {
 		for _, l := range leaves {
-			r.added++
 			r.v.ArgsPath().Add(strings.Clone(name), l)
 		}
 		return true
@@ -267,7 +261,7 @@ func (r *reading) structured(name, value string, depth int) (values []string, ok
 }
 
 func (r *reading) json(name, text string, depth int) (values []string, ok bool) {
-	leaves, ok := jsonLeaves(text, "", 32, maxAdded)
+	leaves, ok := jsonLeaves(text, "", 32, maxParts)
 	if !ok {
 		return nil, false
 	}
@@ -388,7 +382,7 @@ func (r *reading) decode(name, value string, depth int) {
 // inside adds a decoded text: its leaves if it is JSON.
 func (r *reading) inside(name, how, text string, depth int) {
 	if t := strings.TrimSpace(text); len(t) > 1 && (t[0] == '{' || t[0] == '[') {
-		if leaves, ok := jsonLeaves(t, "", 32, maxAdded); ok {
+		if leaves, ok := jsonLeaves(t, "", 32, maxParts); ok {
 			for _, l := range leaves {
 				if !l.key || !plainName.MatchString(l.value) {
 					r.add(name, how, l.value)

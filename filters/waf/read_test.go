@@ -205,3 +205,29 @@ func TestTextsAsNames(t *testing.T) {
 		tx.Close()
 	}
 }
+
+// TestPartsHideNothing: of however many parts a value is made, each is read.
+func TestPartsHideNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long under the race detector, and one goroutine")
+	}
+	e := engine(t, nil)
+	hidden := `"\u0027 \u0075nion \u0073elect password \u0066rom users-- "`
+	for _, body := range []string{
+		"q=" + url.QueryEscape("["+strings.Repeat("17,", 3000)+hidden+"]"),
+		strings.Repeat("d=QWJjZGVmZ2hpamtsIG1ub3A%3D&", 2500) + "q=MScgVU5JT04gU0VMRUNUIHBhc3N3b3JkIEZST00gdXNlcnMtLSA",
+	} {
+		h := head("/a")
+		h.Method = "POST"
+		h.Headers = append(h.Headers, filters.Header{Name: "content-type", Value: "application/x-www-form-urlencoded"})
+		tx := e.Begin("x")
+		tx.RequestHeaders(h)
+		if err := tx.RequestBody([]byte(body), false); err != nil {
+			t.Fatal(err)
+		}
+		if tx.Denial() == nil {
+			t.Errorf("%.60s is not found", body)
+		}
+		tx.Close()
+	}
+}

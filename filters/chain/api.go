@@ -123,7 +123,7 @@ func (x *Exchange) guardAnswer() {
 		return
 	}
 	x.tolerant("response body", func() {
-		if c := codings(header(x.response.Headers, "content-encoding")); c != "" {
+		if c := codings(x.response.Headers); c != "" {
 			d := decode(c, body, limit)
 			if d.err != nil || d.more {
 				return
@@ -170,7 +170,7 @@ func (x *Exchange) answerCost(chunks [][]byte) time.Duration {
 	switch {
 	case size > limit:
 		return 0
-	case codings(header(x.response.Headers, "content-encoding")) != "":
+	case codings(x.response.Headers) != "":
 		size = min(limit, size*typicalRatio)
 	}
 	return apiguard.Cost(size)

@@ -12,6 +12,8 @@ import (
 
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/gabion-io/gabion/filters"
 )
 
 const (
@@ -31,13 +33,22 @@ type decoded struct {
 	err  error // it cannot be read; body is what could
 }
 
-// codings gives the content codings of a message, "" for none.
-func codings(contentEncoding string) string {
-	c := strings.ToLower(strings.TrimSpace(contentEncoding))
-	if c == "identity" {
-		return ""
+// codings gives the content codings of a message, "" for none. All lines of the
+// field count: of "identity" and, in a line of its own, "gzip" an upstream undoes
+// the second.
+func codings(hs []filters.Header) string {
+	var list []string
+	for _, h := range hs {
+		if h.Name != "content-encoding" {
+			continue
+		}
+		for c := range strings.SplitSeq(strings.ToLower(h.Value), ",") {
+			if c = strings.TrimSpace(c); c != "" && c != "identity" {
+				list = append(list, c)
+			}
+		}
 	}
-	return c
+	return strings.Join(list, ",")
 }
 
 // decode undoes content codings (RFC 9110, 8.4) up to limit bytes, and up to a

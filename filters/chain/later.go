@@ -16,12 +16,10 @@ func (x *Exchange) HeadCost(h *filters.RequestHead) time.Duration {
 	if x.policy == nil || x.policy.engine == nil {
 		return 0
 	}
-	size, values := int64(len(h.Path)), int64(strings.Count(h.Path, "&")+len(h.Headers))
+	size, values := int64(len(h.Path)), int64(len(h.Headers)+strings.Count(h.Path, "&")+items(h.Path))
 	for _, f := range h.Headers {
 		size += int64(len(f.Value))
-		if f.Name == "cookie" {
-			values += int64(strings.Count(f.Value, ";"))
-		}
+		values += int64(strings.Count(f.Value, ";") + items(f.Value))
 	}
 	return waf.Cost(size, values)
 }
@@ -88,15 +86,19 @@ const (
 	bytesPerValue = 32
 )
 
-// countValues is about how many values a part of a body has.
+// countValues is about how many values a part of a body has. What it is read as
+// does not follow from its media type alone: JSON is JSON under any.
 func countValues(media string, b []byte) int64 {
-	switch {
-	case media == "application/x-www-form-urlencoded":
-		return 2 * int64(bytes.Count(b, []byte{'&'})) // names are values too
-	case strings.HasSuffix(media, "json"):
-		return int64(bytes.Count(b, []byte{','}) + bytes.Count(b, []byte{':'}))
+	count := func(s string) int64 { return int64(bytes.Count(b, []byte(s))) }
+	if media == "application/x-www-form-urlencoded" {
+		return 2*count("&") + count(",") + count("%2C") + count("%2c") // names are values too
 	}
-	return 0
+	return count(",") + count(":")
+}
+
+// items is about how many values JSON has that is part of a text, encoded or not.
+func items(text string) int {
+	return strings.Count(text, ",") + strings.Count(text, "%2C") + strings.Count(text, "%2c")
 }
 
 // Later has run called by the pool, then done, each once and neither on this

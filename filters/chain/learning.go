@@ -126,7 +126,7 @@ func (x *Exchange) shownBody(b *body, hs []filters.Header) []byte {
 	if !b.finished || b.total > int64(len(b.data)) || b.missing > 0 {
 		return nil
 	}
-	c := codings(header(hs, "content-encoding"))
+	c := codings(hs)
 	if c == "" || len(b.data) == 0 {
 		return b.data
 	}

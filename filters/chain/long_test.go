@@ -88,6 +88,11 @@ func TestCompressedRequests(t *testing.T) {
 	if v := j.Decide(encodedPost("gzip, br", twice)); v.Status != 403 {
 		t.Errorf("twice: %+v", v)
 	}
+	lines := encodedPost("identity", compressed(t, attackForm)["gzip"])
+	lines.Request.Headers = append(lines.Request.Headers, filters.Header{Name: "content-encoding", Value: "gzip"})
+	if v := j.Decide(lines); v.Status != 403 {
+		t.Errorf("in a second line: %+v", v)
+	}
 	if v := j.Decide(encodedPost("sdch", []byte("a=1"))); v.Status != 503 || v.Event == nil || !strings.Contains(v.Reason, "sdch") {
 		t.Errorf("unknown: %+v", v)
 	}

@@ -104,7 +104,7 @@ func (x *Exchange) planRequest(end bool) filters.Step {
 	}
 	x.req.limit = max(x.wafLimit, x.apiLimit)
 	x.req.keep = max(x.req.keep, x.req.limit)
-	x.req.inspect, x.req.since, x.req.codings = true, time.Now(), codings(header(x.request.Headers, "content-encoding"))
+	x.req.inspect, x.req.since, x.req.codings = true, time.Now(), codings(x.request.Headers)
 	if contentLength(x.request.Headers) > x.req.limit && x.req.beyond != filters.BeyondPartial && x.req.beyond != "" {
 		return x.requestTooLong()
 	}

@@ -42,7 +42,7 @@ func (x *Exchange) planResponse(end bool) filters.Step {
 	}
 	x.resp.limit, x.resp.beyond = limitFor(b, mediaType(x.response.Headers))
 	x.resp.keep = max(x.resp.keep, x.resp.limit)
-	x.resp.inspect, x.resp.codings = true, codings(header(x.response.Headers, "content-encoding"))
+	x.resp.inspect, x.resp.codings = true, codings(x.response.Headers)
 	if contentLength(x.response.Headers) > x.resp.limit && x.resp.beyond != filters.BeyondPartial && x.resp.beyond != "" {
 		return x.responseTooLong()
 	}

@@ -1,6 +1,7 @@
 package waf
 
 import (
+	"regexp"
 	"strings"
 	"unicode/utf8"
 )
@@ -55,5 +56,34 @@ func runs(value string) (out []string) {
 		i += max(size, 1)
 		from = i
 	}
+	return out
+}
+
+// statement is what a text must hold for it to matter where a database sees spaces.
+var statement = regexp.MustCompile(`(?i)\b(?:select|union|insert|update|delete|drop|exec|declare|waitfor|benchmark|sleep|(?:or|and) \S{1,40} ?[=<>])`)
+
+// spaced are the statements in a binary value, with a space where some database sees
+// one: for control characters of ASCII and for the byte 0xA0.
+func spaced(value string) (out []string) {
+	var b strings.Builder
+	end := func() {
+		if text := strings.Join(strings.Fields(b.String()), " "); statement.MatchString(text) {
+			out = append(out, text)
+		}
+		b.Reset()
+	}
+	for i := 0; i < len(value); {
+		r, size := utf8.DecodeRuneInString(value[i:])
+		switch {
+		case r < ' ' || r == 0x7f || value[i] == 0xa0:
+			b.WriteByte(' ')
+		case control(r):
+			end()
+		default:
+			b.WriteString(value[i : i+size])
+		}
+		i += size
+	}
+	end()
 	return out
 }

@@ -31,6 +31,21 @@ func TestRuns(t *testing.T) {
 	}
 }
 
+// Where a database sees a space, a statement is seen.
+func TestSpaced(t *testing.T) {
+	for value, want := range map[string][]string{
+		"1'\xa0union\xa0select\xa01":             {"1' union select 1"},
+		"\xff1'\x01\x02or\x03'1'\x04=\x04'1\xfe": {"1' or '1' = '1"},
+		"one\x01two\x02three\x03four":            nil,
+		"\u00e0 select":                          {"\u00e0 select"}, // its second byte is A0
+		"sel\xffect":                             nil,
+	} {
+		if d := cmp.Diff(want, spaced(value)); d != "" {
+			t.Errorf("spaced(%q): %s", value, d)
+		}
+	}
+}
+
 // Whatever is put around a text, it is found whole.
 func FuzzRuns(f *testing.F) {
 	f.Add("\x00\x01\xff", "select 1")

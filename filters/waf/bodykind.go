@@ -283,6 +283,7 @@ func (t *Transaction) readParts(declared, body string) {
 	}
 	r := reading{v: t.variables()}
 	parts := multipart.NewReader(strings.NewReader(body), params["boundary"])
+	content := make([]byte, min(maxUpload, len(body)))
 	for range 1000 {
 		p, err := parts.NextRawPart()
 		if err != nil {
@@ -298,7 +299,6 @@ func (t *Transaction) readParts(declared, body string) {
 			r.add(field, "file name", n)
 			r.decode(field, n, 1)
 		}
-		content := make([]byte, min(maxUpload, len(body)))
 		n, _ := io.ReadFull(p, content) // of a part that breaks off, what is there
 		if text := string(content[:n]); scripted(text) {
 			r.v.FilesTmpContent().Add(strings.Clone(field), text)

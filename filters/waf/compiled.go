@@ -20,7 +20,6 @@ type compiledRule struct {
 	id              int
 	phase           int
 	raw             []string // of all links
-	written         []string // what setsInText gives; nil: not read yet
 	tags            []string
 	mark            string // of a SecMarker
 	targets         []compiledTarget
@@ -32,6 +31,10 @@ type compiledRule struct {
 	transformations []plugintypes.Transformation
 	prefixes        []int // the engine's number for the transformations up to each
 	actions         []compiledAction
+	setvars         []setVar
+	ctls            []ctl
+	skips           int             // of its action skip
+	jumpsTo         string          // by its action skipAfter; of several the last counts
 	texts           []string        // all that is expanded when the link is evaluated or matches
 	chain           []compiledRule  // the links after the first
 	phrases         func() *phrases // of its operator; nil: not known
@@ -124,7 +127,9 @@ func readLink(v reflect.Value) compiledRule {
 	each(v, "actions", func(a reflect.Value) {
 		action := field[plugintypes.Action](a, "Function")
 		place := (*plugintypes.Action)(unsafe.Pointer(a.FieldByName("Function").UnsafeAddr()))
-		r.actions = append(r.actions, compiledAction{strings.ToLower(a.FieldByName("Name").String()), action, place})
+		name := strings.ToLower(a.FieldByName("Name").String())
+		r.actions = append(r.actions, compiledAction{name, action, place})
+		r.take(name, action)
 	})
 	each(v, "variables", func(t reflect.Value) {
 		r.targets = append(r.targets, compiledTarget{
@@ -142,6 +147,23 @@ func readLink(v reflect.Value) compiledRule {
 		panic("transformations and their numbers differ")
 	}
 	return r
+}
+
+// take reads what an action says. That is not always in the rule's text: another
+// directive may have added the action.
+func (r *compiledRule) take(name string, action plugintypes.Action) {
+	switch name {
+	case "setvar":
+		r.setvars = append(r.setvars, readSetVar(reflect.ValueOf(action).Elem()))
+	case "ctl":
+		if _, ours := action.(*targetRemover); !ours { // of an engine that was planned before
+			r.ctls = append(r.ctls, readCtl(reflect.ValueOf(action).Elem()))
+		}
+	case "skip":
+		r.skips = int(reflect.ValueOf(action).Elem().FieldByName("data").Int())
+	case "skipafter":
+		r.jumpsTo = reflect.ValueOf(action).Elem().FieldByName("data").String()
+	}
 }
 
 // field reads an unexported field; it panics unless its type is T.

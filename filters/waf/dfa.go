@@ -29,7 +29,13 @@ type dfa struct {
 	states map[string]*dfaState
 	bytes  int
 	first  atomic.Pointer[dfaState]
-	left   atomic.Int32 // searches given up before nothing more is tried
+	// The set being made: which instructions are in it, and those still to follow.
+	in         []uint32 // the round in which an instruction was added
+	round      uint32
+	todo       []uint32
+	due, after []uint32 // room for sets
+
+	left atomic.Int32 // searches to give up before it rests; below 0: how long it has
 }
 
 // dfaState is what has been read so far, as far as it matters. The instructions
@@ -45,6 +51,7 @@ const (
 	dfaInsts    = 6000      // longer programs are left to the regexp package
 	dfaPatience = 2000      // states a search may add, besides one for every eight bytes
 	dfaGiveUps  = 16
+	dfaRest     = 4096 // searches that are left to the regexp package then
 )
 
 // newDFA gives nil for an expression that has too many kinds of characters.
@@ -57,7 +64,7 @@ func newDFA(expr string) *dfa {
 	if err != nil || len(prog.Inst) > dfaInsts {
 		return nil
 	}
-	d := &dfa{insts: prog.Inst, found: &dfaState{}}
+	d := &dfa{insts: prog.Inst, found: &dfaState{}, in: make([]uint32, len(prog.Inst)), round: 1}
 	if !d.classify() {
 		return nil
 	}
@@ -145,10 +152,23 @@ func (d *dfa) class(r rune) uint8 {
 	return d.classes[i]
 }
 
+// rests says that nothing is tried for a while, because searches had to be given up.
+// Not for ever: a few texts of one client would make all others slow.
+func (d *dfa) rests() bool {
+	if d.left.Load() > 0 {
+		return false
+	}
+	if d.left.Add(-1) > -dfaRest {
+		return true
+	}
+	d.left.Store(1)
+	return false
+}
+
 // matches says whether the expression matches in text; ok is false when it gave
 // up.
 func (d *dfa) matches(text string) (match, ok bool) {
-	if d.left.Load() <= 0 {
+	if d.rests() {
 		return false, false
 	}
 	s, ok := d.read(d.first.Load(), text)
@@ -161,7 +181,7 @@ func (d *dfa) matches(text string) (match, ok bool) {
 // matchesAny is matches for texts that all begin so, which is read once: in
 // ASCII. ok is false when one of them cannot be answered and none matches before.
 func (d *dfa) matchesAny(begin string, texts []string, least int) (match, ok bool) {
-	if d.left.Load() <= 0 {
+	if d.rests() {
 		return false, false
 	}
 	from, ok := d.read(d.first.Load(), begin)
@@ -242,17 +262,19 @@ func (d *dfa) step(s *dfaState, class int) *dfaState {
 // then reads r. d.mu is held.
 func (d *dfa) advance(s *dfaState, r rune) *dfaState {
 	holds := syntax.EmptyOpContext(s.last, r)
-	due := s.insts
-	seen := map[uint32]bool{}
-	for i := 0; i < len(due); i++ {
-		in := &d.insts[due[i]]
-		if in.Op != syntax.InstEmptyWidth || syntax.EmptyOp(in.Arg)&^holds != 0 || seen[due[i]] {
-			continue
-		}
-		seen[due[i]] = true
-		due = d.close(due[:len(due):len(due)], in.Out)
+	d.empty()
+	due := d.due[:0]
+	for _, pc := range s.insts {
+		due = d.insert(due, pc)
 	}
-	var after []uint32
+	for i := 0; i < len(due); i++ {
+		if in := &d.insts[due[i]]; in.Op == syntax.InstEmptyWidth && syntax.EmptyOp(in.Arg)&^holds == 0 {
+			due = d.close(due, in.Out)
+		}
+	}
+	d.due = due
+	d.empty()
+	after := d.after[:0]
 	for _, pc := range due {
 		in := &d.insts[pc]
 		switch in.Op {
@@ -269,47 +291,50 @@ func (d *dfa) advance(s *dfaState, r rune) *dfaState {
 	}
 	// A match may begin anywhere.
 	for _, pc := range d.first.Load().insts {
-		after = insert(after, pc)
+		after = d.insert(after, pc)
 	}
+	d.after = after
 	return d.state(after, r)
 }
 
-// close adds pc and what follows from it without reading or asking.
-func (d *dfa) close(set []uint32, pc uint32) []uint32 {
-	in := &d.insts[pc]
-	switch in.Op {
-	case syntax.InstFail:
-		return set
-	case syntax.InstAlt, syntax.InstAltMatch, syntax.InstCapture, syntax.InstNop:
-	default:
-		return insert(set, pc)
+// empty begins another set of instructions.
+func (d *dfa) empty() {
+	if d.round++; d.round == 0 {
+		clear(d.in)
+		d.round = 1
 	}
-	todo, seen := []uint32{pc}, map[uint32]bool{}
-	for len(todo) > 0 {
-		pc := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
-		if seen[pc] {
-			continue
-		}
-		seen[pc] = true
+}
+
+// close adds pc to the set that was begun last, and what follows from it without
+// reading or asking.
+func (d *dfa) close(set []uint32, pc uint32) []uint32 {
+	d.todo = append(d.todo[:0], pc)
+	for len(d.todo) > 0 {
+		pc := d.todo[len(d.todo)-1]
+		d.todo = d.todo[:len(d.todo)-1]
 		switch in := &d.insts[pc]; in.Op {
 		case syntax.InstFail:
-		case syntax.InstAlt, syntax.InstAltMatch:
-			todo = append(todo, in.Arg, in.Out)
-		case syntax.InstCapture, syntax.InstNop:
-			todo = append(todo, in.Out)
+		case syntax.InstAlt, syntax.InstAltMatch, syntax.InstCapture, syntax.InstNop:
+			if d.in[pc] == d.round {
+				continue
+			}
+			d.in[pc] = d.round
+			if d.todo = append(d.todo, in.Out); in.Op == syntax.InstAlt || in.Op == syntax.InstAltMatch {
+				d.todo = append(d.todo, in.Arg)
+			}
 		default:
-			set = insert(set, pc)
+			set = d.insert(set, pc)
 		}
 	}
 	return set
 }
 
 // insert appends pc unless it is there. State sorts.
-func insert(set []uint32, pc uint32) []uint32 {
-	if slices.Contains(set, pc) {
+func (d *dfa) insert(set []uint32, pc uint32) []uint32 {
+	if d.in[pc] == d.round {
 		return set
 	}
+	d.in[pc] = d.round
 	return append(set, pc)
 }
 
@@ -342,7 +367,7 @@ func (d *dfa) state(set []uint32, last rune) *dfaState {
 		d.states, d.bytes = map[string]*dfaState{}, size
 		d.first.Store(&dfaState{next: make([]atomic.Pointer[dfaState], d.end+1), insts: d.first.Load().insts, last: -1})
 	}
-	s := &dfaState{next: make([]atomic.Pointer[dfaState], d.end+1), insts: set, last: last}
+	s := &dfaState{next: make([]atomic.Pointer[dfaState], d.end+1), insts: slices.Clone(set), last: last}
 	d.states[string(key)] = s
 	return s
 }

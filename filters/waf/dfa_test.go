@@ -1,6 +1,7 @@
 package waf
 
 import (
+	"math/rand/v2"
 	"regexp"
 	"slices"
 	"testing"
@@ -45,4 +46,33 @@ func FuzzDFA(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestDFARests: searches that are given up do not turn an expression's automaton off
+// for good.
+func TestDFARests(t *testing.T) {
+	d := newDFA(`a[ab]{14}c`)
+	rnd := rand.New(rand.NewPCG(1, 2))
+	long := make([]byte, 64<<10)
+	for i := range long {
+		long[i] = "ab"[rnd.IntN(2)]
+	}
+	gaveUp := 0
+	for range 2 * dfaGiveUps {
+		if _, ok := d.matches(string(long)); !ok {
+			gaveUp++
+		}
+	}
+	if gaveUp != 2*dfaGiveUps {
+		t.Fatalf("it answered %d of the searches", 2*dfaGiveUps-gaveUp)
+	}
+	for range 2 * dfaRest {
+		if match, ok := d.matches("xaabbaabbaabbaabcx"); ok {
+			if !match {
+				t.Error("it answers wrong")
+			}
+			return
+		}
+	}
+	t.Error("it never answers again")
 }

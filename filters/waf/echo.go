@@ -25,13 +25,13 @@ type echo struct {
 // echo gives the number of the predicate of both links together; ok is false
 // when the rule is of another kind or its traces could be seen.
 func (b *planner) echo(r *compiledRule) (id int, ok bool) {
-	if len(r.chain) == 0 || !r.capture || r.negated || r.multi || b.setup.matched || !r.acts(settings) {
+	if len(r.chain) == 0 || !r.capture || r.negated || r.multi || !r.acts(settings) {
 		return 0, false
 	}
 	if o, ok := r.operator.(*rx); !ok || o.bytes != nil {
 		return 0, false
 	}
-	second, sets := &r.chain[0], r.sets()
+	second, sets := &r.chain[0], r.setvars
 	if len(sets) != 1 || len(second.targets) != 1 || len(second.transformations) > 0 || second.multi || !pure[second.operatorName()] || second.operatorName() == "rx" {
 		return 0, false
 	}

@@ -16,23 +16,15 @@ type setVar struct {
 	remove      bool
 }
 
-// sets gives the setvar actions of one link, in order.
-func (r *compiledRule) sets() (out []setVar) {
-	for _, a := range r.actions {
-		if a.name != "setvar" {
-			continue
-		}
-		v := reflect.ValueOf(a.action).Elem()
-		s := setVar{remove: v.FieldByName("isRemove").Bool()}
-		if m := field[macro.Macro](v, "key"); m != nil {
-			s.name = strings.ToLower(m.String())
-		}
-		if m := field[macro.Macro](v, "value"); m != nil {
-			s.value = m.String()
-		}
-		out = append(out, s)
+func readSetVar(v reflect.Value) setVar {
+	s := setVar{remove: v.FieldByName("isRemove").Bool()}
+	if m := field[macro.Macro](v, "key"); m != nil {
+		s.name = strings.ToLower(m.String())
 	}
-	return out
+	if m := field[macro.Macro](v, "value"); m != nil {
+		s.value = m.String()
+	}
+	return s
 }
 
 // links are the rule itself and what is chained to it.
@@ -133,7 +125,7 @@ func (n *names) empty() bool { return !n.all && len(n.list)+len(n.prefixes)+len(
 // writes are the TX variables that evaluating the rule may change.
 func (r *compiledRule) writes() (out names) {
 	for _, l := range r.links() {
-		for _, s := range l.sets() {
+		for _, s := range l.setvars {
 			out.add(s.name)
 		}
 		if l.capture {
@@ -162,7 +154,7 @@ func (r *compiledRule) reads() (out names) {
 			}
 		}
 		texts := l.texts
-		for _, s := range l.sets() {
+		for _, s := range l.setvars {
 			texts = append(texts, s.name, s.value)
 			if strings.HasPrefix(s.value, "+") || strings.HasPrefix(s.value, "-") {
 				out.add(s.name)

@@ -144,7 +144,8 @@ func (e *Engine) compile(files fs.FS) error {
 	if e.reads {
 		parts = slices.Insert(parts, 1, wafrules.Part{Text: readDirectives()})
 	}
-	if e.compiler.fast != nil {
+	skips := e.compiler.fast != nil && !e.config.Settings.Fast.NoSkip
+	if skips {
 		// After the engine's own configuration and before every rule.
 		at := 1
 		if e.reads {
@@ -153,6 +154,8 @@ func (e *Engine) compile(files fs.FS) error {
 		parts = slices.Insert(parts, at, wafrules.Part{Text: skipDirectives()})
 		crs := slices.IndexFunc(parts, func(p wafrules.Part) bool { return p.Path == "" && strings.HasPrefix(p.Text, "Include ") })
 		parts = slices.Insert(parts, crs, wafrules.Part{Text: placeDirective()})
+	}
+	if e.compiler.fast != nil {
 		files = ruleFiles{FS: files, alphabet: !e.config.Settings.Fast.NoAlphabet}
 	}
 	conf := coraza.NewWAFConfig().WithRootFS(files)
@@ -175,7 +178,7 @@ func (e *Engine) compile(files fs.FS) error {
 		e.logging = e.logging || r.Phase == 5
 		e.closing = e.closing || r.Phase == 4
 	}
-	if e.compiler.fast != nil && !e.config.Settings.Fast.NoSkip {
+	if skips {
 		e.slow = e.compiler.fast.plan(e, files)
 	}
 	return nil

@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/corazawaf/coraza/v3/experimental/plugins"
+	"github.com/corazawaf/coraza/v3/types/variables"
 )
 
 // fast is what the engines of a compiler share to do less work with the same
@@ -50,6 +50,12 @@ func (f *fast) plan(e *Engine, files fs.FS) error {
 	if i := slices.IndexFunc(rules, func(r compiledRule) bool { return usesRuleVariable(&r) }); i >= 0 {
 		return fmt.Errorf("plan skipping: rule %d looks at the rule evaluated before", rules[i].id)
 	}
+	if i := slices.IndexFunc(rules, readsLastMatch); i >= 0 { // ours match, too
+		if err := dropRules(tx, rules, ownRules()); err != nil {
+			return err
+		}
+		return fmt.Errorf("plan skipping: rule %d looks at what the rule before matched", rules[i].id)
+	}
 	for i := range rules {
 		for _, l := range rules[i].links() {
 			l.phrases = func() *phrases { return phrasesOf(l, files) }
@@ -58,13 +64,14 @@ func (f *fast) plan(e *Engine, files fs.FS) error {
 	skips, at := ownActions(rules)
 	settings := e.config.Settings
 	dead := map[int]bool{}
-	if !settings.Fast.NoLevels && !readsLastMatch(rules) {
+	fixed := !countsChange(rules)[variables.TX] // what rules see of TX is what is there
+	if fixed && !settings.Fast.NoLevels {
 		for phase := range skips {
 			maps.Copy(dead, levelRules(rules, phase, settings.Level()))
 		}
 	}
 	var setup *setup
-	if !settings.Fast.NoSetup && at != nil {
+	if fixed && !settings.Fast.NoSetup && at != nil {
 		if setup = decideSetup(rules, dead); setup != nil {
 			maps.Copy(dead, setup.dead)
 			if dead[placeRule] = setup.atHead; !setup.atHead {
@@ -136,17 +143,29 @@ func ownActions(rules []compiledRule) (skips [skipPhases + 1]*skip, at *place) {
 // usesRuleVariable finds what evaluating a rule leaves behind even when it does
 // not match: the variable RULE.
 func usesRuleVariable(r *compiledRule) bool {
-	return slices.ContainsFunc(r.raw, ruleVariable.MatchString)
+	macro := func(text string) bool { return mentions(text, "%{rule.") }
+	for _, l := range r.links() {
+		if slices.ContainsFunc(l.texts, macro) || slices.ContainsFunc(l.setvars, func(s setVar) bool { return macro(s.name) || macro(s.value) }) ||
+			slices.ContainsFunc(l.targets, func(t compiledTarget) bool { return t.variable == variables.Rule }) {
+			return true
+		}
+	}
+	return false
 }
 
-var ruleVariable = regexp.MustCompile(`(?i)%\{rule\.|^\s*SecRule\s+\S*\bRULE\b`)
-
 // readsLastMatch finds rules that look at what another rule matched.
-func readsLastMatch(rules []compiledRule) bool {
-	return slices.ContainsFunc(rules, func(r compiledRule) bool {
-		return strings.Contains(strings.ToLower(r.data), "%{matched_var") ||
-			slices.ContainsFunc(r.targets, func(t compiledTarget) bool { return strings.HasPrefix(t.variable.Name(), "MATCHED_VAR") })
-	})
+func readsLastMatch(r compiledRule) bool {
+	return mentions(r.data, "%{matched_var") ||
+		slices.ContainsFunc(r.targets, func(t compiledTarget) bool { return strings.HasPrefix(t.variable.Name(), "MATCHED_VAR") })
+}
+
+// ownRules are those that only carry our actions.
+func ownRules() map[int]bool {
+	own := map[int]bool{placeRule: true}
+	for phase := 1; phase <= skipPhases; phase++ {
+		own[skipRuleID+phase] = true
+	}
+	return own
 }
 
 // Stats counts what being fast saved, over all engines of the compiler.

@@ -1,9 +1,12 @@
 package waf
 
 import (
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/corazawaf/coraza/v3/types/variables"
 )
 
 // guardedRules are those that a "skip:n" action before them counts: the engine
@@ -24,7 +27,7 @@ func guardsOf(rules []compiledRule) map[int][]int {
 	out := map[int][]int{}
 	removals := ruleRemovals(rules)
 	for i := range rules {
-		left := rules[i].skips()
+		left := rules[i].skips
 		if left == 0 {
 			continue
 		}
@@ -47,38 +50,45 @@ func guardsOf(rules []compiledRule) map[int][]int {
 	return out
 }
 
-var skipCount = regexp.MustCompile(`(?i)\bskip:'?([0-9]+)`)
+// ctl is a "ctl:" action.
+type ctl struct {
+	option   int
+	value    string
+	variable variables.RuleVariable // of those that remove targets
+	key      string
+	pattern  *regexp.Regexp
+}
 
-// skips is the n of "skip:n", 0 without; unreadable counts as endless.
-func (r *compiledRule) skips() int {
-	for _, a := range r.actions {
-		if a.name != "skip" {
-			continue
-		}
-		if m := skipCount.FindStringSubmatch(r.raw[0]); m != nil {
-			if n, err := strconv.Atoi(m[1]); err == nil {
-				return n
-			}
-		}
-		return 1 << 30
+// The options that matter here, by the engine's own numbers.
+const (
+	ctlTargetByID  = 1
+	ctlTargetByTag = 2
+	ctlTargetByMsg = 3
+	ctlRuleByID    = 10
+	ctlRuleByMsg   = 11
+	ctlRuleByTag   = 12
+)
+
+func readCtl(v reflect.Value) ctl {
+	return ctl{
+		option: int(v.FieldByName("action").Int()), value: v.FieldByName("value").String(),
+		variable: field[variables.RuleVariable](v, "collection"), key: v.FieldByName("colKey").String(), pattern: field[*regexp.Regexp](v, "colKeyRx"),
 	}
-	return 0
 }
 
 // ruleRemoval is a "ctl:ruleRemoveBy…" action.
-type ruleRemoval struct{ by, what string }
+type ruleRemoval struct {
+	by   int
+	what string
+}
 
-var ctlRemove = regexp.MustCompile(`(?i)ctl:\s*'?\s*ruleRemoveBy(Id|Tag|Msg)\s*=\s*([^,'"]*)`)
-
-func ruleRemovals(rules []compiledRule) []ruleRemoval {
-	var out []ruleRemoval
+func ruleRemovals(rules []compiledRule) (out []ruleRemoval) {
 	for i := range rules {
-		for _, raw := range rules[i].raw {
-			if !mentions(raw, "ctl:") {
-				continue
-			}
-			for _, m := range ctlRemove.FindAllStringSubmatch(raw, -1) {
-				out = append(out, ruleRemoval{strings.ToLower(m[1]), strings.TrimSpace(m[2])})
+		for _, l := range rules[i].links() {
+			for _, c := range l.ctls {
+				if c.option >= ctlRuleByID && c.option <= ctlRuleByTag {
+					out = append(out, ruleRemoval{c.option, c.value})
+				}
 			}
 		}
 	}
@@ -89,14 +99,14 @@ func ruleRemovals(rules []compiledRule) []ruleRemoval {
 // number one, a range, or what cannot be read.
 func (a ruleRemoval) takes(rule *compiledRule) bool {
 	switch a.by {
-	case "tag":
+	case ctlRuleByTag:
 		for _, tag := range rule.tags {
-			if strings.EqualFold(tag, a.what) {
+			if tag == a.what {
 				return true
 			}
 		}
-		return strings.Contains(a.what, "%{")
-	case "id":
+		return false
+	case ctlRuleByID:
 		from, to, isRange := strings.Cut(a.what, "-")
 		first, err := strconv.Atoi(strings.TrimSpace(from))
 		last := first

@@ -144,9 +144,16 @@ const (
 	letters  alphabet = 1<<26 - 1
 )
 
+// maxFresh is how many alphabets are worked out in one phase of one request. Each
+// takes as long as judging a hundred values, and a client may send as many values as
+// it likes of which no two are made alike: of the others only what is quick to tell
+// is told.
+const maxFresh = 4
+
 // of gives the bits of the predicates that a value of such an alphabet could
-// match. It takes all letters as one: words differ too much to be remembered.
-func (c *prospects) of(a alphabet, p *skipPlan) []uint64 {
+// match, until it is called again. It takes all letters as one: words differ too much
+// to be remembered.
+func (c *prospects) of(a alphabet, p *skipPlan, s *skipScratch) []uint64 {
 	if a&letters != 0 {
 		a |= letters
 	}
@@ -162,23 +169,34 @@ func (c *prospects) of(a alphabet, p *skipPlan) []uint64 {
 			return m.bits
 		}
 	}
+	if s.fresh == maxFresh {
+		clear(s.rough)
+		p.markPossible(a, s, s.rough, true)
+		return s.rough
+	}
+	s.fresh++
 	m := &prospect{of: a, bits: make([]uint64, p.words)}
-	made := make([]alphabet, len(p.nodes))
-	made[0] = a
-	for i := 1; i < len(p.nodes); i++ { // parents come first
-		made[i] = p.nodes[i].effect.on(made[p.nodes[i].parent])
-	}
-	for i := range p.predicates {
-		if p.predicates[i].possible(p.nodes, made) {
-			m.bits[i/64] |= 1 << (i % 64)
-		}
-	}
+	p.markPossible(a, s, m.bits, false)
 	slot.Store(m)
 	return m.bits
 }
 
-// possible is false only when no value can match.
-func (q *predicate) possible(nodes []node, made []alphabet) bool {
+// markPossible adds the bits of the predicates that a value made of a could match.
+func (p *skipPlan) markPossible(a alphabet, s *skipScratch, into []uint64, quick bool) {
+	s.made = append(s.made[:0], a)
+	for i := 1; i < len(p.nodes); i++ { // parents come first
+		s.made = append(s.made, p.nodes[i].effect.on(s.made[p.nodes[i].parent]))
+	}
+	for i := range p.predicates {
+		if p.predicates[i].possible(p.nodes, s.made, quick) {
+			into[i/64] |= 1 << (i % 64)
+		}
+	}
+}
+
+// possible is false only when no value can match. If quick it asks no expression that
+// has to think about it.
+func (q *predicate) possible(nodes []node, made []alphabet, quick bool) bool {
 	if q.negated {
 		return true
 	}
@@ -191,7 +209,7 @@ func (q *predicate) possible(nodes []node, made []alphabet) bool {
 	if q.oneOf != 0 && q.oneOf&a == 0 {
 		return false
 	}
-	return q.reach == nil || !q.reach.lacks(a) && q.reach.shortest(a) != never
+	return q.reach == nil || !q.reach.lacks(a) && (quick || q.reach.shortest(a) != never)
 }
 
 // oneOfFor gives the characters of which a text must have one for the operator

@@ -67,6 +67,21 @@ func largeBodies() []largeBody {
 		fmt.Fprintf(&tiny, "%x=%d&", i, rnd.IntN(10))
 	}
 	tiny.WriteString("last=" + lastValue)
+	// No two values are made of the same characters.
+	odd := func(size int) string {
+		var b strings.Builder
+		b.WriteString(`{"n":[`)
+		for b.Len() < size {
+			b.WriteString(`"order 17 `)
+			for _, c := range `!#$%&'()*+,-./:;<=>?@[]^_{|}~` {
+				if rnd.IntN(2) == 0 {
+					b.WriteRune(c)
+				}
+			}
+			b.WriteString(`",`)
+		}
+		return b.String() + `"` + lastValue + `"]}`
+	}
 	const formType, jsonType = "application/x-www-form-urlencoded", "application/json"
 	return []largeBody{
 		{"form 88 KB", formType, form(88 << 10)},
@@ -74,6 +89,7 @@ func largeBodies() []largeBody {
 		{"one JSON value 88 KB", jsonType, `{"text":"` + strings.ReplaceAll(text(88<<10), "\n", " ") + `"}`},
 		{"one form value 88 KB", formType, "text=" + url.QueryEscape(text(88<<10))},
 		{"JSON beacon 88 KB", jsonType, json(88 << 10)},
+		{"JSON of odd characters 88 KB", jsonType, odd(88 << 10)},
 		{"JSON 858 KB", jsonType, json(858 << 10)},
 		{"JSON numbers 858 KB", jsonType, numbers.String()},
 		{"one JSON value 858 KB", jsonType, `{"text":"` + strings.ReplaceAll(text(858<<10), "\n", " ") + `"}`},

@@ -2,9 +2,7 @@ package waf
 
 import (
 	"math"
-	"reflect"
 	"regexp"
-	"strings"
 
 	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
 	"github.com/corazawaf/coraza/v3/types/variables"
@@ -79,8 +77,6 @@ func (p *skipPlan) removeTargets(tx plugintypes.TransactionState, remover ruleRe
 	}
 }
 
-var byTag = regexp.MustCompile(`(?i)ctl:\s*'?\s*ruleRemoveTargetByTag\s*=`)
-
 // removeTargetsByTag replaces those actions in rules of phase 1. second is the
 // plan of phase 2, in which the notes are seen to.
 func removeTargetsByTag(rules []compiledRule, dead map[int]bool, second *skipPlan) {
@@ -88,19 +84,17 @@ func removeTargetsByTag(rules []compiledRule, dead map[int]bool, second *skipPla
 	for i := range second.rules {
 		index[second.rules[i].id] = int32(i)
 	}
-	for _, removal := range ruleRemovals(rules) {
-		if removal.takes(&compiledRule{id: skipRuleID + 2}) {
-			index = nil // nobody might see to them
-		}
+	if mayMiss(rules, skipRuleID+2) {
+		index = nil // nobody might see to them
 	}
 	for i := range rules {
 		r := &rules[i]
-		if r.phase != 1 || len(r.raw) > 1 || strings.Count(strings.ToLower(r.raw[0]), "ctl:") != 1 || !byTag.MatchString(r.raw[0]) {
+		if r.phase != 1 || len(r.chain) > 0 || len(r.ctls) != 1 || r.ctls[0].option != ctlTargetByTag {
 			continue
 		}
 		for j := range r.actions {
 			if r.actions[j].name == "ctl" {
-				a := newTargetRemover(r, r.actions[j].action, rules, dead, index)
+				a := newTargetRemover(r, rules, dead, index)
 				second.late = append(second.late, a.lateTargets)
 				*r.actions[j].place = a
 			}
@@ -108,13 +102,29 @@ func removeTargetsByTag(rules []compiledRule, dead map[int]bool, second *skipPla
 	}
 }
 
-func newTargetRemover(r *compiledRule, ctl plugintypes.Action, rules []compiledRule, dead map[int]bool, index map[int]int32) *targetRemover {
-	v := reflect.ValueOf(ctl).Elem()
-	tag := v.FieldByName("value").String()
-	a := &targetRemover{lateTargets: lateTargets{
-		note: r.id, variable: field[variables.RuleVariable](v, "collection"),
-		key: v.FieldByName("colKey").String(), pattern: field[*regexp.Regexp](v, "colKeyRx"),
-	}}
+// mayMiss says that rule id of phase 2 may not run although the phase does: an
+// action takes it out, or a jump of phase 1 has not ended when it comes.
+func mayMiss(rules []compiledRule, id int) bool {
+	for _, removal := range ruleRemovals(rules) {
+		if removal.takes(&compiledRule{id: id}) {
+			return true
+		}
+	}
+	ahead := map[string]bool{}
+	for i := len(rules) - 1; i >= 0; i-- {
+		r := &rules[i]
+		if r.phase == 1 && r.jumps() && !ahead[r.jumpsTo] {
+			return true
+		}
+		ahead[r.mark] = true
+	}
+	return false
+}
+
+func newTargetRemover(r *compiledRule, rules []compiledRule, dead map[int]bool, index map[int]int32) *targetRemover {
+	c := r.ctls[0]
+	tag := c.value
+	a := &targetRemover{lateTargets: lateTargets{note: r.id, variable: c.variable, key: c.key, pattern: c.pattern}}
 	for i := range rules {
 		other := &rules[i]
 		if dead[other.id] || !hasTag(other, tag) {

@@ -1,7 +1,6 @@
 package waf
 
 import (
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -50,10 +49,8 @@ func (r *compiledRule) compares(name string) bool {
 		return false
 	}
 	t := r.targets[0]
-	return t.variable.Name() == "TX" && !t.count && t.pattern == nil && strings.EqualFold(t.key, name)
+	return t.variable.Name() == "TX" && !t.count && !t.excepts && t.pattern == nil && strings.EqualFold(t.key, name)
 }
-
-var setVariable = regexp.MustCompile(`(?i)setvar:\s*'?\s*!?\s*tx\.([^=,'"\s]*)`)
 
 // setup is the rule in which the policy sets the levels.
 const setupRule = 900_990
@@ -72,35 +69,32 @@ func constant(rules []compiledRule, removals []ruleRemoval, name string) bool {
 			continue
 		}
 		// Nothing before the setup may read the variable, or jump over the setup.
-		if !set && r.phase <= 1 && (r.compares(name) || r.jumps() || r.skips() > 0) {
+		if !set && r.phase <= 1 && (r.compares(name) || r.jumps() || r.skips > 0) {
 			return false
 		}
-		for _, written := range r.setsInText() {
-			written, _, macro := strings.Cut(written, "%{")
-			if (written == name || macro && strings.HasPrefix(name, written)) && !r.onlyIfUnset(name) {
-				return false
-			}
+		if r.sets(name) && !r.onlyIfUnset(name) {
+			return false
 		}
 	}
 	return set
 }
 
-// setsInText names, in lower case, the TX variables that the rule's text sets; read
-// once, because every name that is asked for is looked for in every rule.
-func (r *compiledRule) setsInText() []string {
-	if r.written == nil {
-		r.written = []string{}
-		for _, raw := range r.raw {
-			for _, m := range setVariable.FindAllStringSubmatch(raw, -1) {
-				r.written = append(r.written, strings.ToLower(m[1]))
+// sets says that evaluating the rule may set TX:name; cheaper than writes, because
+// it is asked of every rule.
+func (r *compiledRule) sets(name string) bool {
+	for _, l := range r.links() {
+		for _, s := range l.setvars {
+			before, _, dynamic := strings.Cut(s.name, "%{")
+			if s.name == name || dynamic && strings.HasPrefix(name, before) {
+				return true
 			}
 		}
 	}
-	return r.written
+	return false
 }
 
 func (r *compiledRule) onlyIfUnset(name string) bool {
-	return len(r.targets) == 1 && r.targets[0].count && r.targets[0].variable.Name() == "TX" &&
+	return len(r.targets) == 1 && r.targets[0].count && !r.targets[0].excepts && r.targets[0].variable.Name() == "TX" &&
 		strings.EqualFold(r.targets[0].key, name) && r.function == "@eq" && r.data == "0"
 }
 
@@ -108,23 +102,13 @@ func (r *compiledRule) jumps() bool {
 	return slices.ContainsFunc(r.actions, func(a compiledAction) bool { return a.name == "skipafter" })
 }
 
-var skipAfter = regexp.MustCompile(`(?i)\bskipAfter:\s*'?([^,'"]+)`)
-
-// marker is where the rule jumps to when it matches.
-func (r *compiledRule) marker() string {
-	if m := skipAfter.FindStringSubmatch(r.raw[0]); m != nil {
-		return strings.TrimSpace(m[1])
-	}
-	return ""
-}
-
 // jump gives the rules of the phase that the rule at i, which matches, makes the
 // engine pass over. ok is false when it does more than jump, or when it may not
 // be reached although one of those rules is.
 func jump(rules []compiledRule, i int, removals []ruleRemoval) (over []int, ok bool) {
 	r := &rules[i]
-	to := r.marker()
-	if to == "" || len(r.raw) > 1 || r.capture || r.logs || strings.Count(strings.ToLower(r.raw[0]), "skipafter") != 1 {
+	to := r.jumpsTo
+	if to == "" || len(r.chain) > 0 || r.capture || r.logs {
 		return nil, false
 	}
 	for _, a := range r.actions {
@@ -137,7 +121,7 @@ func jump(rules []compiledRule, i int, removals []ruleRemoval) (over []int, ok b
 	targets := map[string]bool{} // of jumps from before
 	for j := range i {
 		if rules[j].phase == r.phase && rules[j].jumps() {
-			targets[rules[j].marker()] = true
+			targets[rules[j].jumpsTo] = true
 		}
 	}
 	for j := i + 1; j < len(rules); j++ {
@@ -145,7 +129,7 @@ func jump(rules []compiledRule, i int, removals []ruleRemoval) (over []int, ok b
 		if next.mark == to {
 			return over, true
 		}
-		if next.mark != "" && (targets[next.mark] || targets[""]) {
+		if next.mark != "" && targets[next.mark] {
 			return nil, false // a jump from before may land here
 		}
 		if next.id == 0 || next.phase != r.phase {

@@ -166,7 +166,7 @@ func (p *skipPlan) judgeKind(tx plugintypes.TransactionState, t *skipTarget, k *
 func (p *skipPlan) askable(tx plugintypes.TransactionState, t *skipTarget, k *kind, s *skipScratch) []crowdAsk {
 	c := s.crowd
 	c.asked = c.asked[:0]
-	prospects := p.prospects.of(k.key, p)
+	prospects := p.prospects.of(k.key, p, s)
 	read := false
 	for w, want := range t.asks {
 		for left := want & prospects[w] &^ s.hits[w]; left != 0; left &= left - 1 {

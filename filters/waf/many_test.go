@@ -131,7 +131,7 @@ func TestCrowd(t *testing.T) {
 	}
 	words = append(words, "1' or '1'='1", "<script>alert(1)</script>", "../../etc/passwd", "; cat /etc/passwd", "${jndi:ldap://x}", "() { :;}; id",
 		"union select 1,2", "javascript:alert(1)", "<?php system($_GET['x']);", "http://127.0.0.1/", "while(true)", "d2hpbGUodHJ1ZSk=", "c at  /et c")
-	s := &skipScratch{hits: make([]uint64, p.words), crowd: newCrowd(), many: true}
+	s := &skipScratch{hits: make([]uint64, p.words), rough: make([]uint64, p.words), crowd: newCrowd(), many: true}
 	hits := 0
 	for round := range 40 {
 		var values []string

@@ -24,10 +24,10 @@ type plumbing struct {
 // newPlumbing is nil for other rules.
 func newPlumbing(r *compiledRule) *plumbing {
 	reads, writes := r.reads(), r.writes()
-	if reads.all || writes.all || len(writes.prefixes) > 0 || r.multi || r.skips() > 0 {
+	if reads.all || writes.all || len(writes.prefixes) > 0 || r.multi || r.skips > 0 {
 		return nil
 	}
-	p := &plumbing{link: compiledRule{operator: r.operator, negated: r.negated, transformations: r.transformations}, sets: r.sets()}
+	p := &plumbing{link: compiledRule{operator: r.operator, negated: r.negated, transformations: r.transformations}, sets: r.setvars}
 	if r.operator != nil {
 		if len(r.targets) != 1 || !pure[r.operatorName()] {
 			return nil

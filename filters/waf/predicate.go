@@ -59,6 +59,13 @@ var pure = map[string]bool{
 	"ipmatch": true, "detectsqli": true, "detectxss": true, "gabionsqli": true, "validatebyterange": true, "validateurlencoding": true, "validateutf8encoding": true,
 }
 
+// expands names those of them that fill TX variables into the rule's text. The others
+// take it as it stands.
+var expands = map[string]bool{
+	"contains": true, "streq": true, "beginswith": true, "endswith": true, "within": true, "strmatch": true,
+	"eq": true, "ge": true, "gt": true, "le": true, "lt": true,
+}
+
 // add gives the number of the predicate of link r of a rule; ok is false when it
 // has none, because something besides the value decides or trying it has effects.
 func (p *predicates) add(r *compiledRule, rule int, setup *setup) (id int, ok bool) {
@@ -74,7 +81,7 @@ func (p *predicates) addEcho(r *compiledRule, rule int, setup *setup, then *echo
 		return 0, false
 	}
 	var state plugintypes.TransactionState
-	if strings.Contains(data, "%{") && name != "rx" {
+	if expands[name] && strings.Contains(data, "%{") {
 		if setup == nil {
 			return 0, false
 		}
@@ -87,8 +94,10 @@ func (p *predicates) addEcho(r *compiledRule, rule int, setup *setup, then *echo
 	if n := len(r.prefixes); n > 0 {
 		last = r.prefixes[n-1]
 	}
-	// The author's rules are kept apart: their files resolve elsewhere.
-	key := fmt.Sprintf("%t %t %t %d %s %s", rule < 100_000, r.negated, r.multi, last, name, data)
+	o, isRX := r.operator.(*rx)
+	// The author's rules are kept apart: their files resolve elsewhere. So are those
+	// that do without the alphabet: others would have to do without it, too.
+	key := fmt.Sprintf("%t %t %t %t %d %s %s", rule < 100_000, isRX && o.reach == nil, r.negated, r.multi, last, name, data)
 	if then != nil {
 		key += "\x00" + then.key
 	}
@@ -111,7 +120,7 @@ func (p *predicates) addEcho(r *compiledRule, rule int, setup *setup, then *echo
 		n = child
 	}
 	q := predicate{node: n, multi: r.multi, negated: r.negated, operator: r.operator, state: state, echo: then}
-	if o, ok := r.operator.(*rx); ok {
+	if isRX {
 		q.rx, q.reach = o, o.reach
 	}
 	if q.oneOf = oneOfFor(name, r.operator); name == "detectsqli" || name == "gabionsqli" {

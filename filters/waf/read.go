@@ -2,6 +2,7 @@ package waf
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
@@ -50,29 +51,49 @@ func (a *read) Evaluate(_ plugintypes.RuleMetadata, tx plugintypes.TransactionSt
 	r.path(path)
 }
 
-// maxAdded bounds the values that reading adds to one request, and maxNested how
-// deep encodings are undone within each other.
+// maxNested is how deep encodings are undone within each other.
+const maxNested = 3
+
+// maxRead bounds what reading may add to one request, in bytes: what a value is made
+// of bears its name, part for part, and a client chooses how long that is. Beyond it
+// values are judged as they are, and the request as one of too many arguments: else
+// junk in one value would hide what is in the next.
 const (
-	maxAdded  = 2000
-	maxNested = 3
+	maxRead  = 8 << 20
+	perValue = 64 // bytes of bookkeeping
+	maxParts = maxRead / perValue
 )
 
 // reading adds to one request what its values say.
 type reading struct {
 	v     plugintypes.TransactionVariables
-	added int
+	bytes int
+}
+
+// room counts a value that is to be added; false: no more may be.
+func (r *reading) room(name, value string) bool {
+	if r.bytes += len(name) + len(value) + perValue; r.bytes <= maxRead {
+		return true
+	}
+	set(r.v.ArgumentsLimitReached(), "1")
+	return false
 }
 
 // add puts a value beside those of the request. The name is a string of its own:
 // the engine remembers transformed values by where their name stands in memory,
 // and would take one value for another of the same name.
-func (r *reading) add(name, how, value string) {
-	if r.added == maxAdded || value == "" {
-		return
+//
+// False: there was no room for it.
+func (r *reading) add(name, how, value string) bool {
+	if value == "" {
+		return true
 	}
-	r.added++
+	if !r.room(name, value) {
+		return false
+	}
 	r.v.ArgsPath().Add(strings.Clone(name), value)
 	r.note(name, how, value)
+	return true
 }
 
 // note remembers how a value was got.
@@ -105,13 +126,17 @@ func howRead(v plugintypes.TransactionVariables, d types.MatchData) string {
 // arguments reads all values of a collection.
 func (r *reading) arguments(c collection.Map) {
 	var replace map[string][]string
+	var texts map[string]bool // that stand where names belong, with whether all of them could be added
 	for _, m := range c.FindAll() {
 		name, value := m.Key(), m.Value()
-		if len(name) > maxName && strings.ContainsAny(name, ":/ ") {
-			// A text that stands where a name belongs: a beacon, a page's address.
-			r.text("name", "name", name)
-			r.text("name", "", value)
-			c.Remove(name)
+		if len(name) > maxName && strings.ContainsAny(name, ":/ ") { // a beacon, a page's address
+			added := r.text("name", "name", name) && r.text("name", "", value)
+			if texts == nil {
+				texts = map[string]bool{}
+			}
+			key := strings.ToLower(name) // as the collection has it
+			before, again := texts[key]
+			texts[key] = added && (before || !again)
 			continue
 		}
 		r.name(name)
@@ -135,8 +160,15 @@ func (r *reading) arguments(c collection.Map) {
 		}
 		replace[name] = append(replace[name], leaves...)
 	}
-	for name, values := range replace {
+	for name, added := range texts {
+		if added {
+			c.Remove(name)
+		}
+	}
+	for name := range replace {
 		c.Remove(name)
+	}
+	for name, values := range replace {
 		for _, v := range values {
 			c.Add(strings.Clone(name), v)
 		}
@@ -159,17 +191,17 @@ func (r *reading) name(name string) {
 const maxName = 64
 
 // text adds a value of which no variable holds anything yet: what it is made of,
-// or itself, and what it says when decoded.
-func (r *reading) text(name, how, value string) {
+// or itself, and what it says when decoded. False: there was no room for it.
+func (r *reading) text(name, how, value string) bool {
 	if leaves, ok := r.structured(name, value, maxNested); ok {
 		for _, l := range leaves {
-			r.added++
 			r.v.ArgsPath().Add(strings.Clone(name), l)
 		}
-		return
+		return true
 	}
-	r.add(name, how, value)
+	added := r.add(name, how, value)
 	r.decode(name, value, maxNested)
+	return added
 }
 
 // encoded rules out, at one look, the values of which nothing can be read: short
@@ -190,7 +222,8 @@ func (r *reading) structured(name, value string, depth int) (values []string, ok
 		return nil, false
 	}
 	if noisy(value) {
-		return runs(value), true
+		values = append(runs(value), spaced(value)...)
+		return values, !slices.ContainsFunc(values, func(v string) bool { return !r.room(name, v) })
 	}
 	text := value
 	if text[0] == '%' || strings.HasPrefix(text, "{%") || strings.HasPrefix(text, "[%") {
@@ -217,6 +250,9 @@ func (r *reading) structured(name, value string, depth int) (values []string, ok
 	if parts, ok := pairs(text); ok {
 		values = []string{}
 		for _, p := range parts {
+			if !r.room(name, p) {
+				return nil, false
+			}
 			values = r.leaf(name, "part", p, depth, values)
 		}
 		return values, true
@@ -225,12 +261,15 @@ func (r *reading) structured(name, value string, depth int) (values []string, ok
 }
 
 func (r *reading) json(name, text string, depth int) (values []string, ok bool) {
-	leaves, ok := jsonLeaves(text, "", 32, maxAdded)
+	leaves, ok := jsonLeaves(text, "", 32, maxParts)
 	if !ok {
 		return nil, false
 	}
 	values = []string{}
 	for _, l := range leaves {
+		if !r.room(name, l.value) {
+			return nil, false
+		}
 		switch {
 		case l.value == "", l.key && plainName.MatchString(l.value) && !strings.ContainsAny(l.value, "$_@."):
 		case l.key:
@@ -343,7 +382,7 @@ func (r *reading) decode(name, value string, depth int) {
 // inside adds a decoded text: its leaves if it is JSON.
 func (r *reading) inside(name, how, text string, depth int) {
 	if t := strings.TrimSpace(text); len(t) > 1 && (t[0] == '{' || t[0] == '[') {
-		if leaves, ok := jsonLeaves(t, "", 32, maxAdded); ok {
+		if leaves, ok := jsonLeaves(t, "", 32, maxParts); ok {
 			for _, l := range leaves {
 				if !l.key || !plainName.MatchString(l.value) {
 					r.add(name, how, l.value)

@@ -2,6 +2,10 @@ package waf
 
 import (
 	"encoding/json"
+	"fmt"
+	"net/url"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -117,4 +121,113 @@ func FuzzReadings(f *testing.F) {
 		kindOf("text/plain", s)
 		fileNames(s)
 	})
+}
+
+// TestReadIsBounded: what a value is made of bears its name, and a client chooses
+// how long that is.
+func TestReadIsBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long under the race detector, and one goroutine")
+	}
+	e := engine(t, nil)
+	var items []string
+	for i := range 1900 {
+		items = append(items, fmt.Sprintf(`"item %d"`, i))
+	}
+	items = append(items, `"1' UNION SELECT password FROM users-- "`)
+	text := "[" + strings.Join(items, ",") + "]"
+	for _, c := range []struct{ name, media, body string }{
+		{"form", "application/x-www-form-urlencoded", strings.Repeat("n", 200<<10) + "=" + url.QueryEscape(text)},
+		{"JSON", "application/json", `{"` + strings.Repeat("n", 200<<10) + `":` + strconv.Quote(text) + `}`},
+		{"noise", "application/x-www-form-urlencoded", strings.Repeat("n", 200<<10) + "=" + strings.Repeat("%01%02%03%04some+text", 2000)},
+	} {
+		h := head("/a")
+		h.Method = "POST"
+		h.Headers = append(h.Headers, filters.Header{Name: "content-type", Value: c.media})
+		tx := e.Begin("x")
+		tx.RequestHeaders(h)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if err := tx.RequestBody([]byte(c.body), false); err != nil {
+			t.Fatal(err)
+		}
+		runtime.ReadMemStats(&after)
+		if used := after.TotalAlloc - before.TotalAlloc; used > 64<<20 {
+			t.Errorf("%s: %d MiB for a body of %d KiB", c.name, used>>20, len(c.body)>>10)
+		}
+		if d := tx.Denial(); d == nil || d.Status != wafrules.BaseStatus {
+			t.Errorf("%s: %+v", c.name, d)
+		}
+		tx.Close()
+	}
+}
+
+// TestNoiseBetweenWords: what some database takes for a space hides no word.
+func TestNoiseBetweenWords(t *testing.T) {
+	e := engine(t, nil)
+	for _, between := range []string{"%A0", "%01", "%01%02%03", "%00"} {
+		path := "/a?q=" + strings.ReplaceAll("1' union select password from users -- ", " ", between)
+		tx := e.Begin("x")
+		tx.RequestHeaders(head(path))
+		if err := tx.RequestBody(nil, false); err != nil {
+			t.Fatal(err)
+		}
+		if tx.Denial() == nil {
+			t.Errorf("%s is not found", path)
+		}
+		tx.Close()
+	}
+}
+
+// TestTextsAsNames: however many texts stand where names belong, all are judged.
+func TestTextsAsNames(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long under the race detector, and one goroutine")
+	}
+	e := engine(t, nil)
+	var body strings.Builder
+	for i := range 1500 {
+		fmt.Fprintf(&body, "a+text:+%s+%d=%d&", strings.Repeat("x", maxName), i, i)
+	}
+	fmt.Fprintf(&body, "a+text:+%s=%s", strings.Repeat("y", maxName), url.QueryEscape("1' union select password from users-- "))
+	h := head("/a")
+	h.Method = "POST"
+	h.Headers = append(h.Headers, filters.Header{Name: "content-type", Value: "application/x-www-form-urlencoded"})
+	for range 5 { // in the random order of a map
+		tx := e.Begin("x")
+		tx.RequestHeaders(h)
+		if err := tx.RequestBody([]byte(body.String()), false); err != nil {
+			t.Fatal(err)
+		}
+		if tx.Denial() == nil {
+			t.Error("the attack is not found")
+		}
+		tx.Close()
+	}
+}
+
+// TestPartsHideNothing: of however many parts a value is made, each is read.
+func TestPartsHideNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long under the race detector, and one goroutine")
+	}
+	e := engine(t, nil)
+	hidden := `"\u0027 \u0075nion \u0073elect password \u0066rom users-- "`
+	for _, body := range []string{
+		"q=" + url.QueryEscape("["+strings.Repeat("17,", 3000)+hidden+"]"),
+		strings.Repeat("d=QWJjZGVmZ2hpamtsIG1ub3A%3D&", 2500) + "q=MScgVU5JT04gU0VMRUNUIHBhc3N3b3JkIEZST00gdXNlcnMtLSA",
+	} {
+		h := head("/a")
+		h.Method = "POST"
+		h.Headers = append(h.Headers, filters.Header{Name: "content-type", Value: "application/x-www-form-urlencoded"})
+		tx := e.Begin("x")
+		tx.RequestHeaders(h)
+		if err := tx.RequestBody([]byte(body), false); err != nil {
+			t.Fatal(err)
+		}
+		if tx.Denial() == nil {
+			t.Errorf("%.60s is not found", body)
+		}
+		tx.Close()
+	}
 }

@@ -24,7 +24,6 @@ type setup struct {
 
 	guarded  map[int]bool
 	removals []ruleRemoval // of the rules before
-	matched  bool          // some rule looks at what another matched
 
 	pending []int // decided rules before the place of the writes
 	placed  bool
@@ -46,7 +45,7 @@ const placeRule = skipRuleID + 9
 // decideSetup works the setup out. dead are rules that never run for another
 // reason. The result is nil when the order of the rules cannot be followed.
 func decideSetup(rules []compiledRule, dead map[int]bool) *setup {
-	s := &setup{values: map[string]txValue{}, dead: map[int]bool{}, guarded: guardedRules(rules), matched: readsLastMatch(rules)}
+	s := &setup{values: map[string]txValue{}, dead: map[int]bool{}, guarded: guardedRules(rules)}
 	for _, digit := range strings.Fields("0 1 2 3 4 5 6 7 8 9 10") {
 		s.vague.add(digit)
 	}
@@ -62,6 +61,9 @@ func decideSetup(rules []compiledRule, dead map[int]bool) *setup {
 			return nil
 		case r.phase != 1 || r.id == 0:
 		case r.id == placeRule:
+			if slices.ContainsFunc(s.removals, func(a ruleRemoval) bool { return a.takes(r) }) {
+				return nil // nothing would be written there
+			}
 			s.place()
 		case r.id > skipRuleID && r.id < placeRule:
 		case jump != "":
@@ -73,7 +75,7 @@ func decideSetup(rules []compiledRule, dead map[int]bool) *setup {
 		case !s.guarded[r.id] && s.never(r):
 			s.dead[r.id] = true
 		case !s.stopped && s.decide(r):
-			jump = r.marker()
+			jump = r.jumpsTo
 		default:
 			s.pass(r)
 		}
@@ -90,7 +92,7 @@ func (s *setup) decide(r *compiledRule) bool {
 	if match, known := s.condition(r); !known || !match {
 		return false
 	}
-	if r.id < 100_000 || len(r.chain) > 0 || r.logs || r.stops() || s.guarded[r.id] || r.skips() > 0 || strings.Count(strings.ToLower(r.raw[0]), "skipafter") > 1 || r.capture || !r.acts(settings) {
+	if r.id < 100_000 || len(r.chain) > 0 || r.logs || r.stops() || s.guarded[r.id] || r.skips > 0 || r.capture || !r.acts(settings) {
 		return false
 	}
 	for _, removal := range s.removals {
@@ -98,7 +100,7 @@ func (s *setup) decide(r *compiledRule) bool {
 			return false
 		}
 	}
-	sets := r.sets()
+	sets := slices.Clone(r.setvars)
 	for i, v := range sets {
 		text, ok := s.expand(v.value)
 		if !ok || v.remove || text == "" || text[0] == '+' || text[0] == '-' || strings.Contains(v.name, "%{") {
@@ -132,7 +134,7 @@ var settings = append(slices.Clone(plain), "setvar")
 func (s *setup) pass(r *compiledRule) {
 	s.passed = append(s.passed, r)
 	s.removals = append(s.removals, ruleRemovals([]compiledRule{*r})...)
-	if r.jumps() || r.skips() > 0 || r.stops() {
+	if r.jumps() || r.skips > 0 || r.stops() {
 		if s.placed {
 			s.stopped = true
 		} else {
@@ -178,7 +180,7 @@ func (s *setup) conclude(rules []compiledRule, dead map[int]bool) {
 	}
 	s.atHead = true
 	for _, r := range s.passed[:s.last] {
-		s.atHead = s.atHead && !r.stops() && !r.jumps() && r.skips() == 0 && !r.touches(written)
+		s.atHead = s.atHead && !r.stops() && !r.jumps() && r.skips == 0 && !r.touches(written)
 	}
 	for i := range rules {
 		if r := &rules[i]; !s.dead[r.id] && !dead[r.id] {
@@ -195,8 +197,8 @@ func (s *setup) conclude(rules []compiledRule, dead map[int]bool) {
 // never says that a link whose answer is known does not match, and that those
 // before it leave no trace.
 func (s *setup) never(r *compiledRule) bool {
-	for i, l := range r.links() {
-		if match, known := s.condition(l); known && !match && (i == 0 || !s.matched) {
+	for _, l := range r.links() {
+		if match, known := s.condition(l); known && !match {
 			return true
 		}
 		if !l.silent() {

@@ -13,6 +13,7 @@ import (
 	"github.com/corazawaf/coraza/v3/collection"
 	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
 	"github.com/corazawaf/coraza/v3/types"
+	"github.com/corazawaf/coraza/v3/types/variables"
 )
 
 // skip is the action at the head of each phase. It takes those rules out of the
@@ -90,8 +91,6 @@ type skipPlan struct {
 	rules      []skipRule // of the phase, in order of evaluation, without the dead
 	order      []skipSlot // all of the phase, by id
 	writes     []setVar   // of the setup
-	blind      uint64     // names that may change before the rules run
-	marked     bool       // markers matter even if no rule that is kept jumps
 	late       []lateTargets
 	remember   *verdicts // nil: ask anew each time
 	stats      *skipStats
@@ -147,6 +146,9 @@ type skipScratch struct {
 	keep  []bool
 	hits  []uint64
 	many  bool // values: none of them is remembered
+	fresh int  // alphabets worked out
+	made  []alphabet
+	rough []uint64
 	crowd *crowd
 	stats struct{ values, known, asked uint64 }
 }
@@ -154,9 +156,10 @@ type skipScratch struct {
 func (p *skipPlan) run(tx plugintypes.TransactionState, remover ruleRemover) {
 	s, _ := p.scratch.Get().(*skipScratch)
 	if s == nil {
-		s = &skipScratch{got: make([]uint8, len(p.rules)), keep: make([]bool, len(p.rules)), hits: make([]uint64, p.words)}
+		s = &skipScratch{got: make([]uint8, len(p.rules)), keep: make([]bool, len(p.rules)), hits: make([]uint64, p.words), rough: make([]uint64, p.words)}
 	}
 	clear(s.got)
+	s.fresh = 0
 	write(tx, p.writes)
 	for i := range p.targets {
 		if late(tx) {
@@ -178,7 +181,7 @@ func (p *skipPlan) run(tx plugintypes.TransactionState, remover ruleRemover) {
 // choose marks the rules to keep, in order: what one of them may change makes
 // those keep that look at it.
 func (p *skipPlan) choose(tx plugintypes.TransactionState, s *skipScratch) {
-	written := p.blind
+	var written uint64
 	for i := range p.rules {
 		r := &p.rules[i]
 		keep := true
@@ -259,7 +262,7 @@ func (p *skipPlan) judge(tx plugintypes.TransactionState, t *skipTarget, key, va
 		if !begun {
 			s.trial.begin(p.nodes, value)
 			begun = true
-			prospects = p.prospects.of(s.trial.forms[0].alphabet(), p)
+			prospects = p.prospects.of(s.trial.forms[0].alphabet(), p, s)
 		}
 		var hits uint64
 		for left := unknown & prospects[w]; left != 0; left &= left - 1 {
@@ -285,7 +288,7 @@ func (p *skipPlan) judge(tx plugintypes.TransactionState, t *skipTarget, key, va
 // remove takes runs of rules out at once: the engine compares every rule with
 // every range. A range may cover rules of other phases, endSkip takes it back.
 func (p *skipPlan) remove(tx ruleRemover, keep []bool) {
-	from, to, skipped, kept, marked := 0, 0, 0, false, p.marked
+	from, to, skipped, kept, marked := 0, 0, 0, false, false // marked: markers matter
 	tx.RemoveRuleByIDRange(skipMark, skipMark)
 	for _, slot := range p.order {
 		if slot.rule < 0 || !keep[slot.rule] {
@@ -349,7 +352,8 @@ type planner struct {
 	table    *predicates
 	setup    *setup // nil: nothing is known of TX
 	dead     map[int]bool
-	counted  map[string]bool
+	counted  map[variables.RuleVariable]bool // by variable, whose number of values may change
+	paths    bool                            // arguments may be added while the rules of the phase run
 	plan     *skipPlan
 	targets  map[string]int
 	uses     []skipUse
@@ -363,8 +367,7 @@ type skipUse struct {
 // newSkipPlan finds what can be skipped in a phase. dead rules never run.
 func newSkipPlan(rules []compiledRule, phase, paranoia int, table *predicates, setup *setup, dead map[int]bool) *skipPlan {
 	b := &planner{rules: rules, phase: phase, paranoia: paranoia, table: table, setup: setup, dead: dead,
-		counted: countsChange(rules), plan: &skipPlan{}, targets: map[string]int{}}
-	b.plan.marked = readsLastMatch(rules)
+		counted: countsChange(rules), paths: takesFromPath(rules, phase, dead), plan: &skipPlan{}, targets: map[string]int{}}
 	guards := guardsOf(rules)
 	at := map[int]int32{}
 	var kept []*compiledRule
@@ -379,7 +382,7 @@ func newSkipPlan(rules []compiledRule, phase, paranoia int, table *predicates, s
 		}
 		at[r.id] = int32(len(b.plan.rules))
 		b.plan.order = append(b.plan.order, skipSlot{r.id, at[r.id]})
-		made := skipRule{id: r.id, jumps: r.jumps() || r.skips() > 0}
+		made := skipRule{id: r.id, jumps: r.jumps() || r.skips > 0}
 		for _, g := range guards[r.id] {
 			if index, ok := at[g]; ok {
 				made.guards = append(made.guards, index)
@@ -399,7 +402,11 @@ func (b *planner) add(r *compiledRule, made *skipRule) {
 	if r.id == placeRule || r.level() > b.paranoia {
 		return
 	}
-	if made.plumbing = newPlumbing(r); made.plumbing != nil {
+	made.plumbing = newPlumbing(r)
+	if p := made.plumbing; p != nil && p.target.count && b.counted[variables.TX] {
+		made.plumbing = nil // its count is another where a target was taken away
+	}
+	if made.plumbing != nil {
 		return
 	}
 	index := len(b.plan.rules)
@@ -420,7 +427,7 @@ func (b *planner) add(r *compiledRule, made *skipRule) {
 				b.use(l, predicate, index, 2)
 			}
 		}
-		if !l.silent() || b.setup != nil && b.setup.matched {
+		if !l.silent() {
 			return
 		}
 	}
@@ -439,7 +446,8 @@ func (b *planner) use(l *compiledRule, predicate, rule int, link uint8) {
 	}
 }
 
-// nameBits gives the TX names that plumbing depends on a bit each.
+// nameBits gives the TX names that plumbing depends on a bit each. Where there are
+// more than bits some share one: then a rule may stay for another's sake.
 func (b *planner) nameBits(kept []*compiledRule) {
 	var list []names
 	known := map[string]bool{}
@@ -458,9 +466,6 @@ func (b *planner) nameBits(kept []*compiledRule) {
 		if len(touched.prefixes)+len(touched.parts) > 0 {
 			list = append(list, names{prefixes: touched.prefixes, parts: touched.parts})
 		}
-	}
-	if len(list) > 64 {
-		b.plan.blind = math.MaxUint64
 	}
 	for i, r := range kept {
 		made := &b.plan.rules[i]

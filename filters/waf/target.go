@@ -1,7 +1,6 @@
 package waf
 
 import (
-	"regexp"
 	"strings"
 
 	"github.com/corazawaf/coraza/v3/types/variables"
@@ -11,29 +10,26 @@ import (
 // rule of the phase, and that no action changes it.
 func (b *planner) looksAtRequest(l *compiledRule) bool {
 	for _, t := range l.targets {
-		if !fromRequest[t.variable] && !(b.phase == 2 && fromBody[t.variable]) || b.phase > 2 {
+		if !fromRequest[t.variable] && !(b.phase == 2 && fromBody[t.variable]) || b.phase > 2 || b.paths && fromPath[t.variable] {
 			return false
 		}
-		if t.count && (t.excepts || b.counted[t.variable.Name()]) {
+		if t.count && (t.excepts || b.counted[t.variable]) {
 			return false
 		}
 	}
 	return len(l.targets) > 0
 }
 
-var ctlTarget = regexp.MustCompile(`(?i)ctl:\s*'?\s*ruleRemoveTargetBy\w+\s*=[^;,'"]*;\s*([A-Za-z_]+)`)
-
 // countsChange names the variables of which a rule may be made to see less in
 // one transaction: fewer values can only match less, but their number may match.
-func countsChange(rules []compiledRule) map[string]bool {
-	out := map[string]bool{}
+func countsChange(rules []compiledRule) map[variables.RuleVariable]bool {
+	out := map[variables.RuleVariable]bool{}
 	for i := range rules {
-		for _, raw := range rules[i].raw {
-			if !mentions(raw, "ctl:") {
-				continue
-			}
-			for _, m := range ctlTarget.FindAllStringSubmatch(raw, -1) {
-				out[strings.ToUpper(m[1])] = true
+		for _, l := range rules[i].links() {
+			for _, c := range l.ctls {
+				if c.option >= ctlTargetByID && c.option <= ctlTargetByMsg {
+					out[c.variable] = true
+				}
 			}
 		}
 	}
@@ -55,6 +51,24 @@ var fromRequest = map[variables.RuleVariable]bool{
 	variables.MultipartFilename: true, variables.MultipartName: true, variables.MultipartPartHeaders: true,
 	variables.XML: true, variables.RequestXML: true,
 	variables.URIParseError: true, variables.ArgumentsLimitReached: true, variables.RemoteAddr: true, variables.ServerName: true,
+}
+
+// fromPath are those of them to which @restpath adds what it takes out of the path,
+// while the rules of its phase are evaluated.
+var fromPath = map[variables.RuleVariable]bool{variables.Args: true, variables.ArgsNames: true}
+
+// takesFromPath says that a rule of the phase does so.
+func takesFromPath(rules []compiledRule, phase int, dead map[int]bool) bool {
+	for i := range rules {
+		if r := &rules[i]; r.phase == phase && !dead[r.id] {
+			for _, l := range r.links() {
+				if l.operatorName() == "restpath" {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // fromBody are those that are complete when the body has been read.
@@ -91,8 +105,7 @@ func composite(v variables.RuleVariable, value string) bool {
 func sensitive(v variables.RuleVariable, key string) bool {
 	switch v {
 	case variables.RequestHeaders:
-		return strings.EqualFold(key, "cookie") || strings.EqualFold(key, "authorization") ||
-			strings.EqualFold(key, "proxy-authorization") || strings.EqualFold(key, "x-api-key") || sensitiveName(key)
+		return strings.EqualFold(key, "cookie") || sensitiveName(key)
 	case variables.Args, variables.ArgsGet, variables.ArgsPost, variables.RequestCookies, variables.RequestXML, variables.XML:
 		return sensitiveName(key)
 	}
@@ -100,7 +113,7 @@ func sensitive(v variables.RuleVariable, key string) bool {
 }
 
 // sensitiveWords are in names whose values nobody but the service should keep.
-var sensitiveWords = strings.Fields("passw pwd secret token session credential api_key apikey csrf card cvv ssn")
+var sensitiveWords = strings.Fields("passw pwd secret token sess connect.sid credential jwt oauth authoriz api_key api-key apikey csrf card cvv ssn")
 
 // sensitiveBy has those words by the letter they begin with: this is asked of
 // every key in every request.

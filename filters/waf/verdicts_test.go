@@ -122,10 +122,14 @@ func TestSensitive(t *testing.T) {
 	}{
 		{variables.RequestHeaders, "Authorization", true},
 		{variables.RequestHeaders, "cookie", true},
+		{variables.RequestHeaders, "Proxy-Authorization", true},
 		{variables.RequestHeaders, "X-CSRF-Token", true},
+		{variables.RequestHeaders, "api-key", true},
 		{variables.RequestHeaders, "accept", false},
 		{variables.Args, "json.user.Password", true},
-		{variables.RequestCookies, "SESSIONID", true},
+		{variables.RequestCookies, "PHPSESSID", true},
+		{variables.RequestCookies, "connect.sid", true},
+		{variables.Args, "author", false},
 		{variables.Args, "q", false},
 		{variables.ArgsNames, "password", false},
 	} {

@@ -85,17 +85,39 @@ func accepted(o *apidiscovery.Operation) (open, known uint64) {
 	return open, known
 }
 
-// guarded says whether an operation answers only those who say who they are.
-func guarded(o *apidiscovery.Operation) bool {
-	open, known := accepted(o)
-	return open == 0 && known > 0
+// beyondCertificates is accepted where a client certificate says nothing: behind
+// sidecars every caller has one, whoever it calls for.
+func beyondCertificates(o *apidiscovery.Operation) (open, known uint64) {
+	var certificates uint64
+	for _, a := range o.Auth {
+		switch a.Kind {
+		case apidiscovery.AuthNone:
+			open += a.Accepted
+		case apidiscovery.AuthMTLS:
+			certificates += a.Accepted
+		default:
+			known += a.Accepted
+		}
+	}
+	if certificates > known { // an exchange may have had both, or several others
+		open += certificates - known
+	}
+	return open, known
 }
 
 // missingAuthentication: open, while most of its siblings are guarded. Siblings
 // are operations below the same first word of the path, versions aside, and, for
 // what changes something, all of the service.
 func missingAuthentication(v *view, o *apidiscovery.Operation) []apidiscovery.Finding {
-	open, _ := accepted(o)
+	if list := openAmong(v, o, accepted, "without authentication"); list != nil {
+		return list
+	}
+	return openAmong(v, o, beyondCertificates, "with no more than a client certificate")
+}
+
+// openAmong is it by one way to count the exchanges that were answered.
+func openAmong(v *view, o *apidiscovery.Operation, count func(*apidiscovery.Operation) (open, known uint64), how string) []apidiscovery.Finding {
+	open, _ := count(o)
 	if open == 0 {
 		return nil
 	}
@@ -106,9 +128,9 @@ func missingAuthentication(v *view, o *apidiscovery.Operation) []apidiscovery.Fi
 		if s.ID == o.ID || rootOf(s.Template) != root {
 			continue
 		}
-		if a, b := accepted(s); a+b > 0 {
+		if a, b := count(s); a+b > 0 {
 			siblings++
-			if guarded(s) {
+			if a == 0 {
 				shut++
 			}
 		}
@@ -117,7 +139,7 @@ func missingAuthentication(v *view, o *apidiscovery.Operation) []apidiscovery.Fi
 		return nil
 	}
 	return one(apidiscovery.Finding{Confidence: apidiscovery.Suspicion, Count: open,
-		Evidence: fmt.Sprintf("answered %d times without authentication; %d of %d siblings below /%s need it", open, shut, siblings, root)})
+		Evidence: fmt.Sprintf("answered %d times %s; %d of %d siblings below /%s need it", open, how, shut, siblings, root)})
 }
 
 // rootOf is the first word of a path that is no version and no prefix that says

@@ -81,6 +81,37 @@ func TestFindings(t *testing.T) {
 	}
 }
 
+// Behind sidecars every exchange has a certificate: beside tokens it guards nothing.
+func TestMissingAuthenticationInAMesh(t *testing.T) {
+	also := func(kind string) func(*apidiscovery.Operation) {
+		return func(o *apidiscovery.Operation) {
+			o.Auth = append(o.Auth, apidiscovery.Auth{Kind: kind, Count: 10, Accepted: 10})
+		}
+	}
+	both := operation("GET", "/accounts/{id}", apidiscovery.AuthBearer, also(apidiscovery.AuthMTLS))
+	alone := operation("PUT", "/accounts/{id}", apidiscovery.AuthMTLS)
+	for _, c := range []struct {
+		name    string
+		sibling apidiscovery.Operation
+		op      apidiscovery.Operation
+		want    bool
+	}{
+		{"no token where others have one", both, operation("GET", "/v0/accounts/{id}", apidiscovery.AuthMTLS), true},
+		{"a token as the others", both, operation("GET", "/v0/accounts/{id}", apidiscovery.AuthBearer, also(apidiscovery.AuthMTLS)), false},
+		{"another credential", both, operation("GET", "/v0/accounts/{id}", apidiscovery.AuthAPIKey, also(apidiscovery.AuthMTLS)), false},
+		{"certificates are what the service asks for", alone, operation("GET", "/v0/accounts/{id}", apidiscovery.AuthMTLS), false},
+		{"and one does not ask", alone, operation("GET", "/v0/accounts/{id}", apidiscovery.AuthNone), true},
+	} {
+		var got bool
+		for _, f := range Findings(apidiscovery.Spec{Service: "shop", Operations: []apidiscovery.Operation{c.sibling, c.op}}, nil) {
+			got = got || f.Rule == "missing-authentication" && f.ID == c.op.ID && f.Count == 10
+		}
+		if got != c.want {
+			t.Errorf("%s: found %t", c.name, got)
+		}
+	}
+}
+
 func ask(w *Owners, caller, id uint64, status int) {
 	w.Add(&exchange.Observation{Service: "shop", Method: "GET", Status: status, Caller: exchange.CallerSeen{Kind: "subject", Hash: caller},
 		Segments: []exchange.Segment{{Value: exchange.Value{Kind: exchange.KindWord, Text: "orders"}}, {Value: exchange.Value{Kind: exchange.KindNumber, Hash: id}}}})

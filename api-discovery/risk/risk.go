@@ -106,8 +106,7 @@ func beyondCertificates(o *apidiscovery.Operation) (open, known uint64) {
 }
 
 // missingAuthentication: open, while most of its siblings are guarded. Siblings
-// are operations below the same first word of the path, versions aside, and, for
-// what changes something, all of the service.
+// are operations below the same first word of the path, versions aside.
 func missingAuthentication(v *view, o *apidiscovery.Operation) []apidiscovery.Finding {
 	if list := openAmong(v, o, accepted, "without authentication"); list != nil {
 		return list

@@ -1,8 +1,6 @@
 package server_test
 
 import (
-	"bufio"
-	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -18,21 +16,11 @@ func TestStreamsOutliveDeadlines(t *testing.T) {
 	srv.Config.ReadTimeout = 200 * time.Millisecond
 	srv.Config.WriteTimeout = 200 * time.Millisecond
 	srv.Start()
-	defer srv.Close()
-	req, err := http.NewRequestWithContext(t.Context(), "GET", srv.URL+"/api/v1/events/stream", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+c.token)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
+	t.Cleanup(srv.Close) // after the stream
+	lines := caller{t, srv.URL, c.token}.open(t.Context(), "/api/v1/events/stream")
 	time.AfterFunc(time.Second, func() {
 		_, _ = p.Store.AddEvents(t.Context(), []filters.Event{event(1, nil)})
 	})
-	lines := bufio.NewScanner(resp.Body)
 	for lines.Scan() {
 		if strings.Contains(lines.Text(), event(1, nil).ID) {
 			return

@@ -1,11 +1,9 @@
 package server_test
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -105,20 +103,7 @@ func TestFollowEvents(t *testing.T) {
 	p.AddEvents(t, event(0, nil)) // before following: not sent
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, "GET", c.url+"/api/v1/events/stream?decision=deny", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+c.token)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if ct := resp.Header.Get("Content-Type"); resp.StatusCode != 200 || ct != "text/event-stream" {
-		t.Fatalf("stream: %s %s", resp.Status, ct)
-	}
-	lines := bufio.NewScanner(resp.Body)
+	lines := c.open(ctx, "/api/v1/events/stream?decision=deny")
 	lines.Scan() // the first beat: the stream is open
 	p.AddEvents(t, event(1, nil), event(2, func(e *filters.Event) { e.Decision = filters.Denied }))
 	for lines.Scan() {
@@ -145,17 +130,7 @@ func TestRevokedWhileFollowing(t *testing.T) {
 	c := caller{t, p.URL, p.Token(t, "watcher", store.RoleViewer)}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, "GET", c.url+"/api/v1/events/stream", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+c.token)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	lines := bufio.NewScanner(resp.Body)
+	lines := c.open(ctx, "/api/v1/events/stream")
 	for range 20 { // a good token goes on, beat by beat
 		if !lines.Scan() {
 			t.Fatalf("the stream ended: %v", lines.Err())

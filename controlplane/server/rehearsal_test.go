@@ -1,11 +1,9 @@
 package server_test
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,17 +41,7 @@ func startSlow(t *testing.T, rehearse func(context.Context, proposal.Progress) (
 // follow reads a rehearsal's stream to its end and returns what it said.
 func (c caller) follow(path string) (said []server.Rehearsing) {
 	c.t.Helper()
-	req, err := http.NewRequestWithContext(c.t.Context(), "GET", c.url+path, nil)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+c.token)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
+	for lines := c.open(c.t.Context(), path); lines.Scan(); {
 		if data, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
 			var v server.Rehearsing
 			if err := json.Unmarshal([]byte(data), &v); err != nil {

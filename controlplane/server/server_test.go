@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -66,6 +67,25 @@ func (c caller) do(method, path, body string, edit ...func(*http.Request)) (int,
 		c.t.Errorf("%s %s: %d with content type %q", method, path, resp.StatusCode, resp.Header.Get("Content-Type"))
 	}
 	return resp.StatusCode, string(raw)
+}
+
+// open opens a stream of server-sent events, which ends with the test or ctx.
+func (c caller) open(ctx context.Context, path string) *bufio.Scanner {
+	c.t.Helper()
+	req, err := http.NewRequestWithContext(ctx, "GET", c.url+path, nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+c.token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() { resp.Body.Close() })
+	if ct := resp.Header.Get("Content-Type"); resp.StatusCode != 200 || ct != "text/event-stream" {
+		c.t.Fatalf("stream: %s %s", resp.Status, ct)
+	}
+	return bufio.NewScanner(resp.Body)
 }
 
 // want is do, with a status expected, decoded into into (nil: not decoded).

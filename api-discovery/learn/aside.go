@@ -30,7 +30,7 @@ func (a *asides) of(reason string) *aside {
 func (a *asides) add(reason string, o *exchange.Observation, examples int) {
 	x := a.of(reason)
 	x.count++
-	hash := uint64(14695981039346656037)
+	hash := unmixed
 	for i := range o.Segments {
 		hash = mix(hash^o.Segments[i].Hash, "/")
 	}

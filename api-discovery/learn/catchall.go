@@ -61,7 +61,7 @@ func answerOf(e *end) (a answer, same bool) {
 
 // outlineOf is a hash of names and types: of counts and kinds nothing is in it.
 func outlineOf(s *exchange.Shape, depth int) uint64 {
-	h := uint64(14695981039346656037)
+	h := unmixed
 	for t, n := range s.Types {
 		if n > 0 {
 			h = mix(h^uint64(t+1), "/")

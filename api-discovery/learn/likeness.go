@@ -29,7 +29,7 @@ type profile struct {
 }
 
 func endToken(k endKey) token {
-	h := uint64(14695981039346656037)
+	h := unmixed
 	for _, s := range []string{k.method, k.name} {
 		h = mix(h, s)
 	}

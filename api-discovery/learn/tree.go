@@ -69,6 +69,9 @@ func around(form string) (head, suffix string) {
 	return "", form
 }
 
+// unmixed is the hash of nothing (FNV-1a, 64 bits), where mix begins.
+const unmixed = uint64(0xcbf29ce484222325)
+
 func mix(hash uint64, form string) uint64 {
 	for i := range len(form) {
 		hash = (hash ^ uint64(form[i])) * 0x100000001b3

@@ -128,6 +128,7 @@ func (p *plane) openPolicy(ctx context.Context) error {
 		XDS:       xds.Options{Transport: xds.Transport(p.transport), FilterSocket: p.layout.filterSocket(), ALS: xds.ALSCluster},
 		Publisher: p.discovery,
 		Hosts:     p.agentView,
+		Mark:      p.store.Mark,
 		Observe:   observe(recordRevisions(p.store, p.log), writeProxyLimits(p.layout, p.log), limitRecordings(p.archive)),
 		Log:       p.log,
 		Now:       time.Now,

@@ -27,6 +27,12 @@ type world struct {
 	store *store.Store
 }
 
+// Fresh waits for what was stored before, and marks it.
+func (w *world) Fresh(ctx context.Context) (store.Mark, error) {
+	_, mark, err := w.loop.Fresh(ctx)
+	return mark, err
+}
+
 // Resource returns a resource as it stands, whoever owns it. One that stands for
 // flags of `gabion up` has no revision; a proposal leaves it alone and makes a
 // resource of its own.

@@ -21,8 +21,26 @@ type Acceptance struct {
 	File  string `json:"file,omitempty"`
 }
 
-// Accept writes the candidate. Accepting what is accepted changes nothing.
+// maxJudged bounds how often an acceptance is judged, while others change resources.
+const maxJudged = 30
+
+// Accept writes the candidate. Accepting what is accepted changes nothing. What the
+// candidate is judged by is what it is written into.
 func (d *Desk) Accept(ctx context.Context, id, author string) (Acceptance, error) {
+	for range maxJudged {
+		mark, err := d.o.World.Fresh(ctx)
+		if err != nil {
+			return Acceptance{}, fmt.Errorf("read the resources: %w", err)
+		}
+		a, err := d.accept(ctx, id, store.PutOptions{Author: author, Action: "accept", Judged: &mark})
+		if !errors.Is(err, store.ErrMoved) {
+			return a, err
+		}
+	}
+	return Acceptance{}, fmt.Errorf("%w: others change resources all the time; accept %s again", ErrBaseChanged, id)
+}
+
+func (d *Desk) accept(ctx context.Context, id string, o store.PutOptions) (Acceptance, error) {
 	p, err := d.Get(ctx, id)
 	if err != nil {
 		return Acceptance{}, err
@@ -39,7 +57,7 @@ func (d *Desk) Accept(ctx context.Context, id, author string) (Acceptance, error
 		return Acceptance{}, err
 	}
 	if text != nil && contains(text, p) { // a person made the change: nothing is left to write
-		return d.decide(ctx, p, nil, store.PutOptions{Author: author, Action: "accept"})
+		return d.decide(ctx, p, nil, o)
 	}
 	if !base.same(p.Base) {
 		return Acceptance{}, fmt.Errorf("%w: %s; rehearse %s again, then accept it", ErrBaseChanged, base, id)
@@ -50,8 +68,8 @@ func (d *Desk) Accept(ctx context.Context, id, author string) (Acceptance, error
 	if base.Origin == string(store.OriginFile) {
 		return Acceptance{Proposal: p, Patch: p.Patch, File: base.File}, nil
 	}
-	resource := &store.Resource{Key: base.key(), Origin: store.OriginStore, Manifest: []byte(p.Candidate), Author: author}
-	return d.decide(ctx, p, resource, store.PutOptions{Author: author, Action: "accept", ExpectRevision: &base.Revision})
+	o.ExpectRevision = &base.Revision
+	return d.decide(ctx, p, &store.Resource{Key: base.key(), Origin: store.OriginStore, Manifest: []byte(p.Candidate), Author: o.Author}, o)
 }
 
 // contains: the resource excludes already what the proposal adds, or is the policy

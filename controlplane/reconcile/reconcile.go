@@ -21,6 +21,7 @@ import (
 	"github.com/gabion-io/gabion/controlplane/ir"
 	"github.com/gabion-io/gabion/controlplane/segment"
 	"github.com/gabion-io/gabion/controlplane/source"
+	"github.com/gabion-io/gabion/controlplane/store"
 	"github.com/gabion-io/gabion/controlplane/xds"
 )
 
@@ -51,6 +52,8 @@ type Options struct {
 	XDS       xds.Options
 	Publisher Publisher
 	Hosts     Hosts // nil: segmentation is compiled and served to nobody
+	// Mark is the store's of the moment, if one of the sources is a store.
+	Mark func(context.Context) (store.Mark, error)
 	// Observe is told every new state before State gives it out; nil: none.
 	Observe func(context.Context, *State)
 	Log     *slog.Logger
@@ -87,6 +90,25 @@ func New(o Options) *Loop {
 
 // State is the latest result; nil before the first round.
 func (l *Loop) State() *State { return l.state.Load() }
+
+// Fresh is a state with all that the store held at this call, whoever wrote it, and
+// the mark to write with what is judged by it. Where rounds fail it is what there
+// is, so that what is in their way can be written over.
+func (l *Loop) Fresh(ctx context.Context) (*State, store.Mark, error) {
+	mark, err := l.o.Mark(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	s := l.State()
+	if s == nil || s.Set.Mark() != int64(mark) {
+		if s, err = l.Settle(ctx); err == nil {
+			mark = store.Mark(s.Set.Mark())
+		} else if s == nil || ctx.Err() != nil {
+			return nil, 0, err
+		}
+	}
+	return s, mark, nil
+}
 
 // Settle waits until everything the sources held before the call is part of what
 // is published, and returns the state then. The error is that round's.

@@ -47,14 +47,14 @@ func (s storedSource) Read(ctx context.Context) (source.Set, error) {
 
 type storeLister storedSource
 
-func (s storeLister) Resources(ctx context.Context) ([]sourcestore.Record, error) {
-	resources, err := s.Store.Resources(ctx, "")
+func (s storeLister) Resources(ctx context.Context) ([]sourcestore.Record, int64, error) {
+	resources, mark, err := s.Held(ctx)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	records := make([]sourcestore.Record, len(resources))
 	for i, r := range resources {
 		records[i] = sourcestore.Record{Manifest: r.Manifest, Revision: r.Revision, Created: r.Time, Updated: r.Time}
 	}
-	return records, nil
+	return records, int64(mark), nil
 }

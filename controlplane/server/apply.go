@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
+	"github.com/gabion-io/gabion/controlplane/reconcile"
 	"github.com/gabion-io/gabion/controlplane/source"
 	"github.com/gabion-io/gabion/controlplane/store"
 	"github.com/gabion-io/gabion/internal/yamledit"
@@ -44,17 +45,28 @@ type writeOptions struct {
 // write is the one way resources change through the API: all or nothing, never
 // behind the back of a file, never into a state with new problems unless forced.
 func (a *api) write(ctx context.Context, docs []document, o writeOptions) (*bodyOf[ApplyResult], error) {
-	state, err := a.state()
+	var result ApplyResult
+	err := a.judged(ctx, func(state *reconcile.State, mark store.Mark) (err error) {
+		result, err = a.writeInto(ctx, state, mark, docs, o)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	result := ApplyResult{}
+	if result.Written {
+		result.Version, result.Rollout = a.settle(ctx)
+	}
+	return &bodyOf[ApplyResult]{result}, nil
+}
+
+// writeInto writes what is judged by a state, while that is what there is.
+func (a *api) writeInto(ctx context.Context, state *reconcile.State, mark store.Mark, docs []document, o writeOptions) (result ApplyResult, err error) {
 	var changed []document
 	owned := false
 	for _, d := range docs {
 		item, err := planned(state.Set, d)
 		if err != nil {
-			return nil, err
+			return result, err
 		}
 		owned = owned || item.Action == FileOwned
 		if item.Action == Created || item.Action == Updated {
@@ -64,27 +76,23 @@ func (a *api) write(ctx context.Context, docs []document, o writeOptions) (*body
 	}
 	preview, err := a.preview(state.Set, docs)
 	if err != nil {
-		return nil, fmt.Errorf("compile the candidate: %w", err)
+		return result, fmt.Errorf("compile the candidate: %w", err)
 	}
 	for i, d := range docs {
 		result.Items[i].Conditions = conditionsOf(preview.Conditions, d.key())
 	}
-	if fresh := newProblems(state.Conditions, preview.Conditions); len(fresh) > 0 && !o.force && !o.dryRun && !owned && len(changed) > 0 {
-		return nil, conditionError(fresh)
-	}
 	if o.dryRun || owned || len(changed) == 0 {
-		return &bodyOf[ApplyResult]{result}, nil
+		return result, nil
 	}
-	if err := a.put(ctx, changed, o, &result); err != nil {
-		return nil, err
+	if fresh := newProblems(state.Conditions, preview.Conditions); len(fresh) > 0 && !o.force {
+		return result, conditionError(fresh)
 	}
-	result.Version, result.Rollout = a.settle(ctx)
-	return &bodyOf[ApplyResult]{result}, nil
+	return result, a.put(ctx, mark, changed, o, &result)
 }
 
 // put stores the changed documents and notes their revisions in the result.
-func (a *api) put(ctx context.Context, changed []document, o writeOptions, result *ApplyResult) error {
-	opts := store.PutOptions{Author: caller(ctx).Name, Action: o.action}
+func (a *api) put(ctx context.Context, mark store.Mark, changed []document, o writeOptions, result *ApplyResult) error {
+	opts := store.PutOptions{Author: caller(ctx).Name, Action: o.action, Judged: &mark}
 	rows := make([]store.Resource, len(changed))
 	for i, d := range changed {
 		rows[i] = store.Resource{Key: storeKey(d.key()), Origin: store.OriginStore, Manifest: d.canonical}

@@ -41,8 +41,8 @@ type explainInput struct {
 	Method string `query:"method" maxLength:"32" default:"GET"`
 }
 
-func (a *api) explain(_ context.Context, in *explainInput) (*bodyOf[Explanation], error) {
-	state, err := a.state()
+func (a *api) explain(ctx context.Context, in *explainInput) (*bodyOf[Explanation], error) {
+	state, err := a.state(ctx)
 	if err != nil {
 		return nil, err
 	}

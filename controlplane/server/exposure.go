@@ -24,8 +24,8 @@ type exposure struct{ listeners []ir.Listener }
 
 // exposure reads the configuration; one that knows nothing while there is none.
 func (a *api) exposure() exposure {
-	state, err := a.state()
-	if err != nil || state.Compiled.IR == nil {
+	state := a.Live.State()
+	if state == nil || state.Compiled.IR == nil {
 		return exposure{}
 	}
 	return exposure{state.Compiled.IR.Listeners}

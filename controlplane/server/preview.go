@@ -27,12 +27,12 @@ type diffInput struct {
 	RawBody []byte `contentType:"application/yaml" doc:"one or more manifests, YAML or JSON"`
 }
 
-func (a *api) diff(_ context.Context, in *diffInput) (*bodyOf[Diff], error) {
+func (a *api) diff(ctx context.Context, in *diffInput) (*bodyOf[Diff], error) {
 	docs, err := decodeManifests(in.Name, in.RawBody)
 	if err != nil {
 		return nil, err
 	}
-	state, err := a.state()
+	state, err := a.state(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -54,7 +54,7 @@ type listInput struct {
 }
 
 func (a *api) listResources(ctx context.Context, in *listInput) (*bodyOf[ResourceList], error) {
-	state, err := a.state()
+	state, err := a.state(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +91,7 @@ func (a *api) getResource(ctx context.Context, in *ResourcePath) (*bodyOf[Resour
 	if err != nil {
 		return nil, err
 	}
-	state, err := a.state()
+	state, err := a.state(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +159,7 @@ func (a *api) deleteResource(ctx context.Context, in *deleteInput) (*bodyOf[Appl
 
 // remove deletes a resource of the store, or shows how to delete one of a file.
 func (a *api) remove(ctx context.Context, k v1alpha1.Key, dryRun bool, revision int64, action string) (*bodyOf[ApplyResult], error) {
-	state, err := a.state()
+	state, err := a.state(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -191,9 +191,7 @@ func (a *api) remove(ctx context.Context, k v1alpha1.Key, dryRun bool, revision 
 	}
 	result.Written = true
 	result.Version, result.Rollout = a.settle(ctx)
-	if now, err := a.state(); err == nil {
-		result.Items[0].Conditions = newProblems(state.Conditions, now.Conditions)
-	}
+	result.Items[0].Conditions = newProblems(state.Conditions, a.Live.State().Conditions)
 	return &bodyOf[ApplyResult]{result}, nil
 }
 

@@ -20,6 +20,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -82,8 +83,9 @@ type Agents interface{ Status() []hosts.Status }
 // api is the handlers' receiver.
 type api struct {
 	Options
-	jobs *jobs
-	huma huma.API
+	jobs      *jobs
+	huma      huma.API
+	overtaken sync.Mutex // see judged
 }
 
 // New builds the handler. It starts nothing; rehearsals run in the requests'

@@ -31,15 +31,18 @@ func NewSet(items []Item, conditions []v1alpha1.Condition) Set {
 	return s
 }
 
-// Merge joins sets of several origins under the same rule.
+// Merge joins sets of several origins under the same rule. The mark is the one that
+// has one.
 func Merge(sets ...Set) Set {
 	var items []Item
 	var conditions []v1alpha1.Condition
+	var mark int64
 	for _, s := range sets {
 		items = append(items, s.items...)
 		conditions = append(conditions, s.conditions...)
+		mark = max(mark, s.mark)
 	}
-	return NewSet(items, conditions)
+	return NewSet(items, conditions).Marked(mark)
 }
 
 func nameTaken(winner, loser Item) (v1alpha1.Condition, bool) {

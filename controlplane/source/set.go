@@ -46,6 +46,7 @@ func (i Item) Key() v1alpha1.Key { return v1alpha1.KeyOf(i.Object) }
 type Set struct {
 	items      []Item
 	conditions []v1alpha1.Condition
+	mark       int64
 }
 
 // Items returns the resources sorted by key. The slice is shared: read only.
@@ -54,6 +55,16 @@ func (s Set) Items() []Item { return s.items }
 // Conditions returns what was wrong while collecting: broken files, names that
 // two origins claim.
 func (s Set) Conditions() []v1alpha1.Condition { return s.conditions }
+
+// Mark is what the store's resources were marked with when they were read; 0 for a
+// set without the store.
+func (s Set) Mark() int64 { return s.mark }
+
+// Marked is the set with a mark.
+func (s Set) Marked(mark int64) Set {
+	s.mark = mark
+	return s
+}
 
 // Get finds a resource by name.
 func (s Set) Get(k v1alpha1.Key) (Item, bool) {

@@ -29,9 +29,9 @@ func (b *broadcast) notify() {
 	}
 }
 
-// watermarks are the newest things the watcher has seen.
+// watermarks are the newest things the watcher has seen. The first look sees all
+// that was there as new: somebody may have written since the process read it.
 type watermarks struct {
-	known      bool
 	audit      int64
 	lastCursor int64
 	lastFlow   int64
@@ -40,7 +40,7 @@ type watermarks struct {
 // look wakes waiters for what another replica wrote. What this process wrote
 // wakes them a second time, which costs a query and nothing else.
 func (s *Store) look(ctx context.Context, seen watermarks) watermarks {
-	now := watermarks{known: true}
+	var now watermarks
 	err := s.state.read.NewRaw("SELECT coalesce(max(seq), 0) FROM audit").Scan(ctx, &now.audit)
 	if err == nil {
 		err = s.telemetry.read.NewRaw("SELECT coalesce(max(cursor), 0) FROM events").Scan(ctx, &now.lastCursor)
@@ -51,13 +51,13 @@ func (s *Store) look(ctx context.Context, seen watermarks) watermarks {
 	if err != nil {
 		return seen
 	}
-	if seen.known && now.lastFlow != seen.lastFlow {
+	if now.lastFlow != seen.lastFlow {
 		s.flows.notify()
 	}
-	if seen.known && now.audit != seen.audit {
+	if now.audit != seen.audit {
 		s.resources.notify()
 	}
-	if seen.known && now.lastCursor != seen.lastCursor {
+	if now.lastCursor != seen.lastCursor {
 		s.events.notify()
 	}
 	return now

@@ -110,7 +110,7 @@ func readProposal(ctx context.Context, db bun.IDB, id string) (Proposal, error) 
 
 // DecideProposal closes an open proposal (else ErrExists), with its audit entry.
 // When r is given, that resource is written in the same transaction
-// (o.ExpectRevision as in PutResource).
+// (o.ExpectRevision as in PutResource). o.Judged holds also without one.
 func (s *Store) DecideProposal(ctx context.Context, id string, status ProposalStatus, r *Resource, o PutOptions) (Proposal, error) {
 	var p Proposal
 	var changed bool
@@ -125,6 +125,9 @@ func (s *Store) DecideProposal(ctx context.Context, id string, status ProposalSt
 			return fmt.Errorf("status %q by author %q: accepted or rejected by somebody is wanted", status, o.Author)
 		}
 		p.Status, p.DecidedBy, p.Updated = status, o.Author, s.o.Now().UTC()
+		if err := o.Judged.still(ctx, tx); err != nil {
+			return err
+		}
 		if r != nil {
 			if o.Action == "" {
 				o.Action = "accept"

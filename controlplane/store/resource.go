@@ -49,6 +49,9 @@ type PutOptions struct {
 	Action         string // for the audit log; default "apply" or "delete"
 	Note           string // for the audit log
 	ExpectRevision *int64 // nil: any; 0: must not exist; else the current revision
+	// Judged is for whoever judged the write by all the resources there are: it is
+	// made only while they are what they were at this mark, else ErrMoved. Nil: any.
+	Judged *Mark
 }
 
 // ConflictError is optimistic concurrency's no: someone else wrote first.
@@ -89,6 +92,9 @@ func (r resourceRow) resource() Resource {
 // nothing and returns the current resource with changed false.
 func (s *Store) PutResource(ctx context.Context, r Resource, o PutOptions) (cur Resource, changed bool, err error) {
 	err = s.state.update(ctx, func(tx bun.Tx) error {
+		if err := o.Judged.still(ctx, tx); err != nil {
+			return err
+		}
 		cur, changed, err = s.put(ctx, tx, r, o)
 		return err
 	})
@@ -110,6 +116,9 @@ func (s *Store) PutResources(ctx context.Context, rs []Resource, o PutOptions) (
 	any := false
 	err := s.state.update(ctx, func(tx bun.Tx) error {
 		out = out[:0]
+		if err := o.Judged.still(ctx, tx); err != nil {
+			return err
+		}
 		for _, r := range rs {
 			cur, changed, err := s.put(ctx, tx, r, o)
 			if err != nil {
@@ -243,13 +252,21 @@ func (s *Store) Resource(ctx context.Context, k Key) (Resource, error) {
 
 // Resources lists the current store-owned resources, sorted by key; kind "": all.
 func (s *Store) Resources(ctx context.Context, kind string) ([]Resource, error) {
+	rs, err := resources(ctx, s.state.read, kind)
+	if err != nil {
+		return nil, fmt.Errorf("list resources: %w", s.state.explain(err))
+	}
+	return rs, nil
+}
+
+func resources(ctx context.Context, db bun.IDB, kind string) ([]Resource, error) {
 	var rows []resourceRow
-	q := s.state.read.NewSelect().Model(&rows).Order("kind", "namespace", "name")
+	q := db.NewSelect().Model(&rows).Order("kind", "namespace", "name")
 	if kind != "" {
 		q = q.Where("kind = ?", kind)
 	}
 	if err := q.Scan(ctx); err != nil {
-		return nil, fmt.Errorf("list resources: %w", s.state.explain(err))
+		return nil, err
 	}
 	out := make([]Resource, len(rows))
 	for i, r := range rows {

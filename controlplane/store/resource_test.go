@@ -225,21 +225,68 @@ func TestRevisionsOfFiles(t *testing.T) {
 	})
 }
 
+// What was judged by all resources is written only into them.
+func TestJudgedWritesMeetWhatTheyWereJudgedBy(t *testing.T) {
+	onBoth(t, func(t *testing.T, open func(Options) *Store) {
+		ctx, here, there := t.Context(), open(Options{}), open(Options{})
+		other := Key{"WAFPolicy", "default", "other"}
+		must(here.PutResources(ctx, []Resource{manifest(shop, "a")}, PutOptions{Author: "ann"}))
+		must(here.PutProposal(ctx, Proposal{ID: "p"}))
+		mark := must(there.Mark(ctx))
+		if held, m, err := there.Held(ctx); err != nil || len(held) != 1 || m != mark {
+			t.Fatalf("%+v %d %v, the mark is %d", held, m, err, mark)
+		}
+		must(here.PutResources(ctx, []Resource{manifest(shop, "b")}, PutOptions{Author: "ann", Judged: &mark}))
+		stale := PutOptions{Author: "bob", Judged: &mark}
+		_, _, one := there.PutResource(ctx, manifest(other, "x"), stale)
+		_, several := there.PutResources(ctx, []Resource{manifest(other, "x")}, stale)
+		_, decided := there.DecideProposal(ctx, "p", ProposalAccepted, nil, stale)
+		for name, err := range map[string]error{"one": one, "several": several, "decided": decided} {
+			if !errors.Is(err, ErrMoved) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if rs := must(here.Resources(ctx, "")); len(rs) != 1 || must(here.Proposal(ctx, "p")).Status != ProposalOpen {
+			t.Errorf("written all the same: %+v", rs)
+		}
+		for _, change := range []func() error{
+			func() error { return here.DeleteResource(ctx, shop, PutOptions{Author: "ann"}) },
+			func() error {
+				_, err := here.RecordRevision(ctx, Resource{Key: other, Origin: OriginFile, Author: "x.yaml"}, false)
+				return err
+			},
+		} {
+			before := must(there.Mark(ctx))
+			if err := change(); err != nil || must(there.Mark(ctx)) == before {
+				t.Errorf("a change left the mark at %d, %v", before, err)
+			}
+		}
+		mark = must(there.Mark(ctx))
+		must(here.PutProposal(ctx, Proposal{ID: "q"})) // no resource
+		must(there.PutResources(ctx, []Resource{manifest(other, "x")}, stale))
+	})
+}
+
 // Another replica's write wakes those who wait here.
 func TestChangedAcrossReplicas(t *testing.T) {
 	onBoth(t, func(t *testing.T, open func(Options) *Store) {
 		ctx := t.Context()
 		here, there := open(Options{Poll: 20 * time.Millisecond}), open(Options{})
-		go here.Run(ctx)
-		time.Sleep(100 * time.Millisecond) // the first look sets the mark
-		changed, events := here.Changed(), here.EventsChanged()
-		must(there.PutResources(ctx, []Resource{manifest(shop, "x")}, PutOptions{Author: "ann"}))
-		must(there.AddEvents(ctx, sampleEvents(1)))
-		for name, ch := range map[string]<-chan struct{}{"resources": changed, "events": events} {
-			select {
-			case <-ch:
-			case <-time.After(20 * time.Second):
-				t.Fatalf("%s: nobody woke", name)
+		for _, when := range []string{"before the first look", "after it"} {
+			changed, events := here.Changed(), here.EventsChanged()
+			must(there.PutResources(ctx, []Resource{manifest(shop, when)}, PutOptions{Author: "ann"}))
+			event := sampleEvents(1)
+			event[0].ID = when
+			must(there.AddEvents(ctx, event))
+			if when == "before the first look" {
+				go here.Run(ctx)
+			}
+			for name, ch := range map[string]<-chan struct{}{"resources": changed, "events": events} {
+				select {
+				case <-ch:
+				case <-time.After(20 * time.Second):
+					t.Fatalf("%s: nobody woke for what was written %s", name, when)
+				}
 			}
 		}
 	})

@@ -29,6 +29,7 @@ import (
 var (
 	ErrNotFound  = errors.New("not found")
 	ErrExists    = errors.New("already exists")
+	ErrMoved     = errors.New("the resources have changed since they were judged")
 	ErrDiskFull  = errors.New("disk full")             // telemetry refused, or the database could not grow
 	ErrCorrupt   = errors.New("state file is corrupt") // message says which, where, what to do
 	ErrUnknownID = errors.New("unknown or revoked token")

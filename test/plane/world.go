@@ -20,7 +20,11 @@ import (
 type Compiled struct {
 	Set     func() source.Set               // as they stand
 	Compile func(source.Set) compile.Result // without falling back on what was good before
+	Mark    func(context.Context) (store.Mark, error)
 }
+
+// Fresh is the store's mark: Set is read anew each time.
+func (c Compiled) Fresh(ctx context.Context) (store.Mark, error) { return c.Mark(ctx) }
 
 // Resource returns one by name, whatever its origin, or proposal.ErrNotFound.
 func (c Compiled) Resource(_ context.Context, k store.Key) (proposal.Resource, error) {

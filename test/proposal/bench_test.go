@@ -123,6 +123,7 @@ func (b *bench) world() plane.Compiled {
 		Compile: func(s source.Set) compile.Result {
 			return compile.Compile(s, compile.Options{Now: b.now, Check: b.checker.Check})
 		},
+		Mark: b.store.Mark,
 	}
 }
 

@@ -2,12 +2,13 @@ package proposal_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
-	"github.com/gabion-io/gabion/controlplane/proposal"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/gabion-io/gabion/controlplane/proposal"
 	"github.com/gabion-io/gabion/controlplane/source"
 	"github.com/gabion-io/gabion/controlplane/store"
 	"github.com/gabion-io/gabion/filters"
@@ -135,6 +136,49 @@ func TestDecisionsRace(t *testing.T) {
 	wg.Wait()
 	if len(written) != 1 {
 		t.Errorf("written %d times", len(written))
+	}
+}
+
+// interrupted is a world in which something happens just after it was looked at.
+type interrupted struct {
+	proposal.World
+	happens func()
+}
+
+func (i *interrupted) Effective(ctx context.Context, candidate []byte) (map[string]filters.Table, error) {
+	tables, err := i.World.Effective(ctx, candidate)
+	if happens := i.happens; happens != nil {
+		i.happens = nil
+		happens()
+	}
+	return tables, err
+}
+
+// A candidate whose target is deleted while it is judged is not written.
+func TestAcceptedIsJudgedByWhatItIsWrittenInto(t *testing.T) {
+	ctx := context.Background()
+	b := newBench(t, source.Store, shopPolicy)
+	b.apply("apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: new}\nspec:\n  parentRefs: [{name: web}]\n  rules: [{backendRefs: [{name: shop, port: 80}]}]\n")
+	candidate := "apiVersion: gabion.io/v1alpha1\nkind: WAFPolicy\nmetadata: {name: new}\nspec: {targetRefs: [{kind: HTTPRoute, name: new}]}\n"
+	body, err := json.Marshal(proposal.Proposal{ID: "p", Kind: proposal.KindExclusion, Base: proposal.Base{Kind: "WAFPolicy", Namespace: "default", Name: "new"}, Candidate: candidate})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.store.PutProposal(ctx, store.Proposal{ID: "p", Kind: proposal.KindExclusion, Target: store.Key{Kind: "WAFPolicy", Namespace: "default", Name: "new"}, Body: body, Author: "ada"}); err != nil {
+		t.Fatal(err)
+	}
+	b.with(func(o *proposal.Options) {
+		o.World = &interrupted{o.World, func() {
+			if err := b.store.DeleteResource(ctx, store.Key{Kind: "HTTPRoute", Namespace: "default", Name: "new"}, store.PutOptions{Author: "bob"}); err != nil {
+				t.Error(err)
+			}
+		}}
+	})
+	if got, err := b.desk.Accept(ctx, "p", "grace"); !errors.Is(err, proposal.ErrInvalid) || !strings.Contains(err.Error(), "HTTPRoute default/new does not exist") {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if r, err := b.store.Resource(ctx, store.Key{Kind: "WAFPolicy", Namespace: "default", Name: "new"}); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("written all the same: %+v, %v", r, err)
 	}
 }
 

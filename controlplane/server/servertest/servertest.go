@@ -57,9 +57,10 @@ func Start(t TB, dir string, files ...string) *Plane {
 
 // Changes are what a test wants otherwise; nil fields change nothing.
 type Changes struct {
-	Check   func(filters.Policy) []wafrules.Problem                                  // of every policy; nil: the rules' own lint, without compiling
-	Options func(*server.Options)                                                    // of the API
-	Observe func(*store.Store, *slog.Logger) func(context.Context, *reconcile.State) // told every state
+	Database string                                                                   // of PostgreSQL; empty: SQLite in dir
+	Check    func(filters.Policy) []wafrules.Problem                                  // of every policy; nil: the rules' own lint, without compiling
+	Options  func(*server.Options)                                                    // of the API
+	Observe  func(*store.Store, *slog.Logger) func(context.Context, *reconcile.State) // told every state
 }
 
 // StartWith is Start with changes.
@@ -67,7 +68,7 @@ func StartWith(t TB, dir string, ch Changes, files ...string) *Plane {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	log := slog.New(slog.DiscardHandler)
-	st, err := store.Open(ctx, store.Options{Dir: filepath.Join(dir, "db"), Log: log})
+	st, err := store.Open(ctx, store.Options{Dir: filepath.Join(dir, "db"), Postgres: ch.Database, Log: log})
 	must(t, err)
 	sources := []reconcile.Source{reconcile.Stored(st)}
 	if len(files) > 0 {
@@ -82,7 +83,7 @@ func StartWith(t TB, dir string, ch Changes, files ...string) *Plane {
 	}
 	ro := reconcile.Options{
 		Sources: sources, Compile: compile.Options{Check: check}, XDS: xds.Options{},
-		Publisher: discovery, Log: log, Now: time.Now,
+		Publisher: discovery, Mark: st.Mark, Log: log, Now: time.Now,
 	}
 	if ch.Observe != nil {
 		ro.Observe = ch.Observe(st, log)
@@ -150,6 +151,8 @@ func lint(p filters.Policy) []wafrules.Problem {
 
 // noWorld knows no resource: proposals are tested where they live.
 type noWorld struct{}
+
+func (noWorld) Fresh(context.Context) (store.Mark, error) { return 0, nil }
 
 func (noWorld) Resource(context.Context, store.Key) (proposal.Resource, error) {
 	return proposal.Resource{}, store.ErrNotFound

@@ -22,14 +22,14 @@ type Record struct {
 
 // Lister is what the store offers.
 type Lister interface {
-	// Resources lists all resources in force with origin store.
-	Resources(ctx context.Context) ([]Record, error)
+	// Resources lists all resources in force with origin store, and their mark.
+	Resources(ctx context.Context) (records []Record, mark int64, err error)
 }
 
 // Read lists the store's resources. A manifest that no longer decodes (written
 // by another version) is a condition, not an error.
 func Read(ctx context.Context, l Lister) (source.Set, error) {
-	records, err := l.Resources(ctx)
+	records, mark, err := l.Resources(ctx)
 	if err != nil {
 		return source.Set{}, fmt.Errorf("list stored resources: %w", err)
 	}
@@ -51,5 +51,5 @@ func Read(ctx context.Context, l Lister) (source.Set, error) {
 			})
 		}
 	}
-	return source.NewSet(items, conditions), nil
+	return source.NewSet(items, conditions).Marked(mark), nil
 }

@@ -12,11 +12,13 @@ import (
 
 type list []Record
 
-func (l list) Resources(context.Context) ([]Record, error) { return l, nil }
+func (l list) Resources(context.Context) ([]Record, int64, error) { return l, 5, nil }
 
 type broken struct{}
 
-func (broken) Resources(context.Context) ([]Record, error) { return nil, errors.New("disk gone") }
+func (broken) Resources(context.Context) ([]Record, int64, error) {
+	return nil, 0, errors.New("disk gone")
+}
 
 func TestRead(t *testing.T) {
 	day := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -27,8 +29,8 @@ func TestRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := len(set.Items()); n != 1 {
-		t.Fatalf("got %d items, want 1", n)
+	if n := len(set.Items()); n != 1 || set.Mark() != 5 || source.Merge(set, source.NewSet(nil, nil)).Mark() != 5 {
+		t.Fatalf("got %d items, marked %d", n, set.Mark())
 	}
 	i := set.Items()[0]
 	if i.Origin != source.Store || i.Revision != 7 || !i.Created.Equal(day) || !i.Updated.Equal(day.Add(time.Hour)) {

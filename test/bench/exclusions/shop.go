@@ -63,6 +63,7 @@ func openShop(ctx context.Context, dir, profile string) (*shop, error) {
 		Compile: func(set source.Set) compile.Result {
 			return compile.Compile(set, compile.Options{Now: s.now, Check: checker.Check})
 		},
+		Mark: st.Mark,
 	}
 	s.desk = proposal.NewDesk(proposal.Options{
 		Store: st, World: s.world, Engine: s.engine, Recordings: s, Attacks: regression.Attacks,

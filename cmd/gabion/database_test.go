@@ -53,3 +53,50 @@ func TestDatabaseAddress(t *testing.T) {
 		}
 	}
 }
+
+// Replicas that share a database have their own files and their own admin tokens:
+// starting one tells nothing of what the other has, and locks nobody out.
+func TestReplicasHaveTheirOwnFiles(t *testing.T) {
+	var server storetest.Postgres
+	t.Cleanup(server.Stop)
+	address := server.Database(t)
+	states, dirs := []string{t.TempDir(), t.TempDir()}, []string{t.TempDir(), t.TempDir()}
+	names := []string{"left", "right"}
+	for i, name := range names {
+		if err := os.WriteFile(filepath.Join(dirs[i], name+".yaml"), []byte(rootPolicy(name, "detect")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	replica := func(i int) *served { return startServe(t, states[i], "--database", address, "-f", dirs[i]) }
+	left, right := replica(0), replica(1)
+	for i, s := range []*served{left, right} {
+		if out := s.must("get", "waf"); !strings.Contains(out, names[i]) || strings.Contains(out, names[1-i]) {
+			t.Errorf("%s has\n%s", names[i], out)
+		}
+	}
+	left.stop()
+	right.stop()
+	right = replica(1)
+	left = replica(0) // in the other order
+	for i, s := range []*served{left, right} {
+		if out := s.must("get", "waf", "-o", "json"); strings.Count(out, `"revision": 1`) != 1 {
+			t.Errorf("%s has\n%s", names[i], out)
+		}
+	}
+	if log := left.must("audit", "list", "-o", "json"); strings.Count(log, `"action": "file"`) != 2 || !strings.Contains(log, `"note": "on `) {
+		t.Errorf("the audit log is\n%s", log)
+	}
+	// What leaves a file is recorded all the same, by whose file it was.
+	left.stop()
+	if err := os.Remove(filepath.Join(dirs[0], "left.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	left = replica(0)
+	log := right.must("audit", "list", "-o", "json")
+	if strings.Count(log, `"action": "file"`) != 3 || strings.Count(log, `"WAFPolicy default/left"`) != 2 {
+		t.Errorf("the audit log is\n%s", log)
+	}
+	if out := left.must("audit", "verify"); !strings.Contains(out, "intact") {
+		t.Errorf("verify: %s", out)
+	}
+}

@@ -25,6 +25,7 @@ func (l layout) authority() string      { return l.file("keys", "ca.pem") }
 func (l layout) eventSpool() string     { return l.file("spool", "events") }
 func (l layout) recordSpool() string    { return l.file("spool", "recordings") }
 func (l layout) operationKey() string   { return l.file("keys", "operations.key") }
+func (l layout) fileRevisions() string  { return l.file("files.json") }
 func (l layout) recordings() string     { return l.file("recordings") }
 func (l layout) agentState() string     { return l.file("agent") }
 func (l layout) filterState() string    { return l.file("filter") }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -97,7 +98,9 @@ func startPlane(env *testscript.Env) error {
 			w := &world{loop: o.Live.(*reconcile.Loop), store: o.Store}
 			o.Proposals = proposal.NewDesk(proposal.Options{Store: o.Store, World: w, Engine: judgesOf(chain.NewJudging(chain.Options{})), Attacks: regression.Attacks, Network: &network{loop: w.loop, store: o.Store}})
 		},
-		Observe: recordRevisions,
+		Observe: func(st *store.Store, log *slog.Logger) func(context.Context, *reconcile.State) {
+			return (&fileRevisions{store: st, path: filepath.Join(state, "files.json"), log: log}).observe
+		},
 	}, owned...)
 	env.Values[planeKey{}], env.Values[inventoryKey{}] = p, known
 	env.Vars = append(env.Vars, "GABION_STATE="+state, "URL="+p.URL)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/hpke"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -192,15 +193,41 @@ const (
 	learnBytes   = 64 << 10 // of each body
 )
 
+// adminName names the admin token of a state directory. Replicas that share a
+// database have one each: who makes a new one takes the one of its name back.
+func (o serveOptions) adminName(l layout) string {
+	if o.database == "" {
+		return "admin"
+	}
+	sum := sha256.Sum256([]byte(l.dir))
+	return fmt.Sprintf("admin@%.40s-%x", hostName(), sum[:4])
+}
+
+// replicaNote says in an audit log that several write whose files are meant.
+func (o serveOptions) replicaNote() string {
+	if o.database == "" {
+		return ""
+	}
+	return "on " + hostName()
+}
+
+func hostName() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return "localhost"
+	}
+	return name
+}
+
 // ensureAdminToken makes the token file at first use, and again when it is gone:
 // whoever may write the state directory is its administrator.
-func ensureAdminToken(ctx context.Context, st *store.Store, l layout) error {
+func ensureAdminToken(ctx context.Context, st *store.Store, l layout, name string) error {
 	if secret, err := readToken(l.adminToken()); err == nil {
 		if _, err := st.Authenticate(ctx, secret); err == nil {
 			return nil
 		}
 	}
-	secret, _, err := st.CreateToken(ctx, store.TokenSpec{Name: "admin", Role: store.RoleAdmin, Author: "gabion serve", Replace: true})
+	secret, _, err := st.CreateToken(ctx, store.TokenSpec{Name: name, Role: store.RoleAdmin, Author: "gabion serve", Replace: true})
 	if err != nil {
 		return fmt.Errorf("make the admin token: %w", err)
 	}

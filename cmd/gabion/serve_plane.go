@@ -95,7 +95,7 @@ func runServe(ctx context.Context, a *app, o serveOptions) error {
 
 // openState opens what is kept beside the store: tokens, keys, recordings.
 func (p *plane) openState(ctx context.Context) (err error) {
-	if err := ensureAdminToken(ctx, p.store, p.layout); err != nil {
+	if err := ensureAdminToken(ctx, p.store, p.layout, p.adminName(p.layout)); err != nil {
 		return err
 	}
 	if p.authority, err = identity.Open(identity.Options{Dir: p.layout.keys(), TrustDomain: p.trustDomain}); err != nil {
@@ -113,6 +113,7 @@ func (p *plane) openPolicy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	revisions := &fileRevisions{store: p.store, path: p.layout.fileRevisions(), note: p.replicaNote(), log: p.log}
 	nudge := func() { p.loop.Nudge() } // the loop is made last
 	p.discovery = ads.NewServer(ads.Options{Log: p.log, Metrics: p.registry, OnNack: func(ads.Nack) { nudge() }, OnMend: nudge})
 	p.agentView = hosts.New(hosts.Options{Identify: p.authority.HostOf, This: p.thisHost, OnChange: nudge, Log: p.log, Metrics: p.registry})
@@ -129,7 +130,7 @@ func (p *plane) openPolicy(ctx context.Context) error {
 		Publisher: p.discovery,
 		Hosts:     p.agentView,
 		Mark:      p.store.Mark,
-		Observe:   observe(recordRevisions(p.store, p.log), writeProxyLimits(p.layout, p.log), limitRecordings(p.archive)),
+		Observe:   observe(revisions.observe, writeProxyLimits(p.layout, p.log), limitRecordings(p.archive)),
 		Log:       p.log,
 		Now:       time.Now,
 	})

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -135,59 +133,6 @@ func recorded(archive *recording.Archive) server.Recorded {
 		return store.Class{Name: "recordings", Rows: u.Exchanges, Bytes: u.Bytes, Oldest: u.Oldest,
 			MaxAge: u.MaxAge, MaxBytes: u.MaxBytes, Pruned: u.Pruned}, err
 	}
-}
-
-// recordRevisions keeps every revision of resources that files own, so that
-// they can be looked up and rolled back to like any other. What left the files while
-// nobody looked is recorded by the first state after.
-func recordRevisions(st *store.Store, log *slog.Logger) func(context.Context, *reconcile.State) {
-	var known map[store.Key]source.Item
-	return func(ctx context.Context, s *reconcile.State) {
-		if known == nil {
-			last, err := st.LastOwned(ctx, store.OriginFile)
-			if err != nil {
-				log.Error("no revisions were recorded", "error", err)
-				return
-			}
-			known = map[store.Key]source.Item{}
-			for _, r := range last {
-				known[r.Key] = source.Item{File: r.Author, Manifest: r.Manifest}
-			}
-		}
-		seen := map[store.Key]bool{}
-		for _, i := range s.Set.Items() {
-			if i.Origin != source.File {
-				continue
-			}
-			key := i.Key()
-			k := store.Key{Kind: key.Kind, Namespace: key.Namespace, Name: key.Name}
-			seen[k] = true
-			if before, ok := known[k]; ok && bytes.Equal(before.Manifest, i.Manifest) {
-				continue
-			}
-			if record(ctx, st, log, k, i, false) {
-				known[k] = i
-			}
-		}
-		for k, i := range known {
-			if !seen[k] && record(ctx, st, log, k, i, true) {
-				delete(known, k)
-			}
-		}
-	}
-}
-
-func record(ctx context.Context, st *store.Store, log *slog.Logger, k store.Key, i source.Item, deleted bool) bool {
-	// Secrets stay where their owner put them: no copy of a key in the history.
-	if k.Kind == v1alpha1.KindSecret {
-		return true
-	}
-	r := store.Resource{Key: k, Origin: store.OriginFile, Manifest: i.Manifest, Author: i.File}
-	if _, err := st.RecordRevision(ctx, r, deleted); err != nil {
-		log.Error("a revision was not recorded", "resource", k.String(), "error", err)
-		return false
-	}
-	return true
 }
 
 // lostRecordings counts exchanges that were to be recorded and are known to be

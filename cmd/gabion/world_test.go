@@ -1,13 +1,10 @@
 package main
 
 import (
-	"log/slog"
 	"testing"
 
 	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
-	"github.com/gabion-io/gabion/controlplane/reconcile"
 	"github.com/gabion-io/gabion/controlplane/server/servertest"
-	"github.com/gabion-io/gabion/controlplane/source"
 	"github.com/gabion-io/gabion/controlplane/store"
 	"github.com/gabion-io/gabion/filters"
 )
@@ -46,20 +43,6 @@ func TestCandidateIsTheNewest(t *testing.T) {
 		if len(tables) != 1 {
 			t.Errorf("%d tables", len(tables))
 		}
-	}
-}
-
-// A resource that was taken out of its file while nothing ran is recorded as gone.
-func TestGoneWhileNobodyLooked(t *testing.T) {
-	st := servertest.Start(t, t.TempDir()).Store
-	objects, _ := v1alpha1.Decode("b", []byte(rootPolicy("b", "detect")))
-	item := source.Item{Object: objects[0], Origin: source.File, File: "b.yaml", Manifest: []byte(rootPolicy("b", "detect"))}
-	for _, items := range [][]source.Item{{item}, {item}, nil, nil} { // each time started anew
-		recordRevisions(st, slog.New(slog.DiscardHandler))(t.Context(), &reconcile.State{Set: source.NewSet(items, nil)})
-	}
-	revisions, err := st.Revisions(t.Context(), store.Key(v1alpha1.KeyOf(objects[0])), 0)
-	if err != nil || len(revisions) != 2 || !revisions[0].Deleted || revisions[0].Author != "b.yaml" {
-		t.Errorf("%+v %v", revisions, err)
 	}
 }
 

@@ -22,7 +22,8 @@ func migrateSQLite(ctx context.Context, db *sql.DB, name string) error {
 }
 
 func migratePostgres(ctx context.Context, db *sql.DB, name string) error {
-	locker, err := lock.NewPostgresSessionLocker()
+	// Replicas that start at once take turns, and look each second for theirs.
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
 	if err != nil {
 		return err
 	}

@@ -193,34 +193,25 @@ func TestRevisionsOfFiles(t *testing.T) {
 		}{{"", true, 0}, {"a", false, 1}, {"a", false, 1}, {"b", false, 2}, {"", true, 3}, {"", true, 3}, {"b", false, 4}}
 		for i, st := range steps {
 			file.Manifest = []byte(st.manifest)
-			if n, err := s.RecordRevision(ctx, file, st.deleted); err != nil || n != st.want {
+			if n, err := s.RecordRevision(ctx, file, st.deleted, "on a"); err != nil || n != st.want {
 				t.Fatalf("step %d: revision %d, want %d (%v)", i, n, st.want, err)
 			}
 		}
 		if rs := must(s.Resources(ctx, "")); len(rs) != 0 {
 			t.Fatal("a file's resource became the store's")
 		}
-		gone := Resource{Key: Key{"K", "a", "gone"}, Origin: OriginFile, Manifest: []byte("x"), Author: "gone.yaml"}
-		must(s.RecordRevision(ctx, gone, false))
-		must(s.RecordRevision(ctx, gone, true))
-		if last := must(s.LastOwned(ctx, OriginFile)); len(last) != 1 || last[0].Key != shop || last[0].Revision != 4 || last[0].Author != "shop.yaml" {
-			t.Fatalf("files own %+v", last)
-		}
 		var audited []string
 		for _, e := range must(s.AuditLog(ctx, AuditQuery{Author: "shop.yaml"})) {
-			audited = append(audited, fmt.Sprintf("%d %s of %s %t %t", e.Revision, e.Action, e.Resource, e.Before != "", e.After != ""))
+			audited = append(audited, fmt.Sprintf("%d %s %s of %s %t %t", e.Revision, e.Note, e.Action, e.Resource, e.Before != "", e.After != ""))
 		}
-		want := []string{"4 file of WAFPolicy default/shop false true", "3 file of WAFPolicy default/shop true false",
-			"2 file of WAFPolicy default/shop true true", "1 file of WAFPolicy default/shop false true"}
+		want := []string{"4 on a file of WAFPolicy default/shop false true", "3 on a file of WAFPolicy default/shop true false",
+			"2 on a file of WAFPolicy default/shop true true", "1 on a file of WAFPolicy default/shop false true"}
 		if diff := cmp.Diff(want, audited); diff != "" {
 			t.Fatal(diff)
 		}
 		r, _, err := s.PutResource(ctx, manifest(shop, "b"), PutOptions{Author: "ann"})
 		if err != nil || r.Revision != 5 {
 			t.Fatal(r.Revision, err)
-		}
-		if last := must(s.LastOwned(ctx, OriginFile)); len(last) != 0 {
-			t.Fatalf("files own %+v", last)
 		}
 	})
 }
@@ -252,7 +243,7 @@ func TestJudgedWritesMeetWhatTheyWereJudgedBy(t *testing.T) {
 		for _, change := range []func() error{
 			func() error { return here.DeleteResource(ctx, shop, PutOptions{Author: "ann"}) },
 			func() error {
-				_, err := here.RecordRevision(ctx, Resource{Key: other, Origin: OriginFile, Author: "x.yaml"}, false)
+				_, err := here.RecordRevision(ctx, Resource{Key: other, Origin: OriginFile, Author: "x.yaml"}, false, "")
 				return err
 			},
 		} {

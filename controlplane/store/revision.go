@@ -68,8 +68,9 @@ func latest(ctx context.Context, db bun.IDB, k Key) (Revision, bool, error) {
 
 // RecordRevision keeps a revision of a resource owned by a file or the cluster, and
 // its audit entry. Equal to the latest (same origin and bytes, not deleted): nothing
-// happens and the latest number is returned. deleted records its disappearance.
-func (s *Store) RecordRevision(ctx context.Context, r Resource, deleted bool) (int64, error) {
+// happens and the latest number is returned. deleted records its disappearance; the
+// note is for the audit log.
+func (s *Store) RecordRevision(ctx context.Context, r Resource, deleted bool, note string) (int64, error) {
 	var number int64
 	err := s.state.update(ctx, func(tx bun.Tx) error {
 		last, found, err := latest(ctx, tx, r.Key)
@@ -89,7 +90,7 @@ func (s *Store) RecordRevision(ctx context.Context, r Resource, deleted bool) (i
 		if number, err = s.addRevision(ctx, tx, r, deleted, string(r.Origin)); err != nil {
 			return err
 		}
-		entry := AuditEntry{Author: r.Author, Action: string(r.Origin), Resource: r.Key.String(), Revision: number}
+		entry := AuditEntry{Author: r.Author, Action: string(r.Origin), Resource: r.Key.String(), Revision: number, Note: note}
 		if found && !last.Deleted {
 			entry.Before = digest(last.Manifest)
 		}
@@ -103,23 +104,6 @@ func (s *Store) RecordRevision(ctx context.Context, r Resource, deleted bool) (i
 		return 0, fmt.Errorf("record revision of %s: %w", r.Key, err)
 	}
 	return number, nil
-}
-
-// LastOwned lists what an origin owned when it was last recorded: of each resource the
-// newest revision, unless that is of another origin or of its disappearance.
-func (s *Store) LastOwned(ctx context.Context, o Origin) ([]Revision, error) {
-	var rows []revisionRow
-	err := s.state.read.NewSelect().Model(&rows).Where("origin = ? AND NOT deleted", o).
-		Where("revision = (SELECT max(newer.revision) FROM revisions AS newer WHERE newer.kind = ?TableAlias.kind AND newer.namespace = ?TableAlias.namespace AND newer.name = ?TableAlias.name)").
-		Order("kind", "namespace", "name").Scan(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("list what is owned by %s: %w", o, s.state.explain(err))
-	}
-	out := make([]Revision, len(rows))
-	for i, r := range rows {
-		out[i] = r.revision()
-	}
-	return out, nil
 }
 
 // Revisions lists a resource's revisions, newest first; limit 0: all kept.

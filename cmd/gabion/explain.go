@@ -34,9 +34,12 @@ Name a route (shop, or default/shop), or the traffic: a host with a path, or a U
 			if err != nil {
 				return err
 			}
-			e, err := explain(c.Context(), cl, given[0], rule, method)
+			e, asHost, err := explain(c.Context(), cl, given[0], rule, method)
 			if err != nil {
 				return err
+			}
+			if asHost {
+				fmt.Fprintf(a.err, "gabion: no route is called %s; this is what governs requests to a host of that name\n", given[0])
 			}
 			if a.output == "json" {
 				return writeJSON(a.out, e)
@@ -51,14 +54,14 @@ Name a route (shop, or default/shop), or the traffic: a host with a path, or a U
 
 // explain asks for a route when the words look like one, and else for traffic.
 // What no route is called may still be a host without a dot.
-func explain(ctx context.Context, cl *client, asked, rule, method string) (out server.Explanation, err error) {
+func explain(ctx context.Context, cl *client, asked, rule, method string) (out server.Explanation, asHost bool, err error) {
 	ask := func(q url.Values) error {
 		return cl.call(ctx, request{method: http.MethodGet, path: "/api/v1/explain", query: q}, &out)
 	}
 	host, path, looksLikeRoute := splitAsked(asked)
 	traffic := url.Values{"host": {host}, "path": {path}, "method": {method}}
 	if !looksLikeRoute {
-		return out, ask(traffic)
+		return out, false, ask(traffic)
 	}
 	q := url.Values{"route": {asked}}
 	if rule != "" {
@@ -68,10 +71,10 @@ func explain(ctx context.Context, cl *client, asked, rule, method string) (out s
 	var remote *remoteError
 	if errors.As(err, &remote) && remote.status == http.StatusNotFound {
 		if ask(traffic) == nil {
-			return out, nil
+			return out, true, nil
 		}
 	}
-	return out, err
+	return out, false, err
 }
 
 func splitAsked(asked string) (host, path string, looksLikeRoute bool) {

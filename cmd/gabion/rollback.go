@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -42,7 +43,11 @@ not exist before its first revision is deleted.`,
 				}
 				q.Set("revision", given[2])
 			}
-			return a.change(c.Context(), request{method: http.MethodPost, path: n.path("rollback"), query: q}, w)
+			err = a.change(c.Context(), request{method: http.MethodPost, path: n.path("rollback"), query: q}, w)
+			if remote, ok := errors.AsType[*remoteError](err); ok && remote.status == http.StatusNotFound && len(given) == 3 {
+				err = withHint(err, "'gabion rollback %s %s --list' lists those that are kept", given[0], given[1])
+			}
+			return err
 		},
 	}
 	w.add(c)

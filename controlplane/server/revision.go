@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -97,8 +98,9 @@ func (a *api) rollback(ctx context.Context, in *rollbackInput) (*bodyOf[ApplyRes
 // nothing and -1 for anything.
 func (a *api) rollbackTarget(ctx context.Context, k store.Key, revision int64) (to store.Revision, expect int64, err error) {
 	if revision > 0 {
-		if to, err = a.Store.ResourceAt(ctx, k, revision); err != nil {
-			err = fmt.Errorf("revision %d of %s: %w", revision, k, err)
+		to, err = a.Store.ResourceAt(ctx, k, revision)
+		if errors.Is(err, store.ErrNotFound) {
+			err = fmt.Errorf("%s has no revision %d: %w", k, revision, ErrNotFound)
 		}
 		return to, -1, err
 	}

@@ -350,7 +350,7 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 func TestPostgresAddressStaysSecret(t *testing.T) {
 	for _, dsn := range []string{"postgres://u:hunter2@127.0.0.1:1/db?connect_timeout=1", "postgres://u:hunter2@[::bad/db", "host=127.0.0.1 port=x password=hunter2"} {
 		_, err := Open(t.Context(), Options{Postgres: dsn})
-		if err == nil || strings.Contains(err.Error(), "hunter2") {
+		if err == nil || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%v", err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/jackc/pgx/v5"
@@ -43,7 +44,7 @@ func (s *Store) openPostgres(ctx context.Context) error {
 	s.telemetry = database{write: connect(2), read: read, mu: new(sync.Mutex), where: s.where,
 		begin: []string{fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", lockTelemetry), "SET LOCAL synchronous_commit TO OFF"}}
 	if err := read.PingContext(ctx); err != nil {
-		return fmt.Errorf("connect to PostgreSQL at %s: %w", s.where, redactDSN(err))
+		return fmt.Errorf("connect to PostgreSQL at %s: %s; start it, or correct the address (--database, $GABION_DATABASE)", s.where, lastLine(redactDSN(err)))
 	}
 	for _, name := range []string{"state", "telemetry"} {
 		if err := migratePostgres(ctx, s.state.write.DB, name); err != nil {
@@ -60,6 +61,12 @@ func redactDSN(err error) error {
 		return e
 	}
 	return errors.New("the address cannot be parsed (want postgres://user@host:5432/database)")
+}
+
+// lastLine is what came of the last way to connect that was tried.
+func lastLine(err error) string {
+	text := err.Error()
+	return text[strings.LastIndexByte(text, '\n')+1:]
 }
 
 // explain turns what a person can act on into words, for either backend.

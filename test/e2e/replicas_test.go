@@ -92,7 +92,9 @@ func TestReplicasShareADatabase(t *testing.T) {
 		if out := u.run("audit", "verify"); !strings.HasPrefix(out, "intact") {
 			t.Errorf("audit verify: %s", out)
 		}
-		var log struct{ Items []struct{ Action, Resource string } }
+		var log struct {
+			Items []struct{ Action, Resource string }
+		}
 		u.runJSON(&log, "audit", "list", "--limit", "1000")
 		seen := map[string]int{}
 		for _, e := range log.Items {

@@ -17,6 +17,7 @@ import (
 	"github.com/gabion-io/gabion/controlplane/compile"
 	"github.com/gabion-io/gabion/controlplane/ir"
 	"github.com/gabion-io/gabion/controlplane/source"
+	"github.com/gabion-io/gabion/controlplane/store"
 	"github.com/gabion-io/gabion/controlplane/xds"
 )
 
@@ -57,6 +58,7 @@ type memory struct {
 	mu      sync.Mutex
 	text    string
 	fail    error
+	mark    int64
 	changed chan struct{}
 }
 
@@ -83,7 +85,7 @@ func (m *memory) Read(context.Context) (source.Set, error) {
 	for i, o := range objects {
 		items[i] = source.Item{Object: o, Origin: source.File, File: "test.yaml"}
 	}
-	return source.NewSet(items, nil), m.fail
+	return source.NewSet(items, nil).Marked(m.mark), m.fail
 }
 
 // publisher remembers what it was given.
@@ -166,6 +168,42 @@ func TestAFailingRoundKeepsTheState(t *testing.T) {
 		}
 		if len(p.endpoints) != 1 {
 			t.Errorf("endpoints were published %d times", len(p.endpoints))
+		}
+	})
+}
+
+// Whoever judges by a state gets one with all that was stored before, and a mark
+// that says so; where rounds fail, what there is.
+func TestFreshKnowsWhatOthersWrote(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, m, _ := start(t, gateway)
+		l.o.Mark = func(context.Context) (store.Mark, error) {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			return store.Mark(m.mark), nil
+		}
+		want := func(what string, same bool, mark store.Mark) {
+			t.Helper()
+			before := l.State()
+			if s, got, err := l.Fresh(t.Context()); err != nil || got != mark || s != l.State() || (s == before) != same {
+				t.Errorf("%s: marked %d, %v, the same state: %v", what, got, err, s == before)
+			}
+		}
+		write := func(fail error) { // through another replica: nobody is told
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.mark, m.fail = m.mark+1, fail
+		}
+		want("nothing was written", true, 0)
+		write(nil)
+		want("something was", false, 1)
+		want("and nothing since", true, 1)
+		write(errors.New("disk on fire"))
+		want("rounds fail", true, 2)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, _, err := l.Fresh(ctx); err == nil {
+			t.Error("who gave up is answered")
 		}
 	})
 }

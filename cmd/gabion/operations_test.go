@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -225,6 +227,41 @@ func TestOperationsOfTwo(t *testing.T) {
 	if diff := cmp.Diff(shopTemplates, keep(t, dir, store.Limit{}, nil).templates(t)); diff != "" {
 		t.Error(diff)
 	}
+}
+
+// What persons say through one replica is known to another that runs.
+func TestDecisionsAreHeardElsewhere(t *testing.T) {
+	dir := t.TempDir()
+	one, two := keep(t, dir, store.Limit{}, nil), keep(t, dir, store.Limit{}, nil)
+	two.get("a/shop", 0, 300, func(i int) string { return "/top/" + []string{"artists", "tracks"}[i%2] })
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	t.Cleanup(running.Wait)
+	t.Cleanup(cancel)
+	running.Go(func() { _ = two.store.Run(ctx) })
+	running.Go(func() { _ = two.Run(ctx) })
+	hears := func(what string, said func() bool) {
+		t.Helper()
+		for end := time.Now().Add(time.Minute); !said(); time.Sleep(20 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%s is not heard: %v", what, two.templates(t))
+			}
+		}
+	}
+	merged, err := one.Decide(t.Context(), apidiscovery.Override{Service: "a/shop", Action: apidiscovery.OverrideMerge, Template: apidiscovery.MustPathTemplate("/top/{kind}"), Author: "anna"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hears("a decision", func() bool { return slices.Equal(two.templates(t), []string{"a/shop GET /top/{kind} 300"}) })
+	if err := one.Undo(t.Context(), merged.ID, "anna"); err != nil {
+		t.Fatal(err)
+	}
+	hears("what was taken back", func() bool { return len(two.templates(t)) == 2 })
+	doc := "openapi: 3.1.0\ninfo: {title: t, version: '1'}\npaths: {/never: {get: {responses: {'200': {description: ok}}}}}\n"
+	if _, _, err := one.Declare(t.Context(), store.DeclaredAPI{Service: "a/shop", Name: "shop.yaml", Body: []byte(doc), Author: "anna"}); err != nil {
+		t.Fatal(err)
+	}
+	hears("a declaration", func() bool { _, known := two.Declaration("a/shop"); return known })
 }
 
 // What persons say goes before what was observed, at once and after a restart.

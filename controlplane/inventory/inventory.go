@@ -49,6 +49,7 @@ type Store interface {
 	AddOperationParts(context.Context, []store.OperationPart) ([]int64, error)
 	ReplaceOperationParts(ctx context.Context, old []int64, p store.OperationPart) (int64, error)
 	OperationParts(context.Context, func(store.OperationPart) error) error
+	Changed() <-chan struct{} // closed when somebody, here or elsewhere, has changed something
 	Overrides(context.Context) ([]store.StoredOverride, error)
 	AddOverride(context.Context, apidiscovery.Override) (store.StoredOverride, error)
 	RemoveOverride(ctx context.Context, id int64, author string) error
@@ -228,8 +229,11 @@ func (in *Inventory) Run(ctx context.Context) error {
 	defer revise.Stop()
 	keep := time.NewTicker(time.Minute)
 	defer keep.Stop()
+	changed := in.hear(ctx)
 	for {
 		select {
+		case <-changed:
+			changed = in.hear(ctx)
 		case <-ctx.Done():
 			if err := in.keepEvidence(context.WithoutCancel(ctx)); err != nil {
 				in.warn(err)
@@ -249,6 +253,15 @@ func (in *Inventory) Run(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// hear reads what persons said through other replicas, and answers when to hear again.
+func (in *Inventory) hear(ctx context.Context) <-chan struct{} {
+	again := in.o.Store.Changed()
+	if err := in.readWords(ctx); err != nil && ctx.Err() == nil {
+		in.o.Log.Warn("what persons said of APIs is not read again", "error", err)
+	}
+	return again
 }
 
 // warn logs a lasting trouble once a minute.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"sync"
 
@@ -29,9 +30,11 @@ var ErrInvalid = errors.New("invalid")
 
 // words are what persons said: it goes before what is observed.
 type words struct {
-	mu        sync.Mutex
+	reading   sync.Mutex // one at a time, so that the last to read has the newest
+	mu        sync.Mutex // of all below
 	overrides []store.StoredOverride
-	declared  map[string]Declared
+	stored    []store.DeclaredAPI
+	declared  map[string]Declared // stored, and given
 }
 
 // Declared is a declaration that was read.
@@ -56,8 +59,18 @@ func (w *words) of(service string) (list []apidiscovery.Override) {
 	return list
 }
 
-// readWords reads what is stored of them; what was concluded before is no longer.
+// are says whether these were read before.
+func (w *words) are(overrides []store.StoredOverride, stored []store.DeclaredAPI) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.declared != nil && reflect.DeepEqual(w.overrides, overrides) && reflect.DeepEqual(w.stored, stored)
+}
+
+// readWords reads what is stored of them; what was concluded by others before is no
+// longer.
 func (in *Inventory) readWords(ctx context.Context) error {
+	in.words.reading.Lock()
+	defer in.words.reading.Unlock()
 	overrides, err := in.o.Store.Overrides(ctx)
 	if err != nil {
 		return err
@@ -66,12 +79,15 @@ func (in *Inventory) readWords(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if in.words.are(overrides, declared) {
+		return nil
+	}
 	read := map[string]Declared{}
 	for _, d := range append(slices.Clone(in.o.Given), declared...) {
 		read[d.Service] = in.read(d)
 	}
 	in.words.mu.Lock()
-	in.words.overrides, in.words.declared = overrides, read
+	in.words.overrides, in.words.stored, in.words.declared = overrides, declared, read
 	in.words.mu.Unlock()
 	in.turn.Lock() // after: whoever concludes from now on knows the new words
 	defer in.turn.Unlock()

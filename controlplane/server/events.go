@@ -46,7 +46,7 @@ type EventFilter struct {
 	Until    time.Time        `query:"until" doc:"exclusive"`
 	Route    string           `query:"route" maxLength:"512" doc:"namespace/name"`
 	Rule     int              `query:"rule" minimum:"0" doc:"one of the rules that matched"`
-	Decision filters.Decision `query:"decision" enum:"allow,detect,deny"`
+	Decision filters.Decision `query:"decision" enum:"allow,detect,deny,ended"`
 	Policy   string           `query:"policy" maxLength:"600" doc:"WAFPolicy namespace/name"`
 	Client   string           `query:"client" maxLength:"128"`
 	Host     string           `query:"host" maxLength:"253"`

@@ -337,6 +337,20 @@ func (s *Store) Event(ctx context.Context, id string) (StoredEvent, error) {
 	return found[0], nil
 }
 
+// EventsBeginning returns up to limit events whose ids begin with one of the
+// prefixes, all of them equally long, in the order of their ids. It looks through
+// the ids of all events, in their index.
+func (s *Store) EventsBeginning(ctx context.Context, limit int, prefixes ...string) ([]StoredEvent, error) {
+	for i := range prefixes {
+		prefixes[i] = text(prefixes[i])
+	}
+	read := s.telemetry.read
+	found := read.NewSelect().Table("events").Column("id").
+		Where("substr(id, 1, ?) IN (?)", len(prefixes[0]), bun.List(prefixes)).Order("id").Limit(bounded(limit))
+	var rows []eventRow
+	return s.scanEvents(ctx, read.NewSelect().Model(&rows).Where("id IN (?)", found).Order("id"), &rows)
+}
+
 // EventsSince returns up to limit events that arrived after cursor and the
 // cursor to go on with. Cursor -1: none, only the cursor of now.
 func (s *Store) EventsSince(ctx context.Context, cursor int64, limit int) ([]StoredEvent, int64, error) {

@@ -164,6 +164,27 @@ func TestEventIsCompleted(t *testing.T) {
 	})
 }
 
+func TestEventsBeginning(t *testing.T) {
+	onBoth(t, func(t *testing.T, open func(Options) *Store) {
+		ctx, s := t.Context(), open(Options{})
+		events := sampleEvents(12)
+		events[3].ID, events[4].ID = "e0000_", "É0001"
+		must(s.AddEvents(ctx, events))
+		for _, c := range []struct {
+			limit    int
+			prefixes []string
+			want     string
+		}{
+			{10, []string{"E00011"}, "[E00011]"}, {10, []string{"E0001", "e0001"}, "[E00010 E00011]"},
+			{2, []string{"E0"}, "[E00000 E00001]"}, {10, []string{"e0000_"}, "[e0000_]"}, {10, []string{"E_0", "%"}, "[]"}, {1, []string{""}, "[E00000]"},
+		} {
+			if got := fmt.Sprint(ids(must(s.EventsBeginning(ctx, c.limit, c.prefixes...)))); got != c.want {
+				t.Errorf("%q: %s, want %s", c.prefixes, got, c.want)
+			}
+		}
+	})
+}
+
 // The end of a process is told twice and stays the event of a process; an event of a
 // request never becomes one.
 func TestEndOfProcessIsCompleted(t *testing.T) {

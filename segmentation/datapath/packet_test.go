@@ -90,33 +90,6 @@ func solicitation(from, to, target netip.Addr, mac []byte, more ...byte) []byte 
 	return append(append(ns, mac...), more...)
 }
 
-func TestFragments(t *testing.T) {
-	b := newBed(t, "web", "cart")
-	b.serve("cart", 8080)
-	b.apply("policy shop/cart enforces for app=cart\n  ingress from app=web on UDP 8080\n")
-	text := string(make([]byte, 5000)) // four fragments each way
-	for _, six := range []bool{false, true} {
-		c, err := b.workloads["web"].Dial("udp", netip.Addr{}, b.at("cart", six, 8080), netnstest.Patience)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		if err := netnstest.Echo(c, text, netnstest.Patience); err != nil {
-			t.Errorf("IPv6 %v: %v", six, err)
-		}
-	}
-	// Without its first a fragment tells no port: default deny keeps it out.
-	web, i := b.workloads["web"], b.workloads["web"].Interfaces[0]
-	late := ip4(i.V4, b.addr("cart", false), 17, 64)
-	late[4], late[6], late[7] = 99, 0, 100
-	late[10], late[11] = 0, 0
-	binary.BigEndian.PutUint16(late[10:], netnstest.Checksum(late))
-	if err := web.Raw("eth0", frame(i.HostMAC, i.MAC, 0x0800, append(late, make([]byte, 64)...))); err != nil {
-		t.Fatal(err)
-	}
-	b.until("the lone fragment is counted", func() bool { return b.count(bpf.ReasonFragment) == 1 })
-}
-
 // cart may be asked, and may answer; it opens nothing, whatever it makes a packet look
 // like.
 func TestOddPackets(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -75,17 +76,20 @@ func padded(text string) string { return fmt.Sprintf("%-56s", text) }
 func (b *bed) sends(from string, packets ...[]byte) {
 	b.Helper()
 	i := b.workloads[from].Interfaces[0]
-	var frames [][]byte
+	if err := b.workloads[from].Raw("eth0", framed(i.HostMAC, i.MAC, packets)...); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func framed(to, from []byte, packets [][]byte) (out [][]byte) {
 	for _, p := range packets {
 		kind := uint16(0x0800)
 		if p[0]>>4 == 6 {
 			kind = 0x86dd
 		}
-		frames = append(frames, frame(i.HostMAC, i.MAC, kind, p))
+		out = append(out, frame(to, from, kind, p))
 	}
-	if err := b.workloads[from].Raw("eth0", frames...); err != nil {
-		b.Fatal(err)
-	}
+	return out
 }
 
 // inFragments says that datagrams of four fragments pass from web to a port of cart, and
@@ -205,11 +209,8 @@ func TestFloodOfFragments(t *testing.T) {
 			"to another workload": func() { b.sends("web", firsts(b.at("web", six, 1000), b.at("sink", six, 2000), flood)...) },
 			"to the same":         func() { b.sends("web", firsts(b.at("web", six, 1000), b.at("cart", six, 80), flood)...) },
 			"from outside": func() {
-				var frames [][]byte
-				for _, p := range firsts(netip.AddrPortFrom(outside[six], 1000), b.at("web", six, 2000), flood) {
-					frames = append(frames, frame(web.MAC, web.HostMAC, etherType(outside[six]), p))
-				}
-				if err := b.net.Host.Raw(web.HostName, frames...); err != nil {
+				packets := firsts(netip.AddrPortFrom(outside[six], 1000), b.at("web", six, 2000), flood)
+				if err := b.net.Host.Raw(web.HostName, framed(web.MAC, web.HostMAC, packets)...); err != nil {
 					t.Fatal(err)
 				}
 			},
@@ -234,24 +235,25 @@ func TestFragmentsUnderAFlood(t *testing.T) {
 	b := newBed(t, "web", "cart", "other", "sink")
 	b.serve("cart", 80)
 	b.apply("policy shop/cart enforces for app=cart\n  ingress from anybody on UDP 80\n  egress to nobody\n")
-	stop, stopped := make(chan struct{}), make(chan struct{})
+	other := b.workloads["other"]
+	i := other.Interfaces[0]
+	flood := framed(i.HostMAC, i.MAC, firsts(b.at("other", false, 1000), b.at("sink", false, 2000), 20000))
+	var stop atomic.Bool
+	stopped := make(chan error, 1)
 	go func() {
-		defer close(stopped)
-		some := firsts(b.at("other", false, 1000), b.at("sink", false, 2000), 20000)
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-				b.sends("other", some...)
-			}
+		var err error
+		for err == nil && !stop.Load() {
+			err = other.Raw("eth0", flood...)
 		}
+		stopped <- err
 	}()
 	for range 50 {
 		b.inFragments(80, "under a flood")
 	}
-	close(stop)
-	<-stopped
+	stop.Store(true)
+	if err := <-stopped; err != nil {
+		t.Fatal(err)
+	}
 	if n := b.count(bpf.ReasonFragment); n != 0 {
 		t.Errorf("%d fragments are dropped", n)
 	}
@@ -276,9 +278,9 @@ func TestLaterFragmentsAreJudged(t *testing.T) {
 	for _, six := range []bool{false, true} {
 		b.apply(policy)
 		id := uint16(0)
-		send := func(from string, port uint16) (first, rest []byte) {
+		cut := func(port uint16) (first, rest []byte) {
 			id++
-			return pieces(datagram(b.at(from, six, 1000), b.at("cart", six, port), padded("fragments")), id, 32)
+			return pieces(datagram(b.at("web", six, 1000), b.at("cart", six, port), padded("fragments")), id, 32)
 		}
 		// Of what passes each of both hooks counts.
 		expect := func(what string, packet []byte, from string, r bpf.Reason, times uint64) {
@@ -287,18 +289,18 @@ func TestLaterFragmentsAreJudged(t *testing.T) {
 			b.sends(from, packet)
 			b.until(fmt.Sprintf("IPv6 %v: %s is counted as %s", six, what, r), func() bool { return b.count(r) == before+times })
 		}
-		first, rest := send("web", 81)
+		first, rest := cut(81)
 		expect("a first fragment to another port", first, "web", bpf.ReasonDenied, 1)
 		expect("its rest", rest, "web", bpf.ReasonFragment, 1)
 
-		first, rest = send("web", 80)
+		first, rest = cut(80)
 		expect("a first fragment", first, "web", bpf.ReasonAllowed, 2)
 		other := piece(datagram(b.at("other", six, 1000), b.at("cart", six, 80), padded("fragments")), id, 32, 0)
 		expect("the rest of another's datagram", other, "other", bpf.ReasonFragment, 1)
 		expect("the rest of one by another protocol", asTCP(rest), "web", bpf.ReasonFragment, 1)
 		expect("its rest", rest, "web", bpf.ReasonEstablished, 2)
 
-		first, rest = send("web", 80)
+		first, rest = cut(80)
 		expect("a first fragment", first, "web", bpf.ReasonEstablished, 2)
 		b.apply("policy shop/cart enforces for app=cart\n  ingress from app=other\n  egress to nobody\n")
 		expect("what policy denies by now", rest, "web", bpf.ReasonDenied, 1)

@@ -59,7 +59,7 @@ struct control {
 	u32 flows;      // how often rows were read; its low bit: which table of them is written to
 	u32 reading;    // until when an agent reads `names`, in units of 2^28 ns
 	u32 direct;     // until when shortcuts hold, in seconds; 0: there are none
-	u32 secret[SECRETS]; // of the hash of half-open flows; kept as long as these
+	u32 secret[SECRETS]; // of the hash of half-open flows and of fragments; kept as long as these
 };
 
 // A shape is which parts of a rule's key are wild.

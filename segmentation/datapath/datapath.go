@@ -128,8 +128,8 @@ func (d *Datapath) tables(name string) error {
 	return nil
 }
 
-// secret draws the secret of the hash of half-open flows, once for maps that are new:
-// no program is on an interface that could use them without.
+// secret draws the secret of the hash of half-open flows and of fragments, once for maps
+// that are new: no program is on an interface that could use them without.
 func (d *Datapath) secret() error {
 	var c bpf.Control
 	if err := d.Map("control").Lookup(uint32(0), &c); err != nil {

@@ -109,6 +109,7 @@ func seeds() (out [][]byte) {
 	options := ip4(mine4, other4, 17, 12)
 	options[0] = 0x46
 	out = append(out, frame(make([]byte, 6), make([]byte, 6), 0x0800, append(append(options, 1, 1, 1, 1), udp...)))
+	out = append(out, frame(make([]byte, 6), make([]byte, 6), 0x0800, withOptions(udp4(mine4, other4, 1, 2, ""), []byte{131, 7, 4, 10, 0, 0, 7, 1})))
 	unreachable := append([]byte{3, 3, 0, 0, 0, 0, 0, 0}, append(ip4(other4, mine4, 17, 8), udp...)...)
 	out = append(out, frame(make([]byte, 6), make([]byte, 6), 0x0800, append(ip4(mine4, other4, 1, len(unreachable)), unreachable...)))
 	return out

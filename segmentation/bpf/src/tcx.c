@@ -3,6 +3,7 @@
 // The two programs on the host's end of a workload's interface. What the kernel
 // calls ingress there comes from the workload, egress goes to it. Each judges for
 // its own workload only; a packet between two workloads of one host meets both.
+#include "fragments.h"
 #include "group.h"
 #include "halfopen.h"
 #include "judge.h"
@@ -536,37 +537,33 @@ static noinline int related(struct __sk_buff *skb, struct visit *v)
 	return workload == v->endpoint->workload && generation == v->generation;
 }
 
-// find_fragment gives a later fragment the ports of the first.
-static noinline int find_fragment(struct visit *v)
+static always_inline struct fragment fragment_of(const struct visit *v)
 {
-	struct fragment_key key = {
+	return (struct fragment){
 		.from = v->p.from,
 		.to = v->p.to,
 		.id = v->p.fragment,
 		.ifindex = v->ifindex,
+		.ports = {v->p.ports[0], v->p.ports[1]},
 		.protocol = v->p.protocol,
-		.direction = v->outbound,
 	};
-	struct fragment *f = bpf_map_lookup_elem(&fragments, &key);
-	if (!f)
+}
+
+// find_fragment gives a later fragment the ports of the first.
+static noinline int find_fragment(struct visit *v)
+{
+	struct fragment later = fragment_of(v);
+	if (!look_fragment(&later, payer(v), v->outbound))
 		return 0;
-	v->p.ports[0] = f->ports[0];
-	v->p.ports[1] = f->ports[1];
+	v->p.ports[0] = later.ports[0];
+	v->p.ports[1] = later.ports[1];
 	return 1;
 }
 
 static noinline void remember_fragment(const struct visit *v)
 {
-	struct fragment_key key = {
-		.from = v->p.from,
-		.to = v->p.to,
-		.id = v->p.fragment,
-		.ifindex = v->ifindex,
-		.protocol = v->p.protocol,
-		.direction = v->outbound,
-	};
-	struct fragment f = {.ports = {v->p.ports[0], v->p.ports[1]}};
-	bpf_map_update_elem(&fragments, &key, &f, BPF_ANY);
+	struct fragment first = fragment_of(v);
+	keep_fragment(&first, payer(v), v->outbound);
 }
 
 // stays_on_link says whether a message of neighbour discovery goes no further than the

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -234,4 +235,25 @@ func TestUplinksThatAreNone(t *testing.T) {
 	u.until("it is left out", func() bool {
 		return strings.Contains(u.log.String(), "interface "+u.uplink+" is one of this host's uplinks (--uplink)")
 	})
+}
+
+// A workload that claims an address of the host does not have it shut on the uplink:
+// the host's own packets never come to the workload's interface.
+func TestUplinksLeaveTheHostAlone(t *testing.T) {
+	u := newUplinked(t)
+	i, host := u.cart.Interfaces[0], u.outside.Interfaces[0].HostV4
+	u.net.Host.ServeUDP(netip.AddrPortFrom(host, 81))
+	u.write("cart.yaml", fmt.Sprintf(`apiVersion: gabion.io/v1alpha1
+kind: Workload
+metadata: {name: cart, namespace: shop, labels: {app: cart}}
+spec: {addresses: ["%s", "%s"], interface: %s}
+`, i.V4, host, i.HostName))
+	u.start("--uplink", u.uplink)
+	u.until("nothing translates", func() bool { return strings.Contains(u.log.String(), "by=none") })
+	if err := u.outside.Try("udp", netip.Addr{}, netip.AddrPortFrom(host, 81), time.Second); err != nil {
+		t.Errorf("the host is not reached: %v", err)
+	}
+	if n := strings.Count(u.log.String(), "it claims an address of this host"); n != 1 {
+		t.Errorf("that cart is not judged on uplinks is told %d times", n)
+	}
 }

@@ -347,7 +347,10 @@ func (a *Agent) Reconcile() error {
 	}
 	// The prefilter judges for hooks that are in place: only they know which flows were
 	// there before.
-	early := a.early.places(present[:links], watched)
+	early, err := a.early.places(present[:links], watched)
+	if err != nil {
+		return err
+	}
 	if err := a.publish(append(slices.Clone(present), early...)); err != nil {
 		return err
 	}

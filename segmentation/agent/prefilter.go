@@ -3,12 +3,14 @@ package agent
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 
 	"github.com/gabion-io/gabion/internal/tcx"
 	"github.com/gabion-io/gabion/segmentation/datapath"
 	"github.com/gabion-io/gabion/segmentation/policymap"
 	"github.com/gabion-io/gabion/segmentation/survey"
+	"github.com/gabion-io/gabion/workload"
 )
 
 // prefilter is the program on the uplinks that were named: what comes from there to a
@@ -17,6 +19,7 @@ type prefilter struct {
 	agent *Agent
 	names []string
 	said  string
+	told  map[workload.ID]bool // that they claim an address of the host
 }
 
 // CheckUplinks refuses names of interfaces that there are not, and loopback.
@@ -35,7 +38,7 @@ func CheckUplinks(names []string) error {
 
 // openPrefilter refuses an uplink that an earlier run took for a workload's interface.
 func (a *Agent) openPrefilter(names []string) error {
-	a.early = &prefilter{agent: a, names: names}
+	a.early = &prefilter{agent: a, names: names, told: map[workload.ID]bool{}}
 	attached, err := a.dp.Attached()
 	if err != nil {
 		return err
@@ -49,18 +52,46 @@ func (a *Agent) openPrefilter(names []string) error {
 }
 
 // places are where policy is written for the prefilter: once for each workload that is
-// behind an interface whose hook is in place.
-func (p *prefilter) places(present []policymap.Interface, watched []int) (out []policymap.Interface) {
+// behind an interface whose hook is in place. One that claims an address of the host
+// has none: what is for the host never comes to its hook.
+func (p *prefilter) places(present []policymap.Interface, watched []int) (out []policymap.Interface, err error) {
 	if len(p.names) == 0 {
-		return nil
+		return nil, nil
+	}
+	host, err := hostAddresses()
+	if err != nil {
+		return nil, err
 	}
 	for _, i := range present {
 		at := policymap.Interface{Index: datapath.ByNumber(p.agent.numbers.Workload(i.Workload)), Workload: i.Workload}
-		if slices.Contains(watched, i.Index) && !slices.Contains(out, at) {
-			out = append(out, at)
+		if !slices.Contains(watched, i.Index) || slices.Contains(out, at) {
+			continue
+		}
+		claimed := p.agent.addressesOf(i.Workload)
+		if slices.ContainsFunc(host, func(a netip.Addr) bool { return claimed[a] }) {
+			if !p.told[i.Workload] {
+				p.told[i.Workload] = true
+				p.agent.options.Log.Warn("not judged on uplinks: it claims an address of this host", "workload", i.Workload)
+			}
+			continue
+		}
+		out = append(out, at)
+	}
+	return out, nil
+}
+
+// hostAddresses are the host's own.
+func hostAddresses() (out []netip.Addr, err error) {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, fmt.Errorf("list this host's addresses: %w", err)
+	}
+	for _, a := range all {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			out = append(out, p.Addr().Unmap())
 		}
 	}
-	return out
+	return out, nil
 }
 
 // watchUplinks puts the prefilter in place. Policy is published for some of its places.
@@ -69,7 +100,11 @@ func (a *Agent) watchUplinks(present []policymap.Interface, published int) error
 	if err != nil {
 		return err
 	}
-	if all := a.early.places(a.on, watched); len(all) > published {
+	all, err := a.early.places(a.on, watched)
+	if err != nil {
+		return err
+	}
+	if len(all) > published {
 		if err := a.publish(append(slices.Clone(present), all...)); err != nil {
 			return err
 		}

@@ -259,6 +259,12 @@ type Share struct {
 	Rows [2]uint32 // of flows, of drops
 }
 
+// Prefilter is what the program on uplinks is told.
+type Prefilter struct {
+	_        structs.HostLayout
+	Straight uint32 // until when nothing translates addresses, in seconds
+}
+
 // Neighbour is where a local workload is.
 type Neighbour struct {
 	_        structs.HostLayout

@@ -251,7 +251,7 @@ func (d *Datapath) Close() { d.all.Close() }
 // Remove takes everything out of the kernel: programs off all interfaces, maps.
 // It needs no loaded programs.
 func Remove(dir string) error {
-	err := errors.Join(tcx.Pins{Dir: filepath.Join(dir, "links")}.DetachAll(),
+	err := errors.Join(uplinks(dir).DetachAll(), tcx.Pins{Dir: filepath.Join(dir, "links")}.DetachAll(),
 		detachHooks(filepath.Join(dir, "sockets")), detachHooks(filepath.Join(dir, "groups")))
 	if rm := os.RemoveAll(dir); rm != nil && !errors.Is(rm, fs.ErrNotExist) {
 		err = errors.Join(err, fmt.Errorf("remove pinned maps: %w", rm))

@@ -286,7 +286,8 @@ struct {
 	__type(value, struct control);
 } control SEC(".maps");
 
-// By interface index; those of cgroups have the highest bit set.
+// By interface index; those of cgroups have the highest bit set, and those by which
+// prefilter.h finds workloads the two highest.
 IN_SETS(endpoints, BPF_MAP_TYPE_HASH, u32, struct endpoint, 1024, 0);
 IN_SETS(addresses, BPF_MAP_TYPE_HASH, union address, struct peer, 1024, 0);
 IN_SETS(prefixes, BPF_MAP_TYPE_LPM_TRIE, struct prefix, struct peer, 1024, BPF_F_NO_PREALLOC);

@@ -9,6 +9,7 @@ const (
 	Allow  Decision = "allow"  // block mode would have let it pass too
 	Detect Decision = "detect" // passed, but block mode would have denied it
 	Denied Decision = "deny"   // denied
+	Ended  Decision = "ended"  // of no exchange: a process ended by itself, and nothing was decided (Event.Process)
 )
 
 // MetadataNamespace is the dynamic-metadata namespace and MetadataKey the key
@@ -20,7 +21,8 @@ const (
 
 // Event is a security finding about one exchange. It holds no raw value: the
 // path is without query, matched parts are redacted in the filter.
-// An exchange without findings has no Event.
+// An exchange without findings has no Event. An event with a Process is about that
+// and no exchange: of the other fields it has ID, Time, Proxy, Decision and Engine.
 type Event struct {
 	ID          string      `json:"id"` // ULID given when the stream began; de-duplicates
 	Time        time.Time   `json:"time"`
@@ -33,7 +35,7 @@ type Event struct {
 	PolicyID    string      `json:"policyId,omitempty"` // content hash in force
 	Mode        Mode        `json:"mode"`
 	Decision    Decision    `json:"decision"`
-	Engine      string      `json:"engine"`            // "waf", "api", "chain" (limits, failures)
+	Engine      string      `json:"engine"`            // "waf", "api", "chain" (limits, failures), "segmentation", "process"
 	Reason      string      `json:"reason,omitempty"`  // one phrase: "inbound score 10 reached 5", "inspection failed: …"
 	Status      int         `json:"status,omitempty"`  // what the client got; 0: unknown
 	WouldBe     int         `json:"wouldBe,omitempty"` // status block mode gives; 0: it would pass
@@ -49,6 +51,7 @@ type Event struct {
 	Matches     []Match     `json:"matches,omitempty"`     // rules that caused the score, in order of evaluation
 	MoreMatches int         `json:"moreMatches,omitempty"` // matches not listed, beyond MaxMatches
 	API         *APIFinding `json:"api,omitempty"`         // how the request is not what its API takes
+	Process     *ProcessEnd `json:"process,omitempty"`     // with Ended, and only then
 	Micros      int64       `json:"micros,omitempty"`      // time spent inspecting, µs
 	Logged      []int       `json:"logged,omitempty"`      // with Table.Debug only: every rule that logged, totals included, once each, at most MaxLogged
 	Log         []byte      `json:"log,omitempty"`         // with Table.Debug only: the engine's log lines of those matches, with raw values

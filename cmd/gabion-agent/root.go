@@ -33,6 +33,7 @@ type options struct {
 	asked  []string // resolvers, as given
 	grace  time.Duration
 	direct bool
+	ways   []string // uplinks
 	prove  time.Duration
 }
 
@@ -68,6 +69,7 @@ over, and 'gabion-agent detach' removes everything.`,
   gabion-agent --server plane.example.com:9443    # from then on
   gabion-agent -f /etc/gabion/segmentation --state /var/lib/gabion
   gabion-agent -f policies.yaml -f workloads.yaml --state /tmp/agent --flows -
+  gabion-agent -f policies.yaml --uplink eth0
   gabion-agent detach`,
 		Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
 		RunE: func(c *cobra.Command, _ []string) error { return run(c.Context(), o, out, errs) },
@@ -85,10 +87,11 @@ over, and 'gabion-agent detach' removes everything.`,
 	c.Flags().StringArrayVar(&o.asked, "resolver", nil, "address of a DNS resolver whose answers to workloads count for rules by name; may be repeated (default: those that this host asks itself)")
 	c.Flags().DurationVar(&o.grace, "name-grace", time.Minute, "how much longer than its TTL an address is its name's")
 	c.Flags().BoolVar(&o.direct, "fast-path", true, "hand packets between two workloads of this host straight over, where nothing else looks at them")
+	c.Flags().StringArrayVar(&o.ways, "uplink", nil, "interface by which this host reaches the world: what a policy surely denies is dropped there by XDP; may be repeated")
 	c.Flags().DurationVar(&o.prove, "confirm-within", time.Minute, "time in which the control plane must be reached on a new connection after a change of policy; else the policy before returns (0: it never does)")
 	c.PersistentFlags().StringVar(&o.bpffs, "bpffs", "/sys/fs/bpf", "where the BPF file system is, or is to be mounted")
 	c.PersistentFlags().StringVar(&o.name, "pins", "", "name of the directory in it, "+defaultName+"-NAME for a second agent on one machine (default "+defaultName+"; detach: all there are)")
-	c.AddCommand(newDetach(o, out), newProbe(out))
+	c.AddCommand(newDetach(o, out), newProbe(out), newStatus(o, out))
 	return c
 }
 

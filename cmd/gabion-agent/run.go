@@ -31,6 +31,9 @@ func run(ctx context.Context, o *options, out, errs io.Writer) error {
 	if err := tcx.Probe(tcx.Features()); err != nil {
 		return fmt.Errorf("cannot enforce here: %w", err)
 	}
+	if err := agent.CheckUplinks(o.ways); err != nil {
+		return err
+	}
 	unlock, err := lock(o.state)
 	if err != nil {
 		return err
@@ -62,6 +65,10 @@ func run(ctx context.Context, o *options, out, errs io.Writer) error {
 	}
 	defer files.Close()
 	wish := newWish(files, o.host, o.server, log)
+	wish.uplinks = o.ways
+	if err := wish.checkUplinks(); err != nil {
+		return err
+	}
 
 	// Flows: to a file, and up to the control plane by way of a queue on disk.
 	up, err := o.uplink(holder, log)
@@ -82,7 +89,8 @@ func run(ctx context.Context, o *options, out, errs io.Writer) error {
 	g.Go(func() error {
 		return enforce(ctx, agent.Options{
 			Pins: o.pins(), State: o.state, Window: o.window, Report: tell(report, up),
-			Resolvers: resolvers, Names: lookup.Limits{Grace: o.grace}, NoShortcuts: !o.direct, Log: log,
+			Resolvers: resolvers, Names: lookup.Limits{Grace: o.grace}, NoShortcuts: !o.direct,
+			Uplinks: o.ways, Looking: tcx.Pins{Dir: capturePins(o.pins())}, Log: log,
 		}, seeing.follow(ctx, wish.desired))
 	})
 	g.Go(func() error { return seeing.run(ctx) })

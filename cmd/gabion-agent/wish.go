@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/gabion-io/gabion/controlplane/api/v1alpha1"
@@ -21,6 +22,7 @@ type wish struct {
 	files   *file.Source
 	host    string
 	server  string // of the control plane; empty: none
+	uplinks []string
 	desired chan agent.Desired
 	ready   chan struct{}  // closed when files may be acted upon
 	see     func(*tlsWish) // told which TLS is to be seen; may be nil
@@ -69,7 +71,7 @@ func (w *wish) followFiles(ctx context.Context, any bool) error {
 func (w *wish) apply(ctx context.Context, resources []policysync.Resource) error {
 	objects, err := w.read(resources)
 	if err == nil {
-		err = checkInterfaces(objects)
+		err = w.checkInterfaces(objects)
 	}
 	if err != nil {
 		return err
@@ -103,22 +105,34 @@ func (w *wish) read(resources []policysync.Resource) ([]v1alpha1.Object, error) 
 	return objects, nil
 }
 
+// checkUplinks refuses an uplink that a file takes for a workload's interface.
+func (w *wish) checkUplinks() error {
+	for _, item := range w.files.Snapshot().Items() {
+		if one, ok := item.Object.(*v1alpha1.Workload); ok && slices.Contains(w.uplinks, one.Spec.Interface) {
+			return fmt.Errorf("uplink %s: it is the interface of %s, and judged there", one.Spec.Interface, nameOf(item.Key()))
+		}
+	}
+	return nil
+}
+
 // checkInterfaces refuses what would cut the host off.
-func checkInterfaces(objects []v1alpha1.Object) error {
+func (w *wish) checkInterfaces(objects []v1alpha1.Object) error {
 	for _, o := range objects {
-		w, ok := o.(*v1alpha1.Workload)
+		one, ok := o.(*v1alpha1.Workload)
 		if !ok {
 			continue
 		}
 		var err error
 		switch {
-		case w.Spec.Interface != "":
-			err = agent.CheckInterface(w.Spec.Interface)
-		case w.Spec.Cgroup != "":
-			err = agent.CheckCgroup(w.Spec.Cgroup)
+		case slices.Contains(w.uplinks, one.Spec.Interface):
+			err = fmt.Errorf("interface %s is one of this host's uplinks (--uplink)", one.Spec.Interface)
+		case one.Spec.Interface != "":
+			err = agent.CheckInterface(one.Spec.Interface)
+		case one.Spec.Cgroup != "":
+			err = agent.CheckCgroup(one.Spec.Cgroup)
 		}
 		if err != nil {
-			return fmt.Errorf("enforce %s: %w", nameOf(v1alpha1.KeyOf(w)), err)
+			return fmt.Errorf("enforce %s: %w", nameOf(v1alpha1.KeyOf(one)), err)
 		}
 	}
 	return nil
@@ -145,7 +159,7 @@ func (w *wish) send(ctx context.Context, plane []v1alpha1.Object) error {
 			w.log.Warn("a file and the control plane have it: the control plane counts", "resource", item.Key(), "file", item.File)
 			continue
 		}
-		if err := checkInterfaces([]v1alpha1.Object{item.Object}); err != nil {
+		if err := w.checkInterfaces([]v1alpha1.Object{item.Object}); err != nil {
 			w.log.Error("left out", "file", item.File, "error", err)
 			continue
 		}

@@ -18,7 +18,8 @@ func newAgent() *cobra.Command {
 	c.Long = "agent runs the program gabion-agent with all that follows; 'gabion-agent --help' lists its flags."
 	c.AddCommand(
 		passOn("detach", "Take everything out of the kernel: nothing is enforced any more", "  gabion agent detach", "detach"),
-		passOn("probe", "Say whether this kernel has what the agent needs", "  gabion agent probe", "probe"))
+		passOn("probe", "Say whether this kernel has what the agent needs", "  gabion agent probe", "probe"),
+		passOn("status", "Say on which interfaces of this host something is enforced", "  gabion agent status", "status"))
 	return c
 }
 

@@ -106,7 +106,7 @@ func findModule(env func(string) string) (string, error) {
 func envoySpec(o upOptions, l layout, path, moduleDir string) supervise.Spec {
 	admin := newEnvoyAdmin(l.envoySocket())
 	return supervise.Spec{
-		Name:    "envoy",
+		Name:    envoyProcess,
 		Command: path,
 		Args: []string{
 			"--config-path", l.bootstrap(),

@@ -43,10 +43,14 @@ func runFilter(ctx context.Context, a *app, o filterOptions) error {
 		Listen: firstOf(o.listen, l.filterSocket()),
 		XDS:    firstOf(o.xds, l.adsSocket()),
 		State:  l.filterState(),
-		Node:   firstOf(o.node, "filter-"+hostname()),
+		Node:   firstOf(o.node, filterNode()),
 		Log:    newLog(a.err, logLevel(a.env, slog.LevelInfo)),
 	})
 }
+
+// filterNode is the name under which the control plane knows this machine's
+// filter.
+func filterNode() string { return "filter-" + hostname() }
 
 func firstOf(given, fallback string) string {
 	if given != "" {

@@ -132,8 +132,15 @@ func addEvent(ts *testscript.TestScript, neg bool, words []string) {
 		Method: "GET", Host: "shop.example.com", Path: "/search", Policy: "WAFPolicy default/shop",
 		Matches: []filters.Match{{Rule: 942100, Message: "SQL Injection Attack Detected via libinjection", Score: 5, Variable: "ARGS:q", Value: "1' or \x1b[31m…", Phase: 2}},
 	}
-	if e.Decision == filters.Denied {
+	switch e.Decision {
+	case filters.Denied:
 		e.Status = 403
+	case filters.Ended:
+		e = filters.Event{ID: e.ID, Time: e.Time, Proxy: "up-here", Decision: e.Decision, Engine: filters.ProcessEngine, Process: &filters.ProcessEnd{
+			Name: envoyProcess, Exit: "exit status 2", Fatal: "fatal error: concurrent map \x1b[31mwrites", Ready: e.Time.Add(-5 * time.Minute), Restarts: 3}}
+		if words[0] == "BACK" {
+			e.Process.Back = e.Time.Add(412 * time.Millisecond)
+		}
 	}
 	plane := ts.Value(planeKey{}).(*servertest.Plane)
 	if _, err := plane.Store.AddEvents(context.Background(), []filters.Event{e}); err != nil {

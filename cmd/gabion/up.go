@@ -124,7 +124,13 @@ func runUp(ctx context.Context, a *app, o upOptions) error {
 		return err
 	}
 
-	group := supervise.NewGroup(supervise.Options{Log: log, Output: a.err})
+	// The processes, and an event of each end of one that judges requests.
+	outages, err := openOutages(l, log)
+	if err != nil {
+		return err
+	}
+	defer outages.spool.Close()
+	group := supervise.NewGroup(supervise.Options{Log: log, Output: a.err, Outage: outages.tell})
 	agent := o.findAgent(ctx, l)
 	defer agent.detach(log) // when it has ended
 	defer stopGroup(group, a.err)
@@ -186,7 +192,7 @@ func startStages(ctx context.Context, g *supervise.Group, o upOptions, l layout,
 	}
 	if o.transport == string(xds.ExtProc) {
 		err := g.Start(ctx, supervise.Spec{
-			Name: "filter", Command: self, Args: []string{"filter", "--state", l.dir}, Env: []string{"GABION_LOG=" + level.String()},
+			Name: filterProcess, Command: self, Args: []string{"filter", "--state", l.dir}, Env: []string{"GABION_LOG=" + level.String()},
 			Ready: readySocket(l.filterSocket()),
 		})
 		if err != nil {
@@ -291,7 +297,7 @@ func writeBootstrap(l layout) error {
 		return err
 	}
 	bootstrap, err := xds.Bootstrap(xds.BootstrapOptions{
-		NodeID: "up-" + hostname(), Cluster: "gabion",
+		NodeID: envoyNode(), Cluster: "gabion",
 		ADSSocket: l.adsSocket(), ALSSocket: l.adsSocket(), AdminSocket: l.envoySocket(),
 		Connections: limits.MaxConnections, MemoryPressureFile: l.memoryPressure(),
 	})
@@ -327,6 +333,9 @@ func (o upOptions) followCertificate(ctx context.Context, l layout, upstream str
 		log.Info("certificate renewed", "file", o.tlsCert)
 	}
 }
+
+// envoyNode is the name under which the control plane knows the managed Envoy.
+func envoyNode() string { return "up-" + hostname() }
 
 func hostname() string {
 	host, err := os.Hostname()

@@ -38,7 +38,11 @@ begins so; latest is the newest.`,
 			if a.output == "json" {
 				return writeJSON(a.out, e)
 			}
-			a.showEvent(e.Event)
+			if e.Process != nil {
+				a.showEnd(e.Event)
+			} else {
+				a.showEvent(e.Event)
+			}
 			return nil
 		},
 	}

@@ -36,10 +36,13 @@ func newEvents(a *app) *cobra.Command {
 		Short: "List security events, newest first",
 		Long: `List security events, newest first. The decision is what the filter did: 'deny',
 or 'detect' when it passed and block mode would have denied it, or 'allow' when
-rules matched and block mode would have let it pass too.`,
+rules matched and block mode would have let it pass too. 'ended' is no decision: Envoy,
+or the filter beside it, ended though nobody asked it to, and gabion up started it
+again.`,
 		Example: `  gabion waf events --since 1h
   gabion waf events --decision deny --route shop
   gabion waf events --rule 942100 -o json
+  gabion waf events --decision ended          # when nothing was judged
   gabion waf events --follow`,
 		Args: args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error { return a.events(c, f) },
@@ -75,7 +78,7 @@ func (f *eventFlags) register(c *cobra.Command) {
 	fl.StringVar(&f.since, "since", "", "only later ones: 90s, 1h, 7d, or a time like 2026-01-31T15:04:05Z")
 	fl.StringVar(&f.until, "until", "", "only earlier ones, written the same way")
 	fl.StringVar(&f.route, "route", "", "of this route: shop, or default/shop")
-	fl.StringVar(&f.decision, "decision", "", "with this decision: allow, detect or deny")
+	fl.StringVar(&f.decision, "decision", "", "with this decision: "+strings.Join(f.decisions(), ", "))
 	fl.StringVar(&f.policy, "policy", "", "of this policy: default/shop")
 	fl.StringVar(&f.host, "host", "", "of this host")
 	fl.StringVar(&f.path, "path", "", "of this path")
@@ -85,6 +88,15 @@ func (f *eventFlags) register(c *cobra.Command) {
 	fl.BoolVar(&f.follow, "follow", false, "wait for new ones and print them as they arrive")
 }
 
+// decisions are those that events of the kind have.
+func (f eventFlags) decisions() []string {
+	all := []string{string(filters.Allow), string(filters.Detect), string(filters.Denied)}
+	if !f.api {
+		all = append(all, string(filters.Ended))
+	}
+	return all
+}
+
 func (f eventFlags) query(now time.Time) (url.Values, error) {
 	q := url.Values{}
 	for name, text := range map[string]string{"since": f.since, "until": f.until} {
@@ -92,8 +104,8 @@ func (f eventFlags) query(now time.Time) (url.Values, error) {
 			return nil, err
 		}
 	}
-	if f.decision != "" && !slices.Contains([]string{"allow", "detect", "deny"}, f.decision) {
-		return nil, fmt.Errorf("--decision %q: it is one of allow, detect, deny", f.decision)
+	if f.decision != "" && !slices.Contains(f.decisions(), f.decision) {
+		return nil, fmt.Errorf("--decision %q: it is one of %s", f.decision, strings.Join(f.decisions(), ", "))
 	}
 	if f.limit < 1 {
 		return nil, errors.New("--limit: at least 1")
@@ -199,8 +211,12 @@ func eventColumns() []string {
 }
 
 func (a *app) eventRow(e store.StoredEvent) []string {
+	at := e.Time.Local().Format("Jan 02 15:04:05")
+	if e.Process != nil { // no rule, no request: what there is to say stands where paths do
+		return []string{at, e.ID, string(e.Decision), "", "", "", "", "(" + endText(e.Event) + ")", "", ""}
+	}
 	return []string{
-		e.Time.Local().Format("Jan 02 15:04:05"), e.ID, string(e.Decision), strconv.Itoa(e.Score),
+		at, e.ID, string(e.Decision), strconv.Itoa(e.Score),
 		cut(ruleText(e.Event), 40), e.Method, cut(e.Host, 40), cut(e.Path, 48), e.Route, cut(e.Client, 12),
 	}
 }
@@ -228,13 +244,17 @@ func (a *app) printEvent(e *store.StoredEvent) error {
 	for i := range row {
 		row[i] = printable(row[i])
 	}
-	_, err := fmt.Fprintf(a.out, "%s  %s  %-6s  %3s  %s  %s %s%s\n", row[0], row[1], a.decision(e.Decision), row[3], row[4], row[5], row[6], row[7])
+	what := row[7]
+	if e.Process == nil {
+		what = fmt.Sprintf("%3s  %s  %s %s%s", row[3], row[4], row[5], row[6], row[7])
+	}
+	_, err := fmt.Fprintf(a.out, "%s  %s  %-6s  %s\n", row[0], row[1], a.decision(e.Decision), what)
 	return err
 }
 
 func (a *app) decision(d filters.Decision) string {
 	switch d {
-	case filters.Denied:
+	case filters.Denied, filters.Ended:
 		return a.paint(red, string(d))
 	case filters.Detect:
 		return a.paint(yellow, string(d))

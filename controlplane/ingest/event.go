@@ -24,7 +24,11 @@ func (d door) metadataEvent(m *core.Metadata) (*filters.Event, error) {
 	if !ok {
 		return nil, nil
 	}
-	return decodeEvent([]byte(field.GetStringValue()))
+	e, err := decodeEvent([]byte(field.GetStringValue()))
+	if err == nil && e.Process != nil {
+		return nil, errors.New("an exchange with the event of a process")
+	}
+	return e, err
 }
 
 // decodeEvent reads an event and refuses one that no filter would write. Fields
@@ -42,6 +46,11 @@ func decodeEvent(b []byte) (*filters.Event, error) {
 	}
 	switch e.Decision {
 	case filters.Allow, filters.Detect, filters.Denied:
+		e.Process = nil
+	case filters.Ended:
+		if e.Process == nil || e.Process.Name == "" || e.Process.Restarts < 0 {
+			return nil, errors.New("event of no proper process")
+		}
 	default:
 		return nil, errors.New("event without a proper decision")
 	}
@@ -67,7 +76,29 @@ func validID(id string) bool {
 }
 
 // spooled makes an event from the spool fit to store.
-func (d door) spooled(e *filters.Event) { d.complete(e, &exchange.Exchange{}, netip.Addr{}) }
+func (d door) spooled(e *filters.Event) {
+	if e.Process != nil {
+		*e = d.ended(e)
+		return
+	}
+	d.complete(e, &exchange.Exchange{}, netip.Addr{})
+}
+
+// ended is what is kept of the event of a process: nothing that is said of a
+// request, and no moment that cannot be.
+func (d door) ended(e *filters.Event) filters.Event {
+	p := *e.Process
+	at := d.at(e.Time).Truncate(time.Microsecond)
+	p.Name, p.Exit, p.Fatal = bounded(p.Name, 64), bounded(p.Exit, 128), bounded(p.Fatal, 512)
+	p.Ready, p.Back = p.Ready.UTC().Truncate(time.Microsecond), p.Back.UTC().Truncate(time.Microsecond)
+	if p.Ready.After(at) {
+		p.Ready = time.Time{}
+	}
+	if p.Back.Before(at) || p.Back.After(d.now().Add(time.Hour)) {
+		p.Back = time.Time{}
+	}
+	return filters.Event{ID: e.ID, Time: at, Proxy: bounded(e.Proxy, 128), Decision: filters.Ended, Engine: filters.ProcessEngine, Process: &p}
+}
 
 // complete fills what the filter could not know from the access log entry, cuts
 // what is too long, and replaces every value: the client's address, the path.

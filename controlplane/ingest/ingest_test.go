@@ -250,6 +250,9 @@ func TestLongStreamIsOneExchange(t *testing.T) {
 func TestGarbageIsCounted(t *testing.T) {
 	w := newWorld(t, nil)
 	bad := []any{"", "{", "null", "[]", `{"id":""}`, `{"id":"a b","decision":"deny"}`, `{"id":"a","decision":"maybe"}`,
+		`{"id":"a","decision":"ended"}`, `{"id":"a","decision":"ended","process":{"exit":"x"}}`,
+		`{"id":"a","decision":"ended","process":{"name":"envoy","restarts":-1}}`, `{"id":"a","decision":"ended","process":{"name":"envoy","back":"soon"}}`,
+		`{"id":"a","decision":"ended","process":{"name":"envoy"}}`, // of an exchange it tells nothing
 		`{"id":"a","decision":"deny","mode":"x"}`, `{"id":7,"decision":"deny"}`, `{"id":"a","decision":"deny","reason":"` + strings.Repeat("x", 70_000) + `"}`}
 	var entries []*data.HTTPAccessLogEntry
 	for i, b := range bad {
@@ -294,6 +297,69 @@ func TestSpool(t *testing.T) {
 	}
 	if e := must(w.store.Event(t.Context(), "01BOTH")); e.Proxy != "edge-1" {
 		t.Fatalf("%+v", e)
+	}
+}
+
+// The end of a process arrives by the spool, is completed in place when the process
+// is back, and has nothing of a request, whatever the spool says.
+func TestEndsOfProcesses(t *testing.T) {
+	w := newWorld(t, nil)
+	sp := must(spool.Open(filepath.Join(w.dir, "events"), 1<<20))
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	end := func(change func(*filters.Event)) []byte {
+		e := finding("01ENDED")
+		e.Time, e.Proxy, e.Decision, e.Engine = now, "up-here", filters.Ended, "waf"
+		e.API = &filters.APIFinding{Operation: "GET /"}
+		e.Process = &filters.ProcessEnd{Name: "envoy", Exit: "signal: killed", Fatal: "fatal error: x", Ready: now.Add(-time.Hour), Restarts: 2}
+		change(&e)
+		return must(json.Marshal(e))
+	}
+	back := func(e *filters.Event) { e.Process.Back, e.Process.Restarts = now.Add(time.Second), 4 }
+	sp.Append(end(func(*filters.Event) {}))
+	sp.Flush()
+	w.flush()
+	want := filters.Event{ID: "01ENDED", Time: now, Proxy: "up-here", Decision: filters.Ended, Engine: filters.ProcessEngine,
+		Process: &filters.ProcessEnd{Name: "envoy", Exit: "signal: killed", Fatal: "fatal error: x", Ready: now.Add(-time.Hour), Restarts: 2}}
+	if diff := cmp.Diff(want, must(w.store.Event(t.Context(), "01ENDED")).Event); diff != "" {
+		t.Error(diff)
+	}
+	sp.Append(end(back))
+	sp.Append(end(func(*filters.Event) {})) // an old one again takes nothing away
+	sp.Append(end(func(e *filters.Event) {  // no moment that cannot be, and no text without end
+		e.ID = "02ENDED"
+		e.Process = &filters.ProcessEnd{Name: strings.Repeat("n", 99), Exit: strings.Repeat("e", 999), Fatal: strings.Repeat("f", 999),
+			Ready: now.Add(time.Minute), Back: now.Add(-time.Minute)}
+	}))
+	sp.Append(end(func(e *filters.Event) { e.ID, e.Process.Back = "03ENDED", now.Add(1000*time.Hour) }))
+	sp.Append(end(func(e *filters.Event) { e.ID, e.Decision = "04DENIED", filters.Denied }))
+	sp.Append(end(func(e *filters.Event) { e.ID, e.Process = "05ENDED", nil }))
+	sp.Close()
+	w.flush()
+	want.Process.Back, want.Process.Restarts = now.Add(time.Second), 4
+	if diff := cmp.Diff(want, must(w.store.Event(t.Context(), "01ENDED")).Event); diff != "" {
+		t.Error(diff)
+	}
+	p := must(w.store.Event(t.Context(), "02ENDED")).Process
+	if len(p.Name) != 64 || len(p.Exit) != 128 || len(p.Fatal) != 512 || !p.Ready.IsZero() || !p.Back.IsZero() {
+		t.Errorf("%+v", p)
+	}
+	if p := must(w.store.Event(t.Context(), "03ENDED")).Process; !p.Back.IsZero() {
+		t.Errorf("back in the far future: %+v", p)
+	}
+	if e := must(w.store.Event(t.Context(), "04DENIED")); e.Process != nil || e.Engine != "waf" {
+		t.Errorf("of a request, with a process: %+v", e)
+	}
+	if events := must(w.store.Events(t.Context(), store.EventQuery{Decision: filters.Ended})); len(events) != 3 {
+		t.Errorf("%d ended, want 3", len(events))
+	}
+	if events := must(w.store.Events(t.Context(), store.EventQuery{Rule: 942100})); len(events) != 1 {
+		t.Errorf("%d with rules, want that of the request", len(events))
+	}
+	if xs := must(w.store.Exchanges(t.Context(), store.ExchangeQuery{})); len(xs) != 0 {
+		t.Errorf("%d exchanges", len(xs))
+	}
+	if c := w.coverage("spool"); c.Received != 6 || c.Duplicates != 2 || c.Garbage != 1 {
+		t.Errorf("%+v", c)
 	}
 }
 
@@ -405,6 +471,7 @@ func TestEventIsReadableSoon(t *testing.T) {
 func FuzzDecodeEvent(f *testing.F) {
 	f.Add(must(json.Marshal(finding("01"))))
 	f.Add([]byte(`{"id":"a","decision":"deny","matches":[{"tags":["a"]}]}`))
+	f.Add([]byte(`{"id":"a","decision":"ended","score":3,"process":{"name":"envoy","exit":"x","ready":"2026-01-01T00:00:00Z","back":"2026-01-01T00:00:00Z"}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		e, err := decodeEvent(b)
 		if err != nil {
@@ -414,6 +481,9 @@ func FuzzDecodeEvent(f *testing.F) {
 		d.spooled(e)
 		if strings.ContainsAny(e.Path, "?%@") || len(e.Matches) > filters.MaxMatches || len(e.Reason) > 1100 {
 			t.Fatalf("%+v", e)
+		}
+		if p := e.Process; (p != nil) != (e.Decision == filters.Ended) || p != nil && (e.Score != 0 || len(e.Matches) > 0 || p.Away(e.Time) < 0) {
+			t.Fatalf("%+v of process %+v", e, p)
 		}
 	})
 }

@@ -62,6 +62,9 @@ func (d *Desk) load(ctx context.Context, ids []string) ([]filters.Event, error) 
 		if err != nil {
 			return nil, fmt.Errorf("read event %s: %w", id, err)
 		}
+		if e.Process != nil {
+			return nil, fmt.Errorf("%w: event %s tells that a process ended, and of no request", ErrNotExcludable, id)
+		}
 		out = append(out, e.Event)
 	}
 	return out, nil

@@ -141,7 +141,7 @@ func (d *Desk) learnable(ctx context.Context, since time.Time) ([]filters.Event,
 			return nil, fmt.Errorf("read events: %w", err)
 		}
 		for _, e := range page {
-			if e.Decision != filters.Allow {
+			if e.Decision != filters.Allow && e.Process == nil {
 				out = append(out, e.Event)
 			}
 		}

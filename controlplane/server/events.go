@@ -46,7 +46,7 @@ type EventFilter struct {
 	Until    time.Time        `query:"until" doc:"exclusive"`
 	Route    string           `query:"route" maxLength:"512" doc:"namespace/name"`
 	Rule     int              `query:"rule" minimum:"0" doc:"one of the rules that matched"`
-	Decision filters.Decision `query:"decision" enum:"allow,detect,deny"`
+	Decision filters.Decision `query:"decision" enum:"allow,detect,deny,ended"`
 	Policy   string           `query:"policy" maxLength:"600" doc:"WAFPolicy namespace/name"`
 	Client   string           `query:"client" maxLength:"128"`
 	Host     string           `query:"host" maxLength:"253"`
@@ -137,36 +137,31 @@ func (a *api) getEvent(ctx context.Context, in *eventInput) (*bodyOf[store.Store
 	return &bodyOf[store.StoredEvent]{e}, err
 }
 
-// findEvent accepts an id or an unambiguous prefix of one, in any case.
-func (a *api) findEvent(ctx context.Context, prefix string) (store.StoredEvent, error) {
-	e, err := a.Store.Event(ctx, strings.ToUpper(prefix))
-	if err == nil || !errors.Is(err, store.ErrNotFound) {
-		return e, err
+// findEvent accepts an id or an unambiguous prefix of one, in capitals or not: ids
+// are ULIDs, or the hexadecimal ones of exchanges.
+func (a *api) findEvent(ctx context.Context, prefix string) (e store.StoredEvent, err error) {
+	spellings := []string{prefix, strings.ToUpper(prefix), strings.ToLower(prefix)}
+	for _, id := range spellings {
+		if e, err = a.Store.Event(ctx, id); !errors.Is(err, store.ErrNotFound) {
+			return e, err
+		}
 	}
-	since, until, ok := ulidSpan(prefix)
-	if !ok {
-		return e, fmt.Errorf("event %s: %w", prefix, ErrNotFound)
-	}
-	// The id begins with the time the stream began, so only events of that span
-	// can match.
-	near, err := a.Store.Events(ctx, store.EventQuery{Since: since, Until: until, Limit: 10_000})
+	const enough = 100
+	found, err := a.Store.EventsBeginning(ctx, enough, spellings...)
 	if err != nil {
 		return e, err
 	}
-	var found []store.StoredEvent
-	for _, e := range near {
-		if strings.HasPrefix(e.ID, strings.ToUpper(prefix)) {
-			found = append(found, e)
-		}
-	}
-	switch len(found) {
+	switch n := len(found); n {
 	case 0:
 		return e, fmt.Errorf("event %s: %w", prefix, ErrNotFound)
 	case 1:
 		return found[0], nil
+	case enough:
+		return e, huma.Error409Conflict(fmt.Sprintf("many events begin with %s; give more of the id", prefix))
+	default:
+		return e, huma.Error409Conflict(fmt.Sprintf("%d events begin with %s, %s and %s among them; give more of the id",
+			n, prefix, found[0].ID, found[n-1].ID))
 	}
-	return e, huma.Error409Conflict(fmt.Sprintf("%d events begin with %s, %s and %s among them; give more of the id",
-		len(found), prefix, found[0].ID, found[len(found)-1].ID))
 }
 
 type exchangesInput struct {

@@ -98,6 +98,34 @@ func TestEventByPrefix(t *testing.T) {
 	c.want(404, "GET", "/api/v1/events/not-an-id", "", nil)
 }
 
+// The beginning of an id finds its event however many came after it in the time that
+// the beginning stands for, and whatever form the id has.
+func TestEventByPrefixAmongMany(t *testing.T) {
+	p, c := start(t)
+	old := event(1, nil)
+	hex := event(2, func(e *filters.Event) { e.ID = "3f9ac0ffee00aa11bb22cc33dd44ee55" }) // what no filter saw has its exchange's
+	odd := event(3, func(e *filters.Event) { e.ID = "Mixed-Case_1" })
+	p.AddEvents(t, old, hex, odd)
+	var many []filters.Event
+	for n := range 11_000 {
+		many = append(many, event(4, func(e *filters.Event) { e.ID = e.ID[:16] + fmt.Sprintf("%010d", n) }))
+	}
+	p.AddEvents(t, many...)
+	last := many[len(many)-1].ID
+	for prefix, want := range map[string]string{
+		old.ID[:8]: old.ID, strings.ToLower(old.ID[:8]): old.ID, last: last,
+		"3f9ac0": hex.ID, "3F9AC0": hex.ID, strings.ToUpper(hex.ID): hex.ID, "Mixed-Case_": odd.ID, odd.ID: odd.ID,
+	} {
+		var e store.StoredEvent
+		if c.want(200, "GET", "/api/v1/events/"+prefix, "", &e); e.ID != want {
+			t.Errorf("%s: %s, want %s", prefix, e.ID, want)
+		}
+	}
+	for prefix, status := range map[string]int{last[:25]: 409, old.ID[:4]: 409, "mixed": 404, "M_xe": 404} {
+		c.want(status, "GET", "/api/v1/events/"+prefix, "", nil)
+	}
+}
+
 func TestFollowEvents(t *testing.T) {
 	p, c := start(t)
 	p.AddEvents(t, event(0, nil)) // before following: not sent

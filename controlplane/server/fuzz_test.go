@@ -83,12 +83,3 @@ func FuzzCursor(f *testing.F) {
 		}
 	})
 }
-
-func FuzzEventPrefix(f *testing.F) {
-	f.Add("01JB3XQK")
-	f.Fuzz(func(t *testing.T, s string) {
-		if since, until, ok := ulidSpan(s); ok && !since.Before(until) {
-			t.Errorf("%q: from %v to %v", s, since, until)
-		}
-	})
-}

@@ -239,6 +239,9 @@ func severity(d filters.Decision) int {
 // mergeEvents joins two reports of one event: the one that knows more leads, and
 // what it lacks comes from the other.
 func mergeEvents(a, b filters.Event) filters.Event {
+	if a.Process != nil || b.Process != nil {
+		return mergeEnds(a, b)
+	}
 	weight := func(e filters.Event) int {
 		return severity(e.Decision)*1000 + len(e.Matches) + e.MoreMatches + apiWeight(e.API)
 	}
@@ -259,6 +262,15 @@ func mergeEvents(a, b filters.Event) filters.Event {
 	a.Status, a.WouldBe = cmp.Or(a.Status, b.Status), cmp.Or(a.WouldBe, b.WouldBe)
 	a.Score, a.OutScore = max(a.Score, b.Score), max(a.OutScore, b.OutScore)
 	a.Micros = max(a.Micros, b.Micros)
+	return a
+}
+
+// mergeEnds joins two reports of a process's end: the later one knows that it is
+// back. What came first stays what it is, the event of a process or of a request.
+func mergeEnds(a, b filters.Event) filters.Event {
+	if a.Process != nil && b.Process != nil && a.Process.Back.IsZero() && !b.Process.Back.IsZero() {
+		return b
+	}
 	return a
 }
 
@@ -323,6 +335,20 @@ func (s *Store) Event(ctx context.Context, id string) (StoredEvent, error) {
 		return StoredEvent{}, err
 	}
 	return found[0], nil
+}
+
+// EventsBeginning returns up to limit events whose ids begin with one of the
+// prefixes, all of them equally long, in the order of their ids. It looks through
+// the ids of all events, in their index.
+func (s *Store) EventsBeginning(ctx context.Context, limit int, prefixes ...string) ([]StoredEvent, error) {
+	for i := range prefixes {
+		prefixes[i] = text(prefixes[i])
+	}
+	read := s.telemetry.read
+	found := read.NewSelect().Table("events").Column("id").
+		Where("substr(id, 1, ?) IN (?)", len(prefixes[0]), bun.List(prefixes)).Order("id").Limit(bounded(limit))
+	var rows []eventRow
+	return s.scanEvents(ctx, read.NewSelect().Model(&rows).Where("id IN (?)", found).Order("id"), &rows)
 }
 
 // EventsSince returns up to limit events that arrived after cursor and the

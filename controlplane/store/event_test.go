@@ -164,6 +164,72 @@ func TestEventIsCompleted(t *testing.T) {
 	})
 }
 
+func TestEventsBeginning(t *testing.T) {
+	onBoth(t, func(t *testing.T, open func(Options) *Store) {
+		ctx, s := t.Context(), open(Options{})
+		events := sampleEvents(12)
+		events[3].ID, events[4].ID = "e0000_", "É0001"
+		must(s.AddEvents(ctx, events))
+		for _, c := range []struct {
+			limit    int
+			prefixes []string
+			want     string
+		}{
+			{10, []string{"E00011"}, "[E00011]"}, {10, []string{"E0001", "e0001"}, "[E00010 E00011]"},
+			{2, []string{"E0"}, "[E00000 E00001]"}, {10, []string{"e0000_"}, "[e0000_]"}, {10, []string{"E_0", "%"}, "[]"}, {1, []string{""}, "[E00000]"},
+		} {
+			if got := fmt.Sprint(ids(must(s.EventsBeginning(ctx, c.limit, c.prefixes...)))); got != c.want {
+				t.Errorf("%q: %s, want %s", c.prefixes, got, c.want)
+			}
+		}
+	})
+}
+
+// The end of a process is told twice and stays the event of a process; an event of a
+// request never becomes one.
+func TestEndOfProcessIsCompleted(t *testing.T) {
+	onBoth(t, func(t *testing.T, open func(Options) *Store) {
+		ctx, s := t.Context(), open(Options{})
+		end := func(back time.Time) filters.Event {
+			return filters.Event{ID: "P", Time: day, Proxy: "up", Decision: filters.Ended, Engine: filters.ProcessEngine,
+				Process: &filters.ProcessEnd{Name: "envoy", Exit: "exit status 2", Back: back, Restarts: 1}}
+		}
+		away, back := end(time.Time{}), end(day.Add(time.Second))
+		other := filters.Event{ID: "P", Time: day, Decision: filters.Denied, Score: 10, Matches: []filters.Match{{Rule: 1, Variable: "ARGS:a"}}}
+		for _, c := range []struct {
+			order []filters.Event
+			want  filters.Event
+		}{
+			{[]filters.Event{away, back}, back}, {[]filters.Event{back, away}, back},
+			{[]filters.Event{away, other, back}, back}, {[]filters.Event{other, back}, other},
+		} {
+			for _, together := range []bool{true, false} {
+				for _, table := range []string{"events", "event_rules"} {
+					if _, err := s.telemetry.write.ExecContext(ctx, "DELETE FROM "+table); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if together {
+					must(s.AddEvents(ctx, c.order))
+				}
+				for i := range c.order {
+					must(s.AddEvents(ctx, c.order[i:i+1]))
+				}
+				got := must(s.Events(ctx, EventQuery{Decision: c.want.Decision}))
+				if len(got) != 1 {
+					t.Fatalf("%d events", len(got))
+				}
+				if diff := cmp.Diff(c.want, got[0].Event); diff != "" {
+					t.Error(diff)
+				}
+				if n := len(must(s.Events(ctx, EventQuery{Rule: 1}))); n != len(c.want.Matches) {
+					t.Errorf("%d events have the rule, want %d", n, len(c.want.Matches))
+				}
+			}
+		}
+	})
+}
+
 func TestEventsWithAnyText(t *testing.T) {
 	onBoth(t, func(t *testing.T, open func(Options) *Store) {
 		ctx, s := t.Context(), open(Options{})

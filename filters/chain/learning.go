@@ -32,7 +32,7 @@ func (r *Runtime) learning(l *filters.Learn) *learning {
 		r.o.Log.Error("operations are learned from the access log alone", "error", err)
 		return nil
 	}
-	return &learning{Learn: *l, door: exchange.Door{Service: "-", Key: exchange.Key(key), Limits: exchange.Limits{Bytes: int(l.BodyLimit)}, Names: &r.names}}
+	return &learning{Learn: *l, door: exchange.Door{Service: "-", Key: exchange.Key(key), Limits: exchange.Limits{Bytes: int(l.BodyLimit)}, Names: &r.names, Facts: true}}
 }
 
 // sampler lets the first exchanges of each kind through, an hour. Kinds share

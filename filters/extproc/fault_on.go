@@ -2,11 +2,18 @@
 
 package extproc
 
-import "os"
+import (
+	"os"
+	"sync"
+)
 
-// fault panics in builds made for the test that panics are survived, at the
-// place named by GABION_TEST_PANIC.
+// fault does what a build made for tests is told to: it panics at the place named
+// by GABION_TEST_PANIC, and at that of GABION_TEST_FATAL it does what Go's runtime
+// ends the process for.
 func fault(where string) {
+	if os.Getenv("GABION_TEST_FATAL") == where {
+		new(sync.Mutex).Unlock()
+	}
 	if os.Getenv("GABION_TEST_PANIC") == where {
 		panic("injected into " + where)
 	}

@@ -31,6 +31,9 @@ func newFast() *fast {
 // compile.
 var registerFast = sync.OnceFunc(func() {
 	plugins.RegisterOperator("rx", newRX)
+	plugins.RegisterOperator("pm", newPM)
+	plugins.RegisterOperator("pmFromFile", newPMFromFile)
+	plugins.RegisterOperator("pmf", newPMFromFile)
 	plugins.RegisterAction(skipName, newSkip)
 	plugins.RegisterAction(placeName, newPlace)
 })

@@ -28,12 +28,7 @@ func phrasesOf(r *compiledRule, files fs.FS) *phrases {
 		if err != nil {
 			return nil
 		}
-		for line := range strings.Lines(string(b)) {
-			line = strings.TrimSpace(line)
-			if line != "" && line[0] != '#' {
-				list = append(list, strings.ToLower(line))
-			}
-		}
+		list = phrasesIn(b)
 	default:
 		return nil
 	}

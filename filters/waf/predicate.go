@@ -237,7 +237,7 @@ func (t *trial) matches(tx plugintypes.TransactionState, p *predicate) bool {
 	}
 	if p.echo != nil {
 		f := t.form(p.node)
-		return p.rx.matches(t, f) && p.echo.matches(p.rx.re, f.text)
+		return p.rx.matches(t, f) && p.echo.matches(p.rx.re(), f.text)
 	}
 	if p.multi {
 		return t.anyForm(tx, p)

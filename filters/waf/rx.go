@@ -14,7 +14,9 @@ import (
 // rx is the operator @rx. It answers and captures as the engine's own does, and
 // first asks whether a value made of such characters can match at all.
 type rx struct {
-	re    *regexp.Regexp
+	// re is compiled when it is first needed: most patterns never leave it to be
+	// asked, and their programs would be a third of what an engine keeps.
+	re    func() *regexp.Regexp
 	bytes *binaryregexp.Regexp // what decides about texts beyond ASCII; nil: re
 	reach *reach               // nil: always run re
 	words literals
@@ -66,12 +68,11 @@ func compileRX(expr string, raw bool) (r *rx, err error) {
 			return nil, err
 		}
 	}
-	if r.re, err = regexp.Compile(expr); err != nil {
-		return nil, err
-	}
+	// It parses as regexp.Compile does, and that is all that can fail there.
 	if r.reach, err = newReach(expr); err != nil {
 		return nil, err
 	}
+	r.re = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
 	r.words, r.least = newLiterals(expr), r.reach.walk(anyAlphabet)
 	r.automaton = sync.OnceValue(func() *dfa {
 		r.reach.learnNeeds()
@@ -163,7 +164,7 @@ func (o *rx) engineFor(text string) matcher {
 	if o.bytes != nil && !ascii(text) {
 		return o.bytes
 	}
-	return o.re
+	return o.re()
 }
 
 // match asks the automaton, and the regexp package when that gives up.
@@ -173,7 +174,7 @@ func (o *rx) match(text string) bool {
 			return match
 		}
 	}
-	return o.re.MatchString(text)
+	return o.re().MatchString(text)
 }
 
 // namesRawBytes says whether expr, with its hexadecimal escapes taken as bytes,

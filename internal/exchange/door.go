@@ -15,6 +15,7 @@ type Door struct {
 	Service string // of every observation; "" takes the host
 	Limits  Limits // of bodies
 	Names   *Names // of members of bodies; nil: looked up each time
+	Facts   bool   // what FactsOf takes is all that is wanted: parameters of the query are passed over
 }
 
 // Bounds of one observation; what is beyond is left out.
@@ -273,7 +274,9 @@ func (d *Door) query(query string, o *Observation) {
 			d.queryKey(paramName(name), value, o)
 			continue
 		}
-		d.param("query", name, value, o)
+		if !d.Facts {
+			d.param("query", name, value, o)
+		}
 	}
 }
 

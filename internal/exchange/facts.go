@@ -43,7 +43,7 @@ func FactsOf(o *Observation) Facts {
 // then parameters; nil when that does not help.
 func (f Facts) Encode() []byte {
 	for range 3 {
-		b, err := json.Marshal(f)
+		b, err := f.append(make([]byte, 0, 512))
 		if err != nil {
 			return nil
 		}

@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"encoding/json"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -9,7 +10,7 @@ import (
 )
 
 func rawOrder() *Raw {
-	return &Raw{Method: "POST", Host: "h", Path: "/orders?expand=lines", Client: "192.0.2.7", Status: 201,
+	return &Raw{Method: "POST", Host: "h", Path: "/orders?expand=lines&api_key=k-17&ids=1,2", Client: "192.0.2.7", Status: 201,
 		Request: RawMessage{Headers: []Header{{"content-type", "application/json"}, {"authorization", "Bearer abcdef"}, {"x-tenant", "acme"}},
 			Body: []byte(`{"type":"card","lines":[{"sku":"rope","email":"ada@example.org"}]}`)},
 		Response: RawMessage{Headers: []Header{{"content-type", "application/json"}}, Body: []byte(`{"id":7,"status":"open"}`)}}
@@ -22,6 +23,11 @@ func TestFactsAreTheRest(t *testing.T) {
 	var whole, seen, rest Observation
 	door.Observe(rawOrder(), &whole)
 	b := FactsOf(&whole).Encode()
+	teller := Door{Key: Key{1}, Facts: true}
+	teller.Observe(rawOrder(), &seen)
+	if told := FactsOf(&seen).Encode(); string(told) != string(b) {
+		t.Errorf("%s\nwant %s", told, b)
+	}
 	f, err := DecodeFacts(b)
 	if err != nil {
 		t.Fatal(err)
@@ -115,4 +121,45 @@ func FuzzDecodeFacts(f *testing.F) {
 		var seen Observation
 		seen.Add(&facts)
 	})
+}
+
+// What is written without reflection is what the json package writes: of every
+// field alone, of all together, and of texts that need escapes.
+func TestFactsAreJSON(t *testing.T) {
+	value := Value{Kind: KindWord, Hash: 1<<64 - 1, Text: "a<b>&\u2028\"\\\x01é\xff", Prefix: "0", Length: 7, Sensitive: 1}
+	param := ParamSeen{In: "header", Name: "x-tenant", Value: value, Repeated: true, Listed: "form", Deep: true, Position: -3, More: []Value{value, {}}}
+	all := Facts{
+		Params:   []ParamSeen{{}, {In: "cookie", Name: "theme"}, param},
+		Auth:     []AuthSeen{{}, {Kind: "bearer", Scheme: "s", Format: "jwt", In: "header", Name: "n", Issuer: "https://i/?a&b", Audience: "a", Alg: "none", Weak: []string{"no end", ""}}},
+		Caller:   CallerSeen{Kind: "workload", Hash: 9, Name: "shop/web"},
+		Request:  Content{MediaType: "application/json", Present: true, Shape: &Shape{Count: 3}},
+		Response: Content{Present: true},
+		Protocol: "sse", Streaming: "server",
+		Calls: []Call{{Protocol: "graphql", Name: "query q", Fields: []string{"a.b"}, Refused: true}},
+	}
+	cases := []Facts{{}, all, {Caller: CallerSeen{Hash: 1}}, {Params: []ParamSeen{}, Calls: []Call{}}, {Response: Content{MediaType: "text/html"}}, {Streaming: "bidi"}}
+	fields := reflect.ValueOf(all)
+	for i := range fields.NumField() {
+		one := reflect.New(fields.Type()).Elem()
+		one.Field(i).Set(fields.Field(i))
+		cases = append(cases, one.Interface().(Facts))
+	}
+	for _, f := range cases {
+		want, err := json.Marshal(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := f.Encode(); string(got) != string(want) {
+			t.Errorf("%s\nwant %s", got, want)
+		}
+	}
+	// A field that is added must be written, too.
+	for _, typed := range []struct {
+		v    any
+		want int
+	}{{Facts{}, 8}, {ParamSeen{}, 8}, {Value{}, 6}, {AuthSeen{}, 9}, {CallerSeen{}, 3}, {Content{}, 3}} {
+		if n := reflect.TypeOf(typed.v).NumField(); n != typed.want {
+			t.Errorf("%T has %d fields, %d are written", typed.v, n, typed.want)
+		}
+	}
 }

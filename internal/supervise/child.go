@@ -121,8 +121,15 @@ func (c *child) afterExit(p *process, delay *backoff.ExponentialBackOff) *proces
 	if p.healthyFor() >= c.spec.Restart.Healthy {
 		delay.Reset()
 	}
-	c.log.Warn("child ended", "exit", p.exit, "last", p.lastLine())
-	return c.revive(delay)
+	c.log.Warn("child ended", "exit", p.exit, "last", p.lastWords())
+	o := Outage{Name: c.spec.Name, Ready: p.readyAt, Ended: p.endedAt, Exit: p.exit, Fatal: p.out.fatalLine(), Restarts: c.current().Restarts}
+	c.group.outage(o)
+	next := c.revive(delay)
+	if next != nil {
+		o.Back, o.Restarts = next.readyAt, c.current().Restarts
+		c.group.outage(o)
+	}
+	return next
 }
 
 // revive tries until a process is ready; nil means the child is to stop.
@@ -209,9 +216,9 @@ func (c *child) awaitReady(ctx context.Context, p *process) error {
 		}
 		select {
 		case <-p.done:
-			return fmt.Errorf("it ended (%s) before it was ready%s", p.exit, colon(p.lastLine()))
+			return fmt.Errorf("it ended (%s) before it was ready%s", p.exit, colon(p.lastWords()))
 		case <-ctx.Done():
-			return fmt.Errorf("%w%s%s", context.Cause(ctx), colon(text(err)), colon(p.lastLine()))
+			return fmt.Errorf("%w%s%s", context.Cause(ctx), colon(text(err)), colon(p.lastWords()))
 		case <-time.After(c.spec.ReadyEvery):
 		}
 	}

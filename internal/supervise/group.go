@@ -30,14 +30,19 @@ type Options struct {
 	// child's name before it. A child with a sink of its own (Spec.Log) does
 	// not write here. Nil means their output is dropped.
 	Output io.Writer
+	// Outage is told of each end that nobody asked for, when it happens and once
+	// more when the child is back. It is called on the way to the next start, by
+	// several children at once, so it must not wait for anything. Nil: nobody is.
+	Outage func(Outage)
 }
 
 // Group is a set of children in stages. Use NewGroup; its methods may be
 // called from any goroutine.
 type Group struct {
-	log   *slog.Logger
-	out   *sharedWriter
-	spawn *spawner
+	log    *slog.Logger
+	out    *sharedWriter
+	outage func(Outage)
+	spawn  *spawner
 
 	ended     chan struct{}
 	endedOnce sync.Once
@@ -57,7 +62,11 @@ func NewGroup(o Options) *Group {
 	if out == nil {
 		out = io.Discard
 	}
-	return &Group{log: log, out: &sharedWriter{w: out}, spawn: newSpawner(), ended: make(chan struct{})}
+	outage := o.Outage
+	if outage == nil {
+		outage = func(Outage) {}
+	}
+	return &Group{log: log, out: &sharedWriter{w: out}, outage: outage, spawn: newSpawner(), ended: make(chan struct{})}
 }
 
 // Start starts the given children together and returns when all are ready.

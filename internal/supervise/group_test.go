@@ -163,6 +163,58 @@ func TestKilledChildComesBackReady(t *testing.T) {
 	}
 }
 
+// An end that nobody asked for is told at once and again when the child is back,
+// however many starts that took; one that was asked for is not.
+func TestOutageIsTold(t *testing.T) {
+	t.Parallel()
+	told := make(chan Outage, 100)
+	g := NewGroup(Options{Outage: func(o Outage) { told <- o }})
+	mark := filepath.Join(t.TempDir(), "m")
+	s := withReady(self("envoy", "flaky", mark, ""), mark)
+	s.Restart.First, s.Restart.Max = time.Millisecond, 10*time.Millisecond
+	began := time.Now()
+	if err := g.Start(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Restart(t.Context(), "envoy"); err != nil {
+		t.Fatal(err)
+	}
+	touch(mark+".broken", "") // the next ones end before they are ready
+	os.Remove(mark)
+	if err := syscall.Kill(g.Status()[0].PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	ended := <-told
+	if ended.Name != "envoy" || ended.Exit != "signal: killed" || ended.Fatal != "" || ended.Restarts != 1 || !ended.Back.IsZero() ||
+		ended.Ready.Before(began) || ended.Ended.Before(ended.Ready) {
+		t.Errorf("told at the end: %+v", ended)
+	}
+	eventually(t, "three starts in vain", func() bool { return g.Status()[0].Restarts >= 4 })
+	if err := os.Remove(mark + ".broken"); err != nil {
+		t.Fatal(err)
+	}
+	back := <-told
+	restarts := g.Status()[0].Restarts
+	if back.Back.Before(ended.Ended) || back.Restarts != restarts || restarts < 4 {
+		t.Errorf("told when it is back, after %d restarts: %+v", restarts, back)
+	}
+	back.Back, back.Restarts = time.Time{}, 1
+	if back != ended {
+		t.Errorf("told of another outage: %+v, not %+v", back, ended)
+	}
+	// Now one that says why, and is away when the group stops.
+	touch(mark+".die", "")
+	if second := <-told; second.Fatal != "fatal error: all is lost" || second.Exit != "exit status 2" || second.Ready.Before(ended.Ended) {
+		t.Errorf("told of the second: %+v", second)
+	}
+	if err := g.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(told); n != 0 {
+		t.Errorf("%d told of what was asked for: %+v", n, <-told)
+	}
+}
+
 func TestPolicyEndsTheGroup(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

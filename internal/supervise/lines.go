@@ -2,6 +2,7 @@ package supervise
 
 import (
 	"bytes"
+	"cmp"
 	"io"
 	"strings"
 	"sync"
@@ -22,16 +23,17 @@ func (s *sharedWriter) Write(b []byte) (int, error) {
 	return s.w.Write(b)
 }
 
-// lineWriter passes a child's output on line by line, each with the prefix,
-// and remembers the last one. It never fails: a sink that is gone must not
-// kill the child with SIGPIPE.
+// lineWriter passes a child's output on line by line, each with the prefix, and
+// remembers the last one and the last that says why a Go runtime ended. It never
+// fails: a sink that is gone must not kill the child with SIGPIPE.
 type lineWriter struct {
 	w      io.Writer
 	prefix string
 
-	mu   sync.Mutex
-	part []byte // of a line that has not ended
-	last string
+	mu    sync.Mutex
+	part  []byte // of a line that has not ended
+	last  string
+	fatal string // the last of goFatal
 }
 
 func (l *lineWriter) Write(b []byte) (int, error) {
@@ -62,9 +64,11 @@ func (l *lineWriter) flush() {
 }
 
 func (l *lineWriter) pass(line []byte) {
-	if text := strings.TrimSpace(string(line[:min(len(line), 500)])); text != "" {
+	start := string(line[:min(len(line), 500)])
+	if text := strings.TrimSpace(start); text != "" {
 		l.last = text
 	}
+	l.fatal = cmp.Or(goFatal(start), l.fatal)
 	out := line
 	if l.prefix != "" {
 		out = append([]byte(l.prefix), line...)
@@ -79,4 +83,25 @@ func (l *lineWriter) lastLine() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.last
+}
+
+func (l *lineWriter) fatalLine() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.fatal
+}
+
+// goFatal is the line with which a Go runtime says why it ends its process; empty
+// for every other line. All of it is the runtime's own text: the value of another
+// panic than the runtime's may hold anything, what a client sent too, and is left
+// out.
+func goFatal(line string) string {
+	line = strings.TrimRight(line, "\r\n")
+	switch {
+	case strings.HasPrefix(line, "fatal error: "), strings.HasPrefix(line, "panic: runtime error: "):
+		return line
+	case strings.HasPrefix(line, "panic: "):
+		return "panic"
+	}
+	return ""
 }

@@ -23,6 +23,30 @@ func TestLinesArePrefixedWhole(t *testing.T) {
 	}
 }
 
+// What a Go runtime says of its end is known among all that is printed, and none of
+// it is a program's own text.
+func TestFatalLine(t *testing.T) {
+	for printed, want := range map[string]string{
+		"W admin bye\n": "",
+		"fatal error: concurrent map writes\n\ngoroutine 17 [running]:\nmain.f(0xc0)\nrsp 0x7ffc\n": "fatal error: concurrent map writes",
+		"runtime: goroutine stack exceeds 1000000000-byte limit\nfatal error: stack overflow\n":     "fatal error: stack overflow",
+		"panic: runtime error: index out of range [7] with length 3\n\ngoroutine 1 [running]:\n":    "panic: runtime error: index out of range [7] with length 3",
+		"panic: no such customer: anna@example.com\n\tpanic: fatal error: no\n":                     "panic",
+		"C main a fatal error: of somebody else\n I say panic: now\n\tfatal error: indented\n":      "",
+		"fatal error: " + strings.Repeat("x", 2000) + "\r\n":                                        "fatal error: " + strings.Repeat("x", 487),
+		"fatal error: one\npanic: two": "panic",
+	} {
+		l := &lineWriter{w: &bytes.Buffer{}}
+		for i := range printed { // however it is cut
+			l.Write([]byte(printed[i : i+1]))
+		}
+		l.flush()
+		if got := l.fatalLine(); got != want {
+			t.Errorf("%q: %q, want %q", printed, got, want)
+		}
+	}
+}
+
 // FuzzLines: nothing a child prints is lost or reordered, however it is cut,
 // and no line held is longer than the bound.
 func FuzzLines(f *testing.F) {

@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"cmp"
 	"os"
 	"os/exec"
 	"sync"
@@ -13,7 +14,8 @@ type process struct {
 	cmd     *exec.Cmd
 	out     *lineWriter
 	readyAt time.Time     // zero: never
-	done    chan struct{} // closed: reaped; exit and ok may be read
+	done    chan struct{} // closed: reaped; endedAt, exit and ok may be read
+	endedAt time.Time
 	exit    string
 	ok      bool
 
@@ -46,6 +48,7 @@ func (p *process) pid() int { return p.cmd.Process.Pid }
 // collects it. The order matters: until it is collected, its number is its own.
 func (p *process) reap(note func(exit string)) {
 	uncollected := awaitExit(p.pid())
+	p.endedAt = time.Now()
 	if uncollected {
 		p.mu.Lock()
 		_ = syscall.Kill(-p.pid(), syscall.SIGKILL)
@@ -86,4 +89,6 @@ func (p *process) healthyFor() time.Duration {
 	return time.Since(p.readyAt)
 }
 
-func (p *process) lastLine() string { return p.out.lastLine() }
+// lastWords are what it printed of why it ended, as far as that can be told: what
+// a Go runtime said, whose last lines say where it was and not why; else the last.
+func (p *process) lastWords() string { return cmp.Or(p.out.fatalLine(), p.out.lastLine()) }

@@ -54,6 +54,8 @@ func runAs(mode, one, two string) int {
 	case "fail":
 		fmt.Fprintln(os.Stderr, one)
 		return 3
+	case "flaky":
+		return flaky(one)
 	case "parent":
 		grandchild := exec.Command("sleep", "3600")
 		grandchild.Stdout = os.Stdout // holds the pipe open
@@ -66,6 +68,35 @@ func runAs(mode, one, two string) int {
 		return supervisor(one)
 	}
 	return 0
+}
+
+// flaky serves until a file says that it is to die, as a Go runtime does; with
+// another it does not even begin.
+func flaky(mark string) int {
+	defer os.Remove(mark) // or the next one would be taken for ready
+	die := func() int {
+		fmt.Fprintln(os.Stderr, "fatal error: all is lost\n\ngoroutine 1 [running]:\nmain.main()")
+		return 2
+	}
+	if exists(mark+".broken") || exists(mark+".die") {
+		return die()
+	}
+	touch(mark, "")
+	terminated := make(chan os.Signal, 1)
+	signal.Notify(terminated, syscall.SIGTERM)
+	for !exists(mark + ".die") {
+		select {
+		case <-terminated:
+			return 0
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	return die()
+}
+
+func exists(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
 }
 
 // supervisor starts two children, ends a few threads, and waits to be killed.

@@ -61,19 +61,8 @@ func (p Pins) path(ifindex int, h Hook) string {
 // Attach puts a program on a hook and pins it. If there is an attachment of an
 // earlier run, its program is replaced where it stands, whatever the place.
 func (p Pins) Attach(prog *ebpf.Program, ifindex int, h Hook, place Place) error {
-	path := p.path(ifindex, h)
-	if old, err := link.LoadPinnedLink(path, nil); err == nil {
-		defer old.Close()
-		if on(old) == ifindex {
-			if err := old.Update(prog); err != nil {
-				return fmt.Errorf("replace program on interface %d: %w", ifindex, err)
-			}
-			return nil
-		}
-		// The index was given to a new interface: the pin is a husk.
-		if err := old.Unpin(); err != nil {
-			return fmt.Errorf("remove severed pin %s: %w", path, err)
-		}
+	if there, err := p.replace(prog, ifindex, h); there || err != nil {
+		return err
 	}
 	anchor := link.Tail()
 	if place == First {
@@ -83,11 +72,37 @@ func (p Pins) Attach(prog *ebpf.Program, ifindex int, h Hook, place Place) error
 	if err != nil {
 		return fmt.Errorf("attach to %s of interface %d: %w", h, ifindex, err)
 	}
+	return p.pin(l, ifindex, h)
+}
+
+// replace gives an attachment of an earlier run another program, if there is one.
+func (p Pins) replace(prog *ebpf.Program, ifindex int, h Hook) (there bool, err error) {
+	path := p.path(ifindex, h)
+	old, err := link.LoadPinnedLink(path, nil)
+	if err != nil {
+		return false, nil
+	}
+	defer old.Close()
+	if on(old) == ifindex {
+		if err := old.Update(prog); err != nil {
+			return true, fmt.Errorf("replace program on interface %d: %w", ifindex, err)
+		}
+		return true, nil
+	}
+	// The index was given to a new interface: the pin is a husk.
+	if err := old.Unpin(); err != nil {
+		return false, fmt.Errorf("remove severed pin %s: %w", path, err)
+	}
+	return false, nil
+}
+
+// pin keeps an attachment, and lets go of it.
+func (p Pins) pin(l link.Link, ifindex int, h Hook) error {
 	defer l.Close()
 	if err := os.MkdirAll(p.Dir, 0o700); err != nil {
-		return errors.Join(fmt.Errorf("create pin directory: %w", err), l.Close())
+		return fmt.Errorf("create pin directory: %w", err)
 	}
-	if err := l.Pin(path); err != nil {
+	if err := l.Pin(p.path(ifindex, h)); err != nil {
 		return fmt.Errorf("pin attachment: %w", err)
 	}
 	return nil
@@ -97,10 +112,15 @@ func (p Pins) Attach(prog *ebpf.Program, ifindex int, h Hook, place Place) error
 // gone, which severs the link.
 func on(l link.Link) int {
 	info, err := l.Info()
-	if err != nil || info.TCX() == nil {
+	switch {
+	case err != nil:
 		return 0
+	case info.TCX() != nil:
+		return int(info.TCX().Ifindex)
+	case info.XDP() != nil:
+		return int(info.XDP().Ifindex)
 	}
-	return int(info.TCX().Ifindex)
+	return 0
 }
 
 // Detach takes what is pinned for a hook off it. There may be nothing.
@@ -133,23 +153,29 @@ func detach(path string) error {
 
 // Attached lists the interfaces that have a live attachment on both hooks, and
 // removes pins whose interface is gone.
-func (p Pins) Attached() ([]int, error) {
+func (p Pins) Attached() ([]int, error) { return p.with(Ingress, Egress) }
+
+// with lists the interfaces that have a live attachment on each of some hooks.
+func (p Pins) with(hooks ...Hook) (out []int, err error) {
 	found := map[int]int{}
-	err := p.each(func(ifindex int, path string) error {
+	err = p.each(func(ifindex int, path string) error {
 		l, err := link.LoadPinnedLink(path, nil)
 		if err != nil {
 			return fmt.Errorf("open pin %s: %w", path, err)
 		}
 		defer l.Close()
-		if on(l) == ifindex {
-			found[ifindex]++
-			return nil
+		if on(l) != ifindex {
+			return l.Unpin()
 		}
-		return l.Unpin()
+		for _, h := range hooks {
+			if path == p.path(ifindex, h) {
+				found[ifindex]++
+			}
+		}
+		return nil
 	})
-	var out []int
-	for ifindex, hooks := range found {
-		if hooks == 2 {
+	for ifindex, n := range found {
+		if n == len(hooks) {
 			out = append(out, ifindex)
 		}
 	}
@@ -189,14 +215,20 @@ func (p Pins) Others(ifindex int, h Hook) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("list programs on interface %d: %w", ifindex, err)
 	}
-	n := len(q.Programs)
-	if l, err := link.LoadPinnedLink(p.path(ifindex, h), nil); err == nil {
-		if on(l) == ifindex {
-			n--
-		}
-		l.Close()
+	if p.Has(ifindex, h) {
+		return len(q.Programs) - 1, nil
 	}
-	return n, nil
+	return len(q.Programs), nil
+}
+
+// Has says whether something is pinned here for a hook.
+func (p Pins) Has(ifindex int, h Hook) bool {
+	l, err := link.LoadPinnedLink(p.path(ifindex, h), nil)
+	if err != nil {
+		return false
+	}
+	defer l.Close()
+	return on(l) == ifindex
 }
 
 // Behind counts the programs on a hook that come after the one that is pinned here;

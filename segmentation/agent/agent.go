@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gabion-io/gabion/internal/tcx"
 	"github.com/gabion-io/gabion/segmentation"
 	"github.com/gabion-io/gabion/segmentation/bpf"
 	"github.com/gabion-io/gabion/segmentation/datapath"
@@ -65,6 +66,11 @@ type Options struct {
 	// NoShortcuts leaves packets between two workloads of this host to the host's
 	// stack, also where nothing there looks at them.
 	NoShortcuts bool
+	// Uplinks are the interfaces by which the host reaches the world where what a policy
+	// surely denies is dropped early.
+	Uplinks []string
+	// Looking are attachments of ours that change nothing of a packet.
+	Looking tcx.Pins
 }
 
 // Window is what was counted since the one before.
@@ -95,6 +101,7 @@ type Agent struct {
 	on      []policymap.Interface // watched
 	short   *shortcuts            // nil: none are wanted
 	groups  *groups               // nil: none were wanted yet
+	early   *prefilter
 
 	lock    sync.Mutex // of what both goroutines use: the writer, and what follows
 	inForce inForce
@@ -141,6 +148,9 @@ func Open(o Options) (*Agent, error) {
 			return nil, errors.Join(err, a.Close())
 		}
 		a.short = &shortcuts{agent: a, table: table}
+	}
+	if err := a.openPrefilter(o.Uplinks); err != nil {
+		return nil, errors.Join(err, a.Close())
 	}
 	return a, nil
 }
@@ -231,7 +241,7 @@ func (a *Agent) Run(ctx context.Context, desired <-chan Desired) error {
 			if !began {
 				continue
 			}
-			if err := a.short.look(); err != nil {
+			if err := errors.Join(a.short.look(), a.early.look()); err != nil {
 				return err
 			}
 		case <-again.C:
@@ -335,13 +345,22 @@ func (a *Agent) Reconcile() error {
 	if err := a.Drain(); err != nil {
 		return err
 	}
-	if err := a.publish(present); err != nil {
+	// The prefilter judges for hooks that are in place: only they know which flows were
+	// there before.
+	early, err := a.early.places(present[:links], watched)
+	if err != nil {
+		return err
+	}
+	if err := a.publish(append(slices.Clone(present), early...)); err != nil {
 		return err
 	}
 	if err := a.attach(present[:links], attached, watched); err != nil {
 		return err
 	}
 	a.on = present[:links]
+	if err := a.watchUplinks(present, len(early)); err != nil {
+		return err
+	}
 	if err := a.setGroups(ids); err != nil {
 		return err
 	}
@@ -349,7 +368,7 @@ func (a *Agent) Reconcile() error {
 	if err := a.dp.Retire(func(n uint32) bool { return here[n] != nil }); err != nil {
 		return err
 	}
-	return a.short.look()
+	return errors.Join(a.short.look(), a.early.look())
 }
 
 // attach puts the programs on the interfaces that are present, and takes them off

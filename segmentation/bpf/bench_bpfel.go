@@ -30,6 +30,8 @@ const (
 	BenchMapHalfOpen         = "half_open"
 	BenchMapNames            = "names"
 	BenchMapNeighbours       = "neighbours"
+	BenchMapPrefiltered      = "prefiltered"
+	BenchMapPrefilters       = "prefilters"
 	BenchMapPrefixes         = "prefixes"
 	BenchMapRules            = "rules"
 	BenchMapShares           = "shares"
@@ -38,6 +40,7 @@ const (
 	BenchProgAdoptFlow       = "adopt_flow"
 	BenchProgEditTable       = "edit_table"
 	BenchProgEmpty           = "empty"
+	BenchProgEmptyUplink     = "empty_uplink"
 	BenchProgFreshFlow       = "fresh_flow"
 	BenchProgFromGroup       = "from_group"
 	BenchProgFromWorkload    = "from_workload"
@@ -46,6 +49,7 @@ const (
 	BenchProgOnConnect6      = "on_connect6"
 	BenchProgOnSendmsg4      = "on_sendmsg4"
 	BenchProgOnSendmsg6      = "on_sendmsg6"
+	BenchProgPrefilter       = "prefilter"
 	BenchProgSweepFlows      = "sweep_flows"
 	BenchProgToGroup         = "to_group"
 	BenchProgToWorkload      = "to_workload"
@@ -109,6 +113,7 @@ type BenchProgramSpecs struct {
 	AdoptFlow    *ebpf.ProgramSpec `ebpf:"adopt_flow"`
 	EditTable    *ebpf.ProgramSpec `ebpf:"edit_table"`
 	Empty        *ebpf.ProgramSpec `ebpf:"empty"`
+	EmptyUplink  *ebpf.ProgramSpec `ebpf:"empty_uplink"`
 	FreshFlow    *ebpf.ProgramSpec `ebpf:"fresh_flow"`
 	FromGroup    *ebpf.ProgramSpec `ebpf:"from_group"`
 	FromWorkload *ebpf.ProgramSpec `ebpf:"from_workload"`
@@ -117,6 +122,7 @@ type BenchProgramSpecs struct {
 	OnConnect6   *ebpf.ProgramSpec `ebpf:"on_connect6"`
 	OnSendmsg4   *ebpf.ProgramSpec `ebpf:"on_sendmsg4"`
 	OnSendmsg6   *ebpf.ProgramSpec `ebpf:"on_sendmsg6"`
+	Prefilter    *ebpf.ProgramSpec `ebpf:"prefilter"`
 	SweepFlows   *ebpf.ProgramSpec `ebpf:"sweep_flows"`
 	ToGroup      *ebpf.ProgramSpec `ebpf:"to_group"`
 	ToWorkload   *ebpf.ProgramSpec `ebpf:"to_workload"`
@@ -140,6 +146,8 @@ type BenchMapSpecs struct {
 	HalfOpen    *ebpf.MapSpec `ebpf:"half_open"`
 	Names       *ebpf.MapSpec `ebpf:"names"`
 	Neighbours  *ebpf.MapSpec `ebpf:"neighbours"`
+	Prefiltered *ebpf.MapSpec `ebpf:"prefiltered"`
+	Prefilters  *ebpf.MapSpec `ebpf:"prefilters"`
 	Prefixes    *ebpf.MapSpec `ebpf:"prefixes"`
 	Rules       *ebpf.MapSpec `ebpf:"rules"`
 	Shares      *ebpf.MapSpec `ebpf:"shares"`
@@ -200,6 +208,8 @@ type BenchMaps struct {
 	HalfOpen    *ebpf.Map `ebpf:"half_open"`
 	Names       *ebpf.Map `ebpf:"names"`
 	Neighbours  *ebpf.Map `ebpf:"neighbours"`
+	Prefiltered *ebpf.Map `ebpf:"prefiltered"`
+	Prefilters  *ebpf.Map `ebpf:"prefilters"`
 	Prefixes    *ebpf.Map `ebpf:"prefixes"`
 	Rules       *ebpf.Map `ebpf:"rules"`
 	Shares      *ebpf.Map `ebpf:"shares"`
@@ -223,6 +233,8 @@ func (m *BenchMaps) Close() error {
 		m.HalfOpen,
 		m.Names,
 		m.Neighbours,
+		m.Prefiltered,
+		m.Prefilters,
 		m.Prefixes,
 		m.Rules,
 		m.Shares,
@@ -257,6 +269,7 @@ type BenchPrograms struct {
 	AdoptFlow    *ebpf.Program `ebpf:"adopt_flow"`
 	EditTable    *ebpf.Program `ebpf:"edit_table"`
 	Empty        *ebpf.Program `ebpf:"empty"`
+	EmptyUplink  *ebpf.Program `ebpf:"empty_uplink"`
 	FreshFlow    *ebpf.Program `ebpf:"fresh_flow"`
 	FromGroup    *ebpf.Program `ebpf:"from_group"`
 	FromWorkload *ebpf.Program `ebpf:"from_workload"`
@@ -265,6 +278,7 @@ type BenchPrograms struct {
 	OnConnect6   *ebpf.Program `ebpf:"on_connect6"`
 	OnSendmsg4   *ebpf.Program `ebpf:"on_sendmsg4"`
 	OnSendmsg6   *ebpf.Program `ebpf:"on_sendmsg6"`
+	Prefilter    *ebpf.Program `ebpf:"prefilter"`
 	SweepFlows   *ebpf.Program `ebpf:"sweep_flows"`
 	ToGroup      *ebpf.Program `ebpf:"to_group"`
 	ToWorkload   *ebpf.Program `ebpf:"to_workload"`
@@ -275,6 +289,7 @@ func (p *BenchPrograms) Close() error {
 		p.AdoptFlow,
 		p.EditTable,
 		p.Empty,
+		p.EmptyUplink,
 		p.FreshFlow,
 		p.FromGroup,
 		p.FromWorkload,
@@ -283,6 +298,7 @@ func (p *BenchPrograms) Close() error {
 		p.OnConnect6,
 		p.OnSendmsg4,
 		p.OnSendmsg6,
+		p.Prefilter,
 		p.SweepFlows,
 		p.ToGroup,
 		p.ToWorkload,

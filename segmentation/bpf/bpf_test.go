@@ -72,6 +72,7 @@ func TestTypesHaveTheProgramsSizes(t *testing.T) {
 		"prefixes": {Prefix{}, Peer{}}, "rules": {RuleKey{}, Rule{}}, "flows": {TallyKey{}, Tally{}}, "drops": {TallyKey{}, Tally{}},
 		"half_open": {uint32(0), HalfOpenSet{}}, "established": {FlowKey{}, Flow{}}, "neighbours": {Address{}, Neighbour{}},
 		"usages": {uint32(0), Usage{}}, "shares": {uint32(0), Share{}}, "askings": {uint32(0), Asking{}}, "sockets": {uint64(0), Process{}}, "groups": {uint64(0), uint32(0)},
+		"prefilters": {uint32(0), Prefilter{}}, "prefiltered": {uint32(0), uint64(0)},
 	} {
 		m := spec.Maps[name]
 		if m == nil {

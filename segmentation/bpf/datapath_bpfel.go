@@ -30,6 +30,8 @@ const (
 	DatapathMapHalfOpen         = "half_open"
 	DatapathMapNames            = "names"
 	DatapathMapNeighbours       = "neighbours"
+	DatapathMapPrefiltered      = "prefiltered"
+	DatapathMapPrefilters       = "prefilters"
 	DatapathMapPrefixes         = "prefixes"
 	DatapathMapRules            = "rules"
 	DatapathMapShares           = "shares"
@@ -43,6 +45,7 @@ const (
 	DatapathProgOnConnect6      = "on_connect6"
 	DatapathProgOnSendmsg4      = "on_sendmsg4"
 	DatapathProgOnSendmsg6      = "on_sendmsg6"
+	DatapathProgPrefilter       = "prefilter"
 	DatapathProgSweepFlows      = "sweep_flows"
 	DatapathProgToGroup         = "to_group"
 	DatapathProgToWorkload      = "to_workload"
@@ -111,6 +114,7 @@ type DatapathProgramSpecs struct {
 	OnConnect6   *ebpf.ProgramSpec `ebpf:"on_connect6"`
 	OnSendmsg4   *ebpf.ProgramSpec `ebpf:"on_sendmsg4"`
 	OnSendmsg6   *ebpf.ProgramSpec `ebpf:"on_sendmsg6"`
+	Prefilter    *ebpf.ProgramSpec `ebpf:"prefilter"`
 	SweepFlows   *ebpf.ProgramSpec `ebpf:"sweep_flows"`
 	ToGroup      *ebpf.ProgramSpec `ebpf:"to_group"`
 	ToWorkload   *ebpf.ProgramSpec `ebpf:"to_workload"`
@@ -134,6 +138,8 @@ type DatapathMapSpecs struct {
 	HalfOpen    *ebpf.MapSpec `ebpf:"half_open"`
 	Names       *ebpf.MapSpec `ebpf:"names"`
 	Neighbours  *ebpf.MapSpec `ebpf:"neighbours"`
+	Prefiltered *ebpf.MapSpec `ebpf:"prefiltered"`
+	Prefilters  *ebpf.MapSpec `ebpf:"prefilters"`
 	Prefixes    *ebpf.MapSpec `ebpf:"prefixes"`
 	Rules       *ebpf.MapSpec `ebpf:"rules"`
 	Shares      *ebpf.MapSpec `ebpf:"shares"`
@@ -194,6 +200,8 @@ type DatapathMaps struct {
 	HalfOpen    *ebpf.Map `ebpf:"half_open"`
 	Names       *ebpf.Map `ebpf:"names"`
 	Neighbours  *ebpf.Map `ebpf:"neighbours"`
+	Prefiltered *ebpf.Map `ebpf:"prefiltered"`
+	Prefilters  *ebpf.Map `ebpf:"prefilters"`
 	Prefixes    *ebpf.Map `ebpf:"prefixes"`
 	Rules       *ebpf.Map `ebpf:"rules"`
 	Shares      *ebpf.Map `ebpf:"shares"`
@@ -217,6 +225,8 @@ func (m *DatapathMaps) Close() error {
 		m.HalfOpen,
 		m.Names,
 		m.Neighbours,
+		m.Prefiltered,
+		m.Prefilters,
 		m.Prefixes,
 		m.Rules,
 		m.Shares,
@@ -256,6 +266,7 @@ type DatapathPrograms struct {
 	OnConnect6   *ebpf.Program `ebpf:"on_connect6"`
 	OnSendmsg4   *ebpf.Program `ebpf:"on_sendmsg4"`
 	OnSendmsg6   *ebpf.Program `ebpf:"on_sendmsg6"`
+	Prefilter    *ebpf.Program `ebpf:"prefilter"`
 	SweepFlows   *ebpf.Program `ebpf:"sweep_flows"`
 	ToGroup      *ebpf.Program `ebpf:"to_group"`
 	ToWorkload   *ebpf.Program `ebpf:"to_workload"`
@@ -271,6 +282,7 @@ func (p *DatapathPrograms) Close() error {
 		p.OnConnect6,
 		p.OnSendmsg4,
 		p.OnSendmsg6,
+		p.Prefilter,
 		p.SweepFlows,
 		p.ToGroup,
 		p.ToWorkload,

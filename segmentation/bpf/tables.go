@@ -40,7 +40,7 @@ type Control struct {
 	Flows      uint32     // how often rows were read
 	Reading    uint32     // until when names are read, in units of 2^28 ns
 	Direct     uint32     // until when shortcuts hold, in seconds
-	Secret     [10]uint32 // of the hash of half-open flows
+	Secret     [10]uint32 // of the hash of half-open flows and of fragments
 }
 
 // Shapes of a rule's key.
@@ -257,6 +257,12 @@ type Share struct {
 	_    structs.HostLayout
 	Read uint32
 	Rows [2]uint32 // of flows, of drops
+}
+
+// Prefilter is what the program on uplinks is told.
+type Prefilter struct {
+	_        structs.HostLayout
+	Straight uint32 // until when nothing translates addresses, in seconds
 }
 
 // Neighbour is where a local workload is.

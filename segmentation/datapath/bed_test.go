@@ -34,6 +34,8 @@ type bed struct {
 	names     []string
 	adopt     uint64
 	limits    datapath.Limits
+	uplink    int    // the interface that has the prefilter; 0: none
+	seen      uint64 // packets in rows of drops, so far
 }
 
 // small are limits that a test can afford.
@@ -140,7 +142,13 @@ func (b *bed) publish(policies string) {
 	b.Helper()
 	list, world := b.world(policies)
 	table := segmentation.Compile(list, world)
-	if err := b.writer.Publish(policymap.Render(table, world, b.interfaces(), b.numbers)); err != nil {
+	places := b.interfaces()
+	if b.uplink != 0 {
+		for _, name := range b.names {
+			places = append(places, policymap.Interface{Index: datapath.ByNumber(b.numbers.Workload(id(name))), Workload: id(name)})
+		}
+	}
+	if err := b.writer.Publish(policymap.Render(table, world, places, b.numbers)); err != nil {
 		b.Fatal(err)
 	}
 }

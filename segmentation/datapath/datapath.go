@@ -128,8 +128,8 @@ func (d *Datapath) tables(name string) error {
 	return nil
 }
 
-// secret draws the secret of the hash of half-open flows, once for maps that are new:
-// no program is on an interface that could use them without.
+// secret draws the secret of the hash of half-open flows and of fragments, once for maps
+// that are new: no program is on an interface that could use them without.
 func (d *Datapath) secret() error {
 	var c bpf.Control
 	if err := d.Map("control").Lookup(uint32(0), &c); err != nil {
@@ -251,7 +251,7 @@ func (d *Datapath) Close() { d.all.Close() }
 // Remove takes everything out of the kernel: programs off all interfaces, maps.
 // It needs no loaded programs.
 func Remove(dir string) error {
-	err := errors.Join(tcx.Pins{Dir: filepath.Join(dir, "links")}.DetachAll(),
+	err := errors.Join(uplinks(dir).DetachAll(), tcx.Pins{Dir: filepath.Join(dir, "links")}.DetachAll(),
 		detachHooks(filepath.Join(dir, "sockets")), detachHooks(filepath.Join(dir, "groups")))
 	if rm := os.RemoveAll(dir); rm != nil && !errors.Is(rm, fs.ErrNotExist) {
 		err = errors.Join(err, fmt.Errorf("remove pinned maps: %w", rm))

@@ -22,6 +22,9 @@ func closed(t testing.TB) *runner {
 	}
 	nothing := segmentation.Rules{Governed: true}
 	r.apply([]segmentation.Policy{{Mode: segmentation.Enforce, Ingress: nothing, Egress: nothing}}, segmentation.World{Workloads: []*workload.Workload{w}})
+	if err := r.dp.Straight(forever); err != nil {
+		t.Fatal(err)
+	}
 	return r
 }
 
@@ -62,9 +65,10 @@ func mayPass(f []byte) bool {
 }
 
 // both runs both programs on a frame. They answer, whatever it is, and let nothing
-// through that may not pass.
+// through that may not pass; the prefilter drops nothing that its receiver's would not.
 func (r *runner) both(frame []byte) {
 	r.Helper()
+	early := r.early(frame)
 	for _, program := range []string{"from_workload", "to_workload"} {
 		answer, err := r.dp.Program(program).Run(&ebpf.RunOptions{Data: frame, Context: &skb{Ifindex: uint32(r.index[0])}})
 		if errors.Is(err, unix.EINVAL) && len(frame) < 54 {
@@ -74,6 +78,9 @@ func (r *runner) both(frame []byte) {
 		}
 		if int32(answer) != drops && !mayPass(frame) {
 			r.Errorf("%s passes %x", program, frame)
+		}
+		if early && program == "to_workload" && int32(answer) != drops {
+			r.Errorf("the prefilter drops %x, which its receiver's hook passes", frame)
 		}
 	}
 }
@@ -109,6 +116,7 @@ func seeds() (out [][]byte) {
 	options := ip4(mine4, other4, 17, 12)
 	options[0] = 0x46
 	out = append(out, frame(make([]byte, 6), make([]byte, 6), 0x0800, append(append(options, 1, 1, 1, 1), udp...)))
+	out = append(out, frame(make([]byte, 6), make([]byte, 6), 0x0800, withOptions(udp4(mine4, other4, 1, 2, ""), []byte{131, 7, 4, 10, 0, 0, 7, 1})))
 	unreachable := append([]byte{3, 3, 0, 0, 0, 0, 0, 0}, append(ip4(other4, mine4, 17, 8), udp...)...)
 	out = append(out, frame(make([]byte, 6), make([]byte, 6), 0x0800, append(ip4(mine4, other4, 1, len(unreachable)), unreachable...)))
 	return out

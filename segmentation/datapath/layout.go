@@ -17,7 +17,7 @@ import (
 
 // layout is raised when what maps hold changes its form: the maps that have the form
 // of now are used on, beside new ones for the others.
-const layout = 4
+const layout = 5
 
 // layoutDir is where the maps of a layout are pinned.
 func layoutDir(dir string, n int) string { return filepath.Join(dir, "v"+strconv.Itoa(n)) }
@@ -29,6 +29,8 @@ func formed(name string) int {
 	switch name {
 	case "control", "endpoints", "addresses", "prefixes", "rules", "neighbours", "shares":
 		return layout
+	case "fragments":
+		return 5
 	case "half_open":
 		return 3
 	}

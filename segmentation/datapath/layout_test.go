@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,7 +31,7 @@ const closedCart = "policy shop/cart enforces for app=cart\n  ingress from app=w
 // layout has half-open flows in the form of now. If not, an answer to a datagram can be
 // lost that is under way when the programs change.
 func TestUpgradeOfLayouts(t *testing.T) {
-	for layout, forgets := range map[string]bool{"v2": true, "v3": false} {
+	for layout, forgets := range map[string]bool{"v2": true, "v3": false, "v4": false} {
 		t.Run(layout, func(t *testing.T) {
 			b := bareBed(t, unhurried, "web", "cart")
 			elder := b.elder(layout, closedCart)
@@ -39,6 +40,7 @@ func TestUpgradeOfLayouts(t *testing.T) {
 			}
 			flows := b.openFlows(t, "web", "cart", 82)
 			flows.alive(t, "under the earlier layout")
+			b.inFragments(82, "under the earlier layout")
 			answers := netnstest.Patience
 			if forgets {
 				answers = time.Second
@@ -62,6 +64,7 @@ func TestUpgradeOfLayouts(t *testing.T) {
 				l.forgotten = 2 + 2*uint64(time.Since(began)/l.answers)
 			}
 			flows.alive(t, "under the layout of now")
+			b.inFragments(82, "under the layout of now")
 			b.more(l, "under the layout of now")
 			l.end(b)
 
@@ -93,6 +96,12 @@ func (b *bed) elder(layout, policies string) *ebpf.Collection {
 	spec := earlier(b, layout)
 	spec.Maps["established"].MaxEntries = uint32(b.limits.Flows)
 	spec.Maps["half_open"].MaxEntries = uint32(b.limits.HalfOpen)
+	// The load is as fast as the machine: nor is it to meet the budgets of then.
+	for name, limit := range map[string]int{"limit_opened": b.limits.OpenRate, "limit_established": b.limits.PerWorkload} {
+		if err := spec.Variables[name].Set(uint64(limit)); err != nil {
+			b.Fatal(err)
+		}
+	}
 	if layout != "v2" {
 		sets := uint32(b.limits.HalfOpen) / bpf.HalfOpenWays
 		spec.Maps["half_open"].MaxEntries = sets
@@ -114,7 +123,7 @@ func (b *bed) elder(layout, policies string) *ebpf.Collection {
 		b.Fatal(err)
 	}
 	b.Cleanup(all.Close)
-	b.fillElder(spec, all, policies)
+	b.fillElder(layout, spec, all, policies)
 	pins := tcx.Pins{Dir: filepath.Join(b.dir, "links")}
 	b.net.Host.Do(func() {
 		for _, i := range b.interfaces() {
@@ -164,12 +173,9 @@ type elderEndpoint struct {
 	Lanes             [2]elderLane
 }
 
-// fillElder writes policy, and where to count.
-func (b *bed) fillElder(spec *ebpf.CollectionSpec, all *ebpf.Collection, policies string) {
-	b.Helper()
-	list, world := b.world(policies)
-	img := policymap.Render(segmentation.Compile(list, world), world, b.interfaces(), b.numbers)
-	endpoints := map[uint32]elderEndpoint{}
+// elderTables are those of an image as layouts before 4 have them.
+func elderTables(img *policymap.Image) (map[uint32]elderEndpoint, map[bpf.RuleKey]bpf.Rule) {
+	endpoints, rules := map[uint32]elderEndpoint{}, maps.Clone(img.Rules)
 	for i, e := range img.Endpoints {
 		one := elderEndpoint{Workload: e.Workload, Subject: e.Subject, Adopt: e.Adopt}
 		for d, l := range e.Lanes {
@@ -177,16 +183,30 @@ func (b *bed) fillElder(spec *ebpf.CollectionSpec, all *ebpf.Collection, policie
 			if l.Closed != 0 {
 				lane.Shapes[lane.Count] = bpf.ShapeAnyPeer | bpf.ShapeAnyProtocol
 				lane.Count++
-				img.Rules[bpf.RuleKey{Subject: e.Subject, Way: uint8(d) | bpf.ShapeAnyProtocol<<1}] = bpf.Rule{Rule: l.Rule}
+				rules[bpf.RuleKey{Subject: e.Subject, Way: uint8(d) | bpf.ShapeAnyProtocol<<1}] = bpf.Rule{Rule: l.Rule}
 			}
 			one.Lanes[d] = lane
 		}
 		endpoints[i] = one
 	}
-	fill(b, spec, all, "endpoints", 0, endpoints)
+	return endpoints, rules
+}
+
+// fillElder writes policy, and where to count.
+func (b *bed) fillElder(layout string, spec *ebpf.CollectionSpec, all *ebpf.Collection, policies string) {
+	b.Helper()
+	list, world := b.world(policies)
+	img := policymap.Render(segmentation.Compile(list, world), world, b.interfaces(), b.numbers)
+	if layout == "v2" || layout == "v3" {
+		endpoints, rules := elderTables(img)
+		fill(b, spec, all, "endpoints", 0, endpoints)
+		fill(b, spec, all, "rules", 0, rules)
+	} else {
+		fill(b, spec, all, "endpoints", 0, img.Endpoints)
+		fill(b, spec, all, "rules", 0, img.Rules)
+	}
 	fill(b, spec, all, "addresses", 0, img.Addresses)
 	fill(b, spec, all, "prefixes", 0, img.Prefixes)
-	fill(b, spec, all, "rules", 0, img.Rules)
 	for place := range uint32(2) {
 		fill(b, spec, all, "flows", place, map[bpf.TallyKey]bpf.Tally{})
 		fill(b, spec, all, "drops", place, map[bpf.TallyKey]bpf.Tally{})

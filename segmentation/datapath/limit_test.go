@@ -416,7 +416,7 @@ func TestWorkloadsThatAreGoneMakeRoom(t *testing.T) {
 	b := newBed(t, "web", "cart")
 	b.serve("cart", 80)
 	const gone = 1 << 20
-	for _, name := range []string{"usages", "shares", "askings"} {
+	for _, name := range []string{"usages", "shares", "askings", "fragments"} {
 		m := b.dp.Map(name)
 		for n := uint32(gone); ; n++ {
 			err := m.Put(n, make([]byte, m.ValueSize()))
@@ -444,6 +444,7 @@ func TestWorkloadsThatAreGoneMakeRoom(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.passes("udp", "web", "cart", 80)
+	b.inFragments(80, "when there is room again")
 	var u bpf.Usage
 	if err := b.dp.Map("usages").Lookup(lives, &u); err != nil {
 		t.Errorf("what still goes on is forgotten: %v", err)

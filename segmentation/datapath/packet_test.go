@@ -3,6 +3,7 @@ package datapath_test
 import (
 	"encoding/binary"
 	"errors"
+	"net"
 	"net/netip"
 	"syscall"
 	"testing"
@@ -88,33 +89,6 @@ func solicitation(from, to, target netip.Addr, mac []byte, more ...byte) []byte 
 	ns[7] = 255
 	ns = append(append(ns, target.AsSlice()...), 1, 1)
 	return append(append(ns, mac...), more...)
-}
-
-func TestFragments(t *testing.T) {
-	b := newBed(t, "web", "cart")
-	b.serve("cart", 8080)
-	b.apply("policy shop/cart enforces for app=cart\n  ingress from app=web on UDP 8080\n")
-	text := string(make([]byte, 5000)) // four fragments each way
-	for _, six := range []bool{false, true} {
-		c, err := b.workloads["web"].Dial("udp", netip.Addr{}, b.at("cart", six, 8080), netnstest.Patience)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		if err := netnstest.Echo(c, text, netnstest.Patience); err != nil {
-			t.Errorf("IPv6 %v: %v", six, err)
-		}
-	}
-	// Without its first a fragment tells no port: default deny keeps it out.
-	web, i := b.workloads["web"], b.workloads["web"].Interfaces[0]
-	late := ip4(i.V4, b.addr("cart", false), 17, 64)
-	late[4], late[6], late[7] = 99, 0, 100
-	late[10], late[11] = 0, 0
-	binary.BigEndian.PutUint16(late[10:], netnstest.Checksum(late))
-	if err := web.Raw("eth0", frame(i.HostMAC, i.MAC, 0x0800, append(late, make([]byte, 64)...))); err != nil {
-		t.Fatal(err)
-	}
-	b.until("the lone fragment is counted", func() bool { return b.count(bpf.ReasonFragment) == 1 })
 }
 
 // cart may be asked, and may answer; it opens nothing, whatever it makes a packet look
@@ -358,4 +332,67 @@ func TestTruncatedPackets(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.until("every truncated packet is counted", func() bool { return b.count(bpf.ReasonMalformed) == before+uint64(len(frames)) })
+}
+
+// A packet that its source routes on goes where its address does not say: it is not
+// found to be allowed by that address. One that has come through is judged by it.
+func TestSourceRoutes(t *testing.T) {
+	b := newBed(t, "web", "cart")
+	i, gate := b.workloads["web"].Interfaces[0], b.workloads["web"].Interfaces[0].HostV4
+	// Kernels forward and take such packets only where they are told to.
+	for _, s := range []netnstest.Space{b.net.Host, b.workloads["cart"].Space} {
+		s.Sysctl("net/ipv4/conf/all/accept_source_route", "1")
+		s.Sysctl("net/ipv4/conf/all/rp_filter", "0")
+	}
+	var listener net.PacketConn
+	b.workloads["cart"].Do(func() {
+		var err error
+		if listener, err = net.ListenPacket("udp4", ":80"); err != nil {
+			t.Error(err)
+		}
+	})
+	defer listener.Close()
+	arrives := func(wait time.Duration) bool {
+		listener.SetReadDeadline(time.Now().Add(wait))
+		_, _, err := listener.ReadFrom(make([]byte, 100))
+		return err == nil
+	}
+	cart := b.addr("cart", false)
+	route := func(kind, at byte) []byte { return append([]byte{kind, 7, at}, append(cart.AsSlice(), 1)...) }
+	for _, kind := range []byte{131, 137} {
+		b.apply("")
+		b.sends("web", withOptions(udp4(i.V4, gate, 1000, 80, "routed"), route(kind, 4)))
+		if !arrives(netnstest.Patience) {
+			t.Fatalf("kernels do not route by option %d: the test proves nothing", kind)
+		}
+		b.apply("policy shop/web enforces for app=web\n  egress to " + gate.String() + " on UDP 80\n")
+		for what, options := range map[string][]byte{
+			"alone":             route(kind, 4),
+			"behind others":     append([]byte{1, 7, 3, 4}, route(kind, 4)...),
+			"behind a long one": append(append([]byte{148, 4, 0, 0}, route(kind, 4)...), 1, 1, 1, 1),
+		} {
+			before := b.count(bpf.ReasonMalformed)
+			b.sends("web", withOptions(udp4(i.V4, gate, 1000, 80, "routed"), options))
+			if arrives(50 * time.Millisecond) {
+				t.Errorf("a packet to %s arrives at cart: option %d %s", gate, kind, what)
+			} else if n := b.count(bpf.ReasonMalformed); n != before+1 {
+				t.Errorf("%d packets are counted, by option %d %s", n-before, kind, what)
+			}
+		}
+	}
+	b.apply("policy shop/web enforces for app=web\n  egress to app=cart on UDP 80\n")
+	b.sends("web", withOptions(udp4(i.V4, cart, 1000, 80, "routed"), route(131, 8)))
+	if !arrives(netnstest.Patience) {
+		t.Error("a packet with a route that is used up does not arrive")
+	}
+}
+
+// withOptions is an IPv4 packet with options, whose length is a multiple of four.
+func withOptions(packet, options []byte) []byte {
+	p := append(append(append([]byte{}, packet[:20]...), options...), packet[20:]...)
+	p[0] += byte(len(options) / 4)
+	binary.BigEndian.PutUint16(p[2:], uint16(len(p)))
+	p[10], p[11] = 0, 0
+	binary.BigEndian.PutUint16(p[10:], netnstest.Checksum(p[:20+len(options)]))
+	return p
 }

@@ -29,6 +29,7 @@ func (d *Datapath) Retire(here func(workload uint32) bool) error {
 			return !here(workload) && u.Established == 0 && u.Second <= since && u.Refill/1e9 <= since
 		}),
 		retire(d.Map("shares"), func(workload uint32, _ bpf.Share) bool { return !here(workload) }),
+		retireKeys(d.Map("fragments"), func(workload uint32) bool { return !here(workload) }),
 		// What was lost is a total that somebody reads.
 		retire(d.Map("askings"), func(workload uint32, a bpf.Asking) bool {
 			return !here(workload) && a.Lost == 0 && a.Refill/1e9 <= since
@@ -47,7 +48,27 @@ func retire[V any](m *ebpf.Map, done func(uint32, V) bool) error {
 	if err != nil {
 		return fmt.Errorf("read what workloads use: %w", err)
 	}
-	for _, k := range gone {
+	return remove(m, gone)
+}
+
+// retireKeys is retire for a table whose values are large, and not looked at.
+func retireKeys(m *ebpf.Map, done func(uint32) bool) error {
+	var gone []uint32
+	var workload uint32
+	err := m.NextKey(nil, &workload)
+	for ; err == nil; err = m.NextKey(workload, &workload) {
+		if done(workload) {
+			gone = append(gone, workload)
+		}
+	}
+	if !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("read which workloads have a place: %w", err)
+	}
+	return remove(m, gone)
+}
+
+func remove(m *ebpf.Map, workloads []uint32) error {
+	for _, k := range workloads {
 		if err := m.Delete(k); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			return fmt.Errorf("forget workload %d: %w", k, err)
 		}

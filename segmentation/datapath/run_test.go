@@ -93,7 +93,8 @@ func (r *runner) apply(policies []segmentation.Policy, w segmentation.World) {
 	var list []policymap.Interface
 	for i, one := range w.Workloads {
 		r.of[one.ID] = r.index[i]
-		list = append(list, policymap.Interface{Index: r.index[i], Workload: one.ID})
+		list = append(list, policymap.Interface{Index: r.index[i], Workload: one.ID},
+			policymap.Interface{Index: datapath.ByNumber(r.numbers.Workload(one.ID)), Workload: one.ID})
 	}
 	if err := r.writer.Publish(policymap.Render(segmentation.Compile(policies, w), w, list, r.numbers)); err != nil {
 		r.Fatal(err)

@@ -62,7 +62,7 @@ func Directs(indexes []int) (out map[int]Direct, why string, err error) {
 		}
 		for _, other := range inside[n] {
 			// What handles the packets that it sends is passed before ours.
-			if other.Index == l.other && other.Up && other.MTU == l.MTU && !other.guarded {
+			if other.Index == l.other && other.Up && other.MTU == l.MTU && other.XDP == "" {
 				out[l.Index] = Direct{Index: l.Index, MTU: l.MTU, Host: l.MAC, MAC: other.MAC}
 			}
 		}

@@ -17,11 +17,38 @@ type Link struct {
 	Up    bool
 	other int  // the index of its other end, where that is
 	loose bool // no bridge and no queue handles its packets
-	// guarded says that an XDP program looks at what comes to it.
-	guarded bool
-	away    bool // its other end is in another namespace
+	// XDP is how a program looks at what comes to it before the kernel does; empty:
+	// there is none.
+	XDP  XDPMode
+	away bool // its other end is in another namespace
 	// number is that namespace's.
 	number int32
+}
+
+// XDPMode is where an XDP program runs.
+type XDPMode string
+
+// The modes.
+const (
+	Native  XDPMode = "native"  // in the driver, or the device
+	Generic XDPMode = "generic" // when the kernel has made a buffer of the packet
+)
+
+// XDPModes are those of this namespace's interfaces that have a program.
+func XDPModes() (map[int]XDPMode, error) {
+	c, err := netlink.Dial(unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	all, err := list(c)
+	out := map[int]XDPMode{}
+	for _, l := range all {
+		if l.XDP != "" {
+			out[l.Index] = l.XDP
+		}
+	}
+	return out, err
 }
 
 // list lists the links of a connection's namespace.
@@ -60,20 +87,28 @@ func parseLink(b []byte) (l Link, ok bool) {
 			l.loose = false
 		case kind == unix.IFLA_QDISC && string(value) != "noqueue\x00":
 			l.loose = false
-		case kind == unix.IFLA_XDP && attached(value):
-			l.guarded = true
+		case kind == unix.IFLA_XDP:
+			l.XDP = xdpMode(value)
 		}
 	}
 	return l, true
 }
 
-// attached says whether an interface has an XDP program, in whatever mode.
-func attached(xdp []byte) bool {
-	const mode = 2 // IFLA_XDP_ATTACHED
+// xdpMode reads how an interface has an XDP program (linux/if_link.h).
+func xdpMode(xdp []byte) XDPMode {
+	const (
+		mode = 2 // IFLA_XDP_ATTACHED
+		none = 0 // XDP_ATTACHED_NONE
+		skb  = 2 // XDP_ATTACHED_SKB
+	)
 	for kind, value := range netlink.Attributes(xdp) {
-		if kind == mode && len(value) == 1 && value[0] != 0 {
-			return true
+		switch {
+		case kind != mode || len(value) != 1 || value[0] == none:
+		case value[0] == skb:
+			return Generic
+		default:
+			return Native
 		}
 	}
-	return false
+	return ""
 }

@@ -166,9 +166,39 @@ func TestDirects(t *testing.T) {
 	if found, _ := look(); len(found) != 2 {
 		t.Errorf("with nothing in the way any more found %+v", found)
 	}
-	xdp := netlink.Append(make([]byte, unix.SizeofIfInfomsg), unix.IFLA_XDP, netlink.Append(nil, 2, []byte{1}))
-	if l, ok := parseLink(xdp); !ok || !l.guarded {
-		t.Error("an XDP program is not seen")
+	for mode, want := range []XDPMode{"", Native, Generic, Native} {
+		xdp := netlink.Append(make([]byte, unix.SizeofIfInfomsg), unix.IFLA_XDP, netlink.Append(nil, 2, []byte{byte(mode)}))
+		if l, ok := parseLink(xdp); !ok || l.XDP != want {
+			t.Errorf("an XDP program of mode %d is seen as %q, want %q", mode, l.XDP, want)
+		}
+	}
+}
+
+// What could translate addresses is seen, and what could not is none.
+func TestStraight(t *testing.T) {
+	n := netnstest.New(t)
+	n.Workload("web")
+	for _, c := range []struct{ do, undo, want string }{
+		{"true", "true", ""},
+		{"tc qdisc add dev w1 clsact", "tc qdisc del dev w1 clsact", "an interface has classifiers"},
+		{"nft 'table ip t { chain p { type nat hook postrouting priority 100; masquerade\n }\n}'", "nft delete table ip t", "nftables has rules for what is forwarded"},
+		{"nft 'table ip t { chain i { type filter hook input priority 0; drop\n }\n}'", "nft delete table ip t", ""},
+	} {
+		if out, err := n.Host.Command("sh", "-c", c.do).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", c.do, err, out)
+		}
+		n.Host.Do(func() {
+			if why, err := Straight(); why != c.want || err != nil {
+				t.Errorf("with %s: %q (%v), want %q", c.do, why, err, c.want)
+			}
+		})
+		if out, err := n.Host.Command("sh", "-c", c.undo).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", c.undo, err, out)
+		}
+	}
+	const head = "IP Virtual Server version 1.2.1 (size=4096)\nProt LocalAddress:Port Scheduler Flags\n  -> RemoteAddress:Port Forward Weight ActiveConn InActConn\n"
+	if balances(head) || balances("") || !balances(head+"TCP  0A600001:0050 rr\n") {
+		t.Error("services of IPVS are not told from none")
 	}
 }
 

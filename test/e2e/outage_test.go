@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os/exec"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -11,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gabion-io/gabion/filters"
+	"github.com/gabion-io/gabion/internal/lockedbuffer"
 )
 
 // While the control plane is dead Envoy serves on, with its last configuration;
@@ -85,18 +88,105 @@ func TestAcknowledgedWriteSurvives(t *testing.T) {
 	}
 }
 
-// Envoy is restarted when it dies, and the filter judges again.
+// Envoy is restarted when it dies, the filter judges again, and what happened is an
+// event; while one follows too.
 func TestEnvoyDies(t *testing.T) {
 	_, port, _ := net.SplitHostPort(freePort(t))
-	u := startUp(t, "--admin", "127.0.0.2:"+port) // the machine has more addresses than one
-	pids := u.children("envoy.json")
-	if len(pids) != 1 {
-		t.Fatalf("Envoy processes: %v", pids)
+	u := startUp(t, "--admin", "127.0.0.2:"+port)                      // the machine has more addresses than one
+	followed := u.follow("waf", "events", "--follow", "--since", "1h") // from what is stored on: nothing falls between
+	for n := 1; n <= 2; n++ {
+		u.kill("envoy.json")
+		u.awaitEnd("envoy", n)
+		u.eventually("Envoy serves again", func() error { return u.wantStatus("/search?q=tea", 200) })
 	}
-	syscall.Kill(pids[0], syscall.SIGKILL)
-	u.eventually("Envoy serves again", func() error { return u.wantStatus("/search?q=tea", 200) })
 	u.get(sqli)
 	u.awaitEvent("an event after the restart", func(e filters.Event) bool { return e.Decision == filters.Detect })
+	u.eventually("both ends, followed", func() error {
+		if out := followed.String(); strings.Count(out, "(envoy ended: signal: killed, ") != 2 || strings.Count(out, " ended ") != 2 {
+			return fmt.Errorf("followed:\n%s", out)
+		}
+		return nil
+	})
+	if _, errOut, err := u.try("", "waf", "exclude", u.awaitEnd("envoy", 1).ID); err == nil || !strings.Contains(errOut, "tells that a process ended") {
+		t.Errorf("excluding the end of a process: %v, %s", err, errOut)
+	}
+}
+
+// The process beside Envoy is restarted when it dies, and that is an event as well.
+func TestFilterDies(t *testing.T) {
+	u := startUp(t, "--transport", "extproc")
+	u.kill(" filter ")
+	u.awaitEnd("filter", 1)
+	u.get(sqli)
+	u.awaitEvent("an event after the restart", func(e filters.Event) bool { return e.Decision == filters.Detect })
+}
+
+// The end of Envoy is an event also when the control plane was away, and its own end
+// is none.
+func TestEnvoyDiesWithTheControlPlane(t *testing.T) {
+	u := startUp(t)
+	u.kill(" serve ")
+	u.kill("envoy.json")
+	u.eventually("the control plane is back", func() error { _, _, err := u.try("", "status"); return err })
+	u.awaitEnd("envoy", 1)
+	if all := u.events("--decision", "ended"); len(all) != 1 {
+		t.Errorf("ended: %+v", all)
+	}
+}
+
+// kill ends the one child whose command line holds word as nothing can prevent.
+func (u *up) kill(word string) {
+	u.t.Helper()
+	pids := u.children(word)
+	if len(pids) != 1 {
+		u.t.Fatalf("processes of %q: %v", word, pids)
+	}
+	if err := syscall.Kill(pids[0], syscall.SIGKILL); err != nil {
+		u.t.Fatal(err)
+	}
+}
+
+// awaitEnd waits for the event of a killed process that is back after n restarts.
+func (u *up) awaitEnd(process string, n int) filters.Event {
+	u.t.Helper()
+	e := u.awaitEvent(fmt.Sprintf("end %d of %s", n, process), func(e filters.Event) bool {
+		return e.Process != nil && e.Process.Name == process && e.Process.Restarts == n && !e.Process.Back.IsZero()
+	})
+	p := e.Process
+	if p.Exit != "signal: killed" || p.Fatal != "" || !p.Ready.Before(e.Time) || p.Away(e.Time) <= 0 {
+		u.t.Errorf("the event tells %+v, ended at %s", p, e.Time)
+	}
+	if e.Decision != filters.Ended || e.Engine != filters.ProcessEngine || e.Proxy == "" || e.Route+e.Policy+e.Method+e.Path+e.Client != "" {
+		u.t.Errorf("the event is %+v", e)
+	}
+	card := u.run("waf", "event", e.ID)
+	for _, want := range []string{"process   " + process, "ended: signal: killed, after it had served for ", fmt.Sprintf("started again %d time", n)} {
+		if !strings.Contains(card, want) {
+			u.t.Errorf("its card lacks %q:\n%s", want, card)
+		}
+	}
+	return e
+}
+
+// follow runs a gabion command that goes on until the test ends, and gives what it
+// prints.
+func (u *up) follow(args ...string) *lockedbuffer.Buffer {
+	u.t.Helper()
+	out := &lockedbuffer.Buffer{}
+	c := exec.Command(gabion(u.t), args...)
+	c.Env = append(cleanEnv(), "GABION_STATE="+u.state)
+	c.Stdout, c.Stderr = out, out
+	if err := c.Start(); err != nil {
+		u.t.Fatal(err)
+	}
+	u.t.Cleanup(func() { c.Process.Kill(); c.Wait() })
+	u.eventually("it follows", func() error {
+		if !strings.Contains(out.String(), "waiting for ") {
+			return errors.New(out.String())
+		}
+		return nil
+	})
+	return out
 }
 
 // Nothing that `gabion up` started survives it: not an interrupt, not kill -9.

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/gabion-io/gabion/filters"
 )
 
 // A panic in a hook, or in the goroutine that judges a long body, is answered by
@@ -59,6 +61,29 @@ func TestPanics(t *testing.T) {
 				t.Error("nothing in the log")
 			}
 		})
+	}
+	for _, transport := range transports {
+		t.Run(transport+" fatal", func(t *testing.T) { fatal(t, transport) })
+	}
+}
+
+// fatal: what Go's runtime ends the process for cannot be recovered. The process is
+// started again, and an event says why it ended.
+func fatal(t *testing.T, transport string) {
+	t.Setenv("GABION_TEST_FATAL", "hook")
+	u := startUp(t, "--transport", transport)
+	name := map[string]string{"module": "envoy", "extproc": "filter"}[transport]
+	for n := 1; n <= 2; n++ {
+		u.request("GET", "/search?q=tea", "") // cut, or passed by the failure mode
+		e := u.awaitEvent("the event of its end", func(e filters.Event) bool {
+			return e.Decision == filters.Ended && e.Process.Restarts == n && !e.Process.Back.IsZero()
+		})
+		if p := e.Process; p.Name != name || p.Fatal != "fatal error: sync: unlock of unlocked mutex" {
+			t.Errorf("the event tells %+v", p)
+		}
+	}
+	if out := u.run("waf", "events", "--decision", "ended"); strings.Count(out, "("+name+" ended: fatal error: sync: unlock of unlocked mutex, back after ") != 2 {
+		t.Errorf("waf events:\n%s", out)
 	}
 }
 

@@ -98,6 +98,11 @@ func TestSuggestionsCannotBeManufactured(t *testing.T) {
 		"strong events": {crowd(10, 2*day, func(v *visit) {
 			v.change = func(e *filters.Event) { e.Score = 10; e.Matches[0].Score = 10 }
 		}), 0},
+		"ends of processes": {crowd(10, 2*day, func(v *visit) {
+			v.change = func(e *filters.Event) {
+				e.Decision, e.Process = filters.Ended, &filters.ProcessEnd{Name: "envoy", Exit: "signal: killed"}
+			}
+		}), 0},
 		"events without a client": {crowd(10, 2*day, func(v *visit) { v.client = "" }), 0},
 		"different places": {crowd(10, 2*day, func(v *visit) {
 			at := v.at

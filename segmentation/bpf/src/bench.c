@@ -8,6 +8,9 @@
 SEC("tcx/ingress")
 int empty(struct __sk_buff *skb) { return TCX_NEXT; }
 
+SEC("xdp")
+int empty_uplink(struct xdp_md *ctx) { return XDP_PASS; }
+
 SEC("tcx/ingress")
 int lookup(struct __sk_buff *skb)
 {

@@ -42,13 +42,13 @@ static always_inline int same_flow(const struct flow_key *a, const struct flow_k
 
 // place_of finds the place of a tag, WAYS if there is none. It does so without
 // branches, which the verifier would follow one by one to the end of the program.
-static always_inline u64 place_of(const struct half_open_set *s, u32 tag)
+static always_inline u64 place_of(const u32 *tags, u32 tag)
 {
 	u64 place = WAYS;
 
 #pragma unroll
 	for (int i = 0; i < WAYS; i++) {
-		u64 same = ((u64)(s->tags[i] ^ tag) - 1) >> 63;
+		u64 same = ((u64)(tags[i] ^ tag) - 1) >> 63;
 		asm volatile("" : "+r"(same)); // or the compiler makes it a branch
 		place -= same * (WAYS - i);
 	}
@@ -72,7 +72,7 @@ noinline u64 look_half_open(const struct flow_key *key, u64 now)
 	struct half_open_set *s = set_of(hash);
 	if (!s)
 		return NOWHERE;
-	u64 place = place_of(s, tag_of(hash));
+	u64 place = place_of(s->tags, tag_of(hash));
 	if (place >= WAYS || !same_flow(&s->of[place].key, key))
 		return NOWHERE;
 	if (s->seen[place] != tick(now))
@@ -143,7 +143,7 @@ noinline int forget_half_open(const struct flow_key *key)
 	if (!s)
 		return 0;
 	bpf_spin_lock(&s->lock);
-	u64 place = place_of(s, tag_of(hash));
+	u64 place = place_of(s->tags, tag_of(hash));
 	if (place < WAYS && same_flow(&s->of[place].key, key))
 		s->tags[place] = 0;
 	bpf_spin_unlock(&s->lock);

@@ -177,6 +177,14 @@ enum {
 	IPPROTO_SCTP = 132,
 };
 
+// Of options of IPv4.
+enum {
+	IPOPT_END = 0,
+	IPOPT_NOOP = 1,
+	IPOPT_LSRR = 131,
+	IPOPT_SSRR = 137,
+};
+
 enum {
 	TCP_FIN = 0x01,
 	TCP_SYN = 0x02,

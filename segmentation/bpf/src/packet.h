@@ -167,6 +167,32 @@ malformed:
 	p->kind = KIND_MALFORMED;
 }
 
+// goes_on says whether the options of an IPv4 packet route it on from where it is sent to
+// (RFC 791, 3.1): that address then hides where the packet goes, as a routing header of
+// IPv6 does that is not used up. So does what cannot be read.
+noinline int goes_on(struct __sk_buff *skb, u32 at, u32 end)
+{
+	for (int i = 0; i < 40 && at < end; i++) {
+		u8 b[3];
+		if (bpf_skb_load_bytes(skb, at, b, 1))
+			return 1;
+		if (b[0] == IPOPT_END)
+			return 0;
+		if (b[0] == IPOPT_NOOP) {
+			at++;
+			continue;
+		}
+		if (bpf_skb_load_bytes(skb, at, b, 2) || b[1] < 2)
+			return 1;
+		if (b[0] == IPOPT_LSRR || b[0] == IPOPT_SSRR) {
+			if (bpf_skb_load_bytes(skb, at, b, 3) || b[2] <= b[1])
+				return 1;
+		}
+		at += b[1];
+	}
+	return 0;
+}
+
 static always_inline void read_ipv4(struct __sk_buff *skb, struct packet *p, const struct ipv4 *h)
 {
 	u32 size = (h->version_ihl & 0x0f) * 4;
@@ -185,6 +211,10 @@ static always_inline void read_ipv4(struct __sk_buff *skb, struct packet *p, con
 		}
 	}
 	p->l4 = p->l3 + size;
+	if (unlikely(size > 20) && goes_on(skb, p->l3 + 20, p->l4)) {
+		p->kind = KIND_MALFORMED;
+		return;
+	}
 	if (unlikely(fragment & 0x3fff)) {
 		u32 whole = header_size(p->protocol), at = (fragment & 0x1fff) * 8;
 

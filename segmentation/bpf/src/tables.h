@@ -59,7 +59,7 @@ struct control {
 	u32 flows;      // how often rows were read; its low bit: which table of them is written to
 	u32 reading;    // until when an agent reads `names`, in units of 2^28 ns
 	u32 direct;     // until when shortcuts hold, in seconds; 0: there are none
-	u32 secret[SECRETS]; // of the hash of half-open flows; kept as long as these
+	u32 secret[SECRETS]; // of the hash of half-open flows and of fragments; kept as long as these
 };
 
 // A shape is which parts of a rule's key are wild.
@@ -237,21 +237,6 @@ struct share {
 	u32 rows[2]; // of flows, of drops
 };
 
-struct fragment_key {
-	union address from;
-	union address to;
-	u32 id;
-	u32 ifindex;
-	u8 protocol;
-	u8 direction;
-	u8 zero[6];
-};
-
-struct fragment {
-	u16 ports[2];
-	u32 zero;
-};
-
 // Where a workload of this host is, for the fast path.
 struct neighbour {
 	u32 workload;
@@ -301,7 +286,8 @@ struct {
 	__type(value, struct control);
 } control SEC(".maps");
 
-// By interface index; those of cgroups have the highest bit set.
+// By interface index; those of cgroups have the highest bit set, and those by which
+// prefilter.h finds workloads the two highest.
 IN_SETS(endpoints, BPF_MAP_TYPE_HASH, u32, struct endpoint, 1024, 0);
 IN_SETS(addresses, BPF_MAP_TYPE_HASH, union address, struct peer, 1024, 0);
 IN_SETS(prefixes, BPF_MAP_TYPE_LPM_TRIE, struct prefix, struct peer, 1024, BPF_F_NO_PREALLOC);
@@ -311,7 +297,6 @@ IN_SETS(drops, BPF_MAP_TYPE_HASH, struct tally_key, struct tally, 16384, BPF_F_N
 
 TABLE(half_open, BPF_MAP_TYPE_ARRAY, u32, struct half_open_set, 8192);
 TABLE(established, BPF_MAP_TYPE_HASH, struct flow_key, struct flow, 131072);
-TABLE(fragments, BPF_MAP_TYPE_LRU_HASH, struct fragment_key, struct fragment, 8192);
 TABLE(neighbours, BPF_MAP_TYPE_HASH, union address, struct neighbour, 4096);
 TABLE(groups, BPF_MAP_TYPE_HASH, u64, u32, 4096);
 TABLE(usages, BPF_MAP_TYPE_HASH, u32, struct usage, 4096);

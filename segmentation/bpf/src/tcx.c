@@ -3,6 +3,7 @@
 // The two programs on the host's end of a workload's interface. What the kernel
 // calls ingress there comes from the workload, egress goes to it. Each judges for
 // its own workload only; a packet between two workloads of one host meets both.
+#include "fragments.h"
 #include "group.h"
 #include "halfopen.h"
 #include "judge.h"
@@ -42,26 +43,24 @@ static noinline u32 payer(const struct visit *v)
 	return v->outbound ? own : workload_at(&v->set, &v->p.from, own);
 }
 
-// tell sends an event for a row whose count is a power of two.
-static noinline void tell(struct __sk_buff *skb, const struct visit *v, const struct tally_key *row, u64 times, u32 rule)
+// sample makes an event for a row whose count is a power of two; 0: none is sent.
+static always_inline struct event *sample(const struct visit *v, const struct tally_key *row, u64 times, u32 rule)
 {
 	if (!times || (times & (times - 1)))
-		return;
+		return 0;
 	struct usage *u = usage_of(payer(v));
 	if (!u || !may_tell(u, v->now)) {
 		count(LOST_EVENTS);
-		return;
+		return 0;
 	}
 	struct event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 	if (!e) {
 		count(LOST_EVENTS);
-		return;
+		return 0;
 	}
 	e->time = v->now;
 	e->count = times;
 	e->cookie = v->cookie;
-	if (v->outbound && !e->cookie)
-		e->cookie = bpf_get_socket_cookie(skb);
 	e->from = v->p.from;
 	e->to = v->p.to;
 	e->workload = row->workload;
@@ -74,25 +73,47 @@ static noinline void tell(struct __sk_buff *skb, const struct visit *v, const st
 	e->verdict = (row->way >> 1) & 3;
 	e->reason = row->way >> 3;
 	e->zero = 0;
+	return e;
+}
+
+// tell sends an event, if one is due.
+static noinline void tell(struct __sk_buff *skb, const struct visit *v, const struct tally_key *row, u64 times, u32 rule)
+{
+	struct event *e = sample(v, row, times, rule);
+	if (!e)
+		return;
+	if (v->outbound && !e->cookie)
+		e->cookie = bpf_get_socket_cookie(skb);
 	bpf_ringbuf_submit(e, 0);
 }
 
-// drop books a packet that does not pass, as a flow of one packet: that it is one is
-// not counted again. The peer is always the other end, the port always the one that
-// the packet is for.
-static noinline int drop(struct __sk_buff *skb, const struct visit *v, u32 reason, u32 rule)
+// drop_row is the row of packets that do not pass. The peer is always the other end,
+// the port always the one that the packet is for.
+static always_inline void drop_row(const struct visit *v, u32 reason, struct tally_key *row)
 {
-	struct tally_key row = {
-		.workload = v->endpoint->workload,
-		.port = v->p.echo ? 0 : v->p.ports[1],
-		.protocol = v->p.protocol,
-		.way = (v->outbound ? EGRESS : INGRESS) | reason << 3,
-	};
-	row.peer = v->outbound ? v->p.to : v->p.from;
+	row->peer = v->outbound ? v->p.to : v->p.from;
+	row->workload = v->endpoint->workload;
+	row->port = v->p.echo ? 0 : v->p.ports[1];
+	row->protocol = v->p.protocol;
+	row->way = (v->outbound ? EGRESS : INGRESS) | reason << 3;
+}
+
+// book_drop books a packet that does not pass, as a flow of one packet: that it is one
+// is not counted again. Answers how many the row has.
+static always_inline u64 book_drop(const struct visit *v, const struct tally_key *row, u32 rule)
+{
 	struct amounts a = {.flows = 1, .bytes = v->length, .now = v->now, .rule = rule, .slot = v->flows, .set = v->set, .inbound = !v->outbound};
 
-	count(reason);
-	tell(skb, v, &row, add(&row, &a), rule);
+	count(row->way >> 3);
+	return add(row, &a);
+}
+
+static noinline int drop(struct __sk_buff *skb, const struct visit *v, u32 reason, u32 rule)
+{
+	struct tally_key row;
+
+	drop_row(v, reason, &row);
+	tell(skb, v, &row, book_drop(v, &row, rule), rule);
 	return TCX_DROP;
 }
 
@@ -536,37 +557,33 @@ static noinline int related(struct __sk_buff *skb, struct visit *v)
 	return workload == v->endpoint->workload && generation == v->generation;
 }
 
-// find_fragment gives a later fragment the ports of the first.
-static noinline int find_fragment(struct visit *v)
+static always_inline struct fragment fragment_of(const struct visit *v)
 {
-	struct fragment_key key = {
+	return (struct fragment){
 		.from = v->p.from,
 		.to = v->p.to,
 		.id = v->p.fragment,
 		.ifindex = v->ifindex,
+		.ports = {v->p.ports[0], v->p.ports[1]},
 		.protocol = v->p.protocol,
-		.direction = v->outbound,
 	};
-	struct fragment *f = bpf_map_lookup_elem(&fragments, &key);
-	if (!f)
+}
+
+// find_fragment gives a later fragment the ports of the first.
+static noinline int find_fragment(struct visit *v)
+{
+	struct fragment later = fragment_of(v);
+	if (!look_fragment(&later, payer(v), v->outbound))
 		return 0;
-	v->p.ports[0] = f->ports[0];
-	v->p.ports[1] = f->ports[1];
+	v->p.ports[0] = later.ports[0];
+	v->p.ports[1] = later.ports[1];
 	return 1;
 }
 
 static noinline void remember_fragment(const struct visit *v)
 {
-	struct fragment_key key = {
-		.from = v->p.from,
-		.to = v->p.to,
-		.id = v->p.fragment,
-		.ifindex = v->ifindex,
-		.protocol = v->p.protocol,
-		.direction = v->outbound,
-	};
-	struct fragment f = {.ports = {v->p.ports[0], v->p.ports[1]}};
-	bpf_map_update_elem(&fragments, &key, &f, BPF_ANY);
+	struct fragment first = fragment_of(v);
+	keep_fragment(&first, payer(v), v->outbound);
 }
 
 // stays_on_link says whether a message of neighbour discovery goes no further than the
@@ -673,18 +690,26 @@ static noinline int unusual(struct __sk_buff *skb, struct visit *v)
 	return TCX_NEXT;
 }
 
-// enter finds the policy for v's interface.
-static always_inline int enter(struct visit *v)
+// read_control notes which policy counts at this moment.
+static always_inline int read_control(struct visit *v)
 {
 	u32 zero = 0;
 	struct control *c = bpf_map_lookup_elem(&control, &zero);
 	if (!c)
-		return TCX_DROP;
+		return 0;
 	u64 both = *(volatile u64 *)c; // generation and set belong together
 	v->generation = both;
 	v->set = both >> 32 & 1;
 	v->flows = c->flows;
 	v->direct = *(volatile u32 *)&c->direct;
+	return 1;
+}
+
+// enter finds the policy for v's interface.
+static always_inline int enter(struct visit *v)
+{
+	if (!read_control(v))
+		return TCX_DROP;
 	void *table = bpf_map_lookup_elem(&endpoints, &v->set);
 	if (table)
 		v->endpoint = bpf_map_lookup_elem(table, &v->ifindex);
@@ -1043,3 +1068,5 @@ int on_sendmsg4(struct bpf_sock_addr *s) { return note_sender(s); }
 
 SEC("cgroup/sendmsg6")
 int on_sendmsg6(struct bpf_sock_addr *s) { return note_sender(s); }
+
+#include "prefilter.h"

@@ -56,6 +56,9 @@ func newTable(rules int) (*table, error) {
 	if err := w.Publish(t.image()); err != nil {
 		return nil, err
 	}
+	if err := t.dp.Straight(1 << 60); err != nil { // far away
+		return nil, err
+	}
 	return t, t.load()
 }
 
@@ -85,7 +88,10 @@ func (t *table) image() *policymap.Image {
 	}
 	// The flows that are opened go to any port.
 	add(segmentation.Egress, 2+2, segmentation.TCP, 0, 65535, segmentation.Allowed)
-	return policymap.Render(tab, world, []policymap.Interface{{Index: 1, Workload: subject}}, policymap.NewNumbers())
+	numbers := policymap.NewNumbers()
+	return policymap.Render(tab, world, []policymap.Interface{
+		{Index: 1, Workload: subject}, {Index: datapath.ByNumber(numbers.Workload(subject)), Workload: subject},
+	}, numbers)
 }
 
 func (t *table) load() error {
@@ -158,7 +164,11 @@ func programs(rounds, repeat int) error {
 		frame  []byte
 		answer int32
 	}
-	list := []measured{{"empty program", 0, t.bench.Programs["empty"], tcp(t.own, t.peer, 40000, 80, 0x10), -1}}
+	list := []measured{
+		{"empty program", 0, t.bench.Programs["empty"], tcp(t.own, t.peer, 40000, 80, 0x10), -1},
+		{"empty program on an uplink", 0, t.bench.Programs["empty_uplink"], tcp(t.other, t.own, 40000, 80, 0x02), 2},
+	}
+	const lookups = 2 // where they begin
 	for _, t := range tables {
 		list = append(list, measured{"lookup alone", t.rules, t.bench.Programs["lookup"], tcp(t.own, t.peer, 40000, 80, 0x02), -1})
 	}
@@ -166,6 +176,9 @@ func programs(rounds, repeat int) error {
 		measured{"established flow", t.rules, out, tcp(t.own, t.peer, 40000, 80, 0x10), -1},
 		measured{"new flow, inserted", t.rules, t.bench.Programs["fresh_flow"], tcp(t.own, peerAddr(2), 1, 1, 0x02), -1},
 		measured{"denied", t.rules, out, tcp(t.own, t.other, 40000, 80, 0x02), 2},
+		measured{"denied, on its way in", t.rules, in, tcp(t.other, t.own, 40000, 80, 0x02), 2},
+		measured{"denied on an uplink", t.rules, t.dp.Program("prefilter"), tcp(t.other, t.own, 40000, 80, 0x02), 1},
+		measured{"established flow on an uplink", t.rules, t.dp.Program("prefilter"), tcp(t.peer, t.own, 80, 40000, 0x10), 2},
 	)
 	times := make([][]time.Duration, len(list))
 	for range rounds {
@@ -177,14 +190,17 @@ func programs(rounds, repeat int) error {
 			times[i] = append(times[i], each)
 		}
 	}
-	empty, ten := quantile(times[0], 0.1), quantile(times[1], 0.1)
+	p10 := func(i int) float64 { return quantile(times[i], 0.1) }
 	for i, m := range list {
-		r := result{What: m.what, Rules: m.rules, P10: quantile(times[i], 0.1), P50: quantile(times[i], 0.5), Unit: "ns/packet"}
-		if i > 0 {
-			r.Above = r.P10 - empty
+		r := result{What: m.what, Rules: m.rules, P10: p10(i), P50: quantile(times[i], 0.5), Unit: "ns/packet"}
+		if i >= lookups {
+			r.Above = r.P10 - p10(0)
+			if m.prog.Type() == ebpf.XDP {
+				r.Above = r.P10 - p10(1)
+			}
 		}
 		if m.what == "lookup alone" {
-			r.Ratio, r.To = (r.P10-empty)/(ten-empty), "10 rules"
+			r.Ratio, r.To = (r.P10-p10(0))/(p10(lookups)-p10(0)), "10 rules"
 		}
 		r.print()
 	}

@@ -19,6 +19,8 @@ import (
 	"os/signal"
 	"slices"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // contender is one proxy under test.
@@ -51,17 +53,18 @@ func main() {
 	perRound := flag.Int("requests", 200, "requests per contender, case and round")
 	applies := flag.Int("applies", 10, "policy changes timed")
 	policies := flag.Int("policies", 20, "further policies whose memory is measured")
+	connections := flag.Int("connections", 1, "kept-alive connections that send at a time")
 	only := flag.String("only", "", "comma-separated contenders: plain, module, extproc, nginx (default: all)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *rounds, *perRound, *applies, *policies, *only); err != nil {
+	if err := run(ctx, *rounds, *perRound, *connections, *applies, *policies, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, rounds, perRound, applies, policies int, only string) error {
+func run(ctx context.Context, rounds, perRound, connections, applies, policies int, only string) error {
 	upstream, stopUpstream, err := startUpstream()
 	if err != nil {
 		return err
@@ -74,7 +77,7 @@ func run(ctx context.Context, rounds, perRound, applies, policies int, only stri
 	if err != nil {
 		return err
 	}
-	figures, err := measure(ctx, contenders, rounds, perRound)
+	figures, err := measure(ctx, contenders, rounds, perRound, connections)
 	if err != nil {
 		return err
 	}
@@ -108,7 +111,7 @@ func startUpstream() (string, func(), error) {
 }
 
 // measure sends the same requests to every contender in turns.
-func measure(ctx context.Context, contenders []contender, rounds, perRound int) ([]*figure, error) {
+func measure(ctx context.Context, contenders []contender, rounds, perRound, connections int) ([]*figure, error) {
 	var figures []*figure
 	for _, c := range mixCases() {
 		row := make([]*figure, len(contenders))
@@ -122,7 +125,7 @@ func measure(ctx context.Context, contenders []contender, rounds, perRound int) 
 				if round == 0 { // warm up: connections, caches, lazily compiled code, every value
 					f, n, m.sweep = &figure{}, poolSize, true
 				}
-				if err := f.burst(ctx, k, n, func() *http.Request { return c.make(m, k.base) }); err != nil {
+				if err := f.burst(ctx, k, n, connections, func() *http.Request { return c.make(m, k.base) }); err != nil {
 					return nil, fmt.Errorf("%s, %s: %w", k.name, c.name, err)
 				}
 			}
@@ -135,21 +138,50 @@ func measure(ctx context.Context, contenders []contender, rounds, perRound int) 
 	return figures, nil
 }
 
-var client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 4, DisableCompression: true}, Timeout: 30 * time.Second}
+var client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}, Timeout: 30 * time.Second}
 
-// burst sends n requests on one kept-alive connection.
-func (f *figure) burst(ctx context.Context, k contender, n int, make func() *http.Request) error {
+// burst sends n requests, on so many kept-alive connections at a time. All are
+// made first: what that costs would keep the contender waiting.
+func (f *figure) burst(ctx context.Context, k contender, n, connections int, next func() *http.Request) error {
+	requests := make(chan *http.Request, n)
+	for range n {
+		requests <- next()
+	}
+	close(requests)
 	pids := k.pids()
 	before, err := cpuTime(pids)
 	if err != nil {
 		return err
 	}
-	for range n {
+	senders, ctx := errgroup.WithContext(ctx)
+	parts := make([]figure, connections)
+	for i := range parts {
+		senders.Go(func() error { return parts[i].send(ctx, requests) })
+	}
+	if err := senders.Wait(); err != nil {
+		return err
+	}
+	after, err := cpuTime(pids)
+	if err != nil {
+		return err
+	}
+	for _, part := range parts {
+		f.latencies, f.Other = append(f.latencies, part.latencies...), f.Other+part.Other
+	}
+	f.cpu += after - before
+	f.Requests += n
+	f.RSSMiB = float64(rss(pids)) / (1 << 20)
+	return nil
+}
+
+// send sends requests one after the other.
+func (f *figure) send(ctx context.Context, requests <-chan *http.Request) error {
+	for r := range requests {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		began := time.Now()
-		resp, err := client.Do(make())
+		resp, err := client.Do(r)
 		if err != nil {
 			return err
 		}
@@ -160,13 +192,6 @@ func (f *figure) burst(ctx context.Context, k contender, n int, make func() *htt
 			f.Other++
 		}
 	}
-	after, err := cpuTime(pids)
-	if err != nil {
-		return err
-	}
-	f.cpu += after - before
-	f.Requests += n
-	f.RSSMiB = float64(rss(pids)) / (1 << 20)
 	return nil
 }
 

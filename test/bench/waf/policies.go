@@ -83,7 +83,7 @@ func loadedRSS(ctx context.Context, c contender, policies, requests int) (most f
 		for _, kind := range mixCases() {
 			m := newMix(uint64(100 + i))
 			var f figure
-			if err := f.burst(ctx, k, requests/policies+1, func() *http.Request { return kind.make(m, k.base) }); err != nil {
+			if err := f.burst(ctx, k, requests/policies+1, 1, func() *http.Request { return kind.make(m, k.base) }); err != nil {
 				return 0, err
 			}
 			if f.Other > 0 {

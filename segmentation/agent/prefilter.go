@@ -1,0 +1,205 @@
+package agent
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+
+	"github.com/gabion-io/gabion/internal/tcx"
+	"github.com/gabion-io/gabion/segmentation/datapath"
+	"github.com/gabion-io/gabion/segmentation/policymap"
+	"github.com/gabion-io/gabion/segmentation/survey"
+	"github.com/gabion-io/gabion/workload"
+)
+
+// prefilter is the program on the uplinks that were named: what comes from there to a
+// workload, and what its hook would surely drop, is dropped before the host sees it.
+type prefilter struct {
+	agent *Agent
+	names []string
+	said  string
+	told  map[workload.ID]bool // that they claim an address of the host
+}
+
+// CheckUplinks refuses names of interfaces that there are not, and loopback.
+func CheckUplinks(names []string) error {
+	for _, name := range names {
+		link, err := net.InterfaceByName(name)
+		switch {
+		case err != nil:
+			return fmt.Errorf("uplink %s: this host has no such interface", name)
+		case link.Flags&net.FlagLoopback != 0:
+			return fmt.Errorf("uplink %s: it is the host's loopback, and nothing comes in by it", name)
+		}
+	}
+	return nil
+}
+
+// openPrefilter refuses an uplink that an earlier run took for a workload's interface.
+func (a *Agent) openPrefilter(names []string) error {
+	a.early = &prefilter{agent: a, names: names, told: map[workload.ID]bool{}}
+	attached, err := a.dp.Attached()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if link, err := net.InterfaceByName(name); err == nil && slices.Contains(attached, link.Index) {
+			return fmt.Errorf("uplink %s: it is a workload's interface, and judged there", name)
+		}
+	}
+	return nil
+}
+
+// places are where policy is written for the prefilter: once for each workload that is
+// behind an interface whose hook is in place. One that claims an address of the host
+// has none: what is for the host never comes to its hook.
+func (p *prefilter) places(present []policymap.Interface, watched []int) (out []policymap.Interface, err error) {
+	if len(p.names) == 0 {
+		return nil, nil
+	}
+	host, err := hostAddresses()
+	if err != nil {
+		return nil, err
+	}
+	for _, i := range present {
+		at := policymap.Interface{Index: datapath.ByNumber(p.agent.numbers.Workload(i.Workload)), Workload: i.Workload}
+		if !slices.Contains(watched, i.Index) || slices.Contains(out, at) {
+			continue
+		}
+		claimed := p.agent.addressesOf(i.Workload)
+		if slices.ContainsFunc(host, func(a netip.Addr) bool { return claimed[a] }) {
+			if !p.told[i.Workload] {
+				p.told[i.Workload] = true
+				p.agent.options.Log.Warn("not judged on uplinks: it claims an address of this host", "workload", i.Workload)
+			}
+			continue
+		}
+		out = append(out, at)
+	}
+	return out, nil
+}
+
+// hostAddresses are the host's own.
+func hostAddresses() (out []netip.Addr, err error) {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, fmt.Errorf("list this host's addresses: %w", err)
+	}
+	for _, a := range all {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			out = append(out, p.Addr().Unmap())
+		}
+	}
+	return out, nil
+}
+
+// watchUplinks puts the prefilter in place. Policy is published for some of its places.
+func (a *Agent) watchUplinks(present []policymap.Interface, published int) error {
+	watched, err := a.dp.Attached()
+	if err != nil {
+		return err
+	}
+	all, err := a.early.places(a.on, watched)
+	if err != nil {
+		return err
+	}
+	if len(all) > published {
+		if err := a.publish(append(slices.Clone(present), all...)); err != nil {
+			return err
+		}
+	}
+	return a.early.attach()
+}
+
+// attach puts the program on the uplinks that exist, and takes it off others.
+func (p *prefilter) attach() error {
+	d, log := p.agent.dp, p.agent.options.Log
+	before, err := d.Uplinks()
+	if err != nil {
+		return err
+	}
+	var now []int
+	for _, name := range p.names {
+		link, err := net.InterfaceByName(name)
+		if err != nil {
+			log.Debug("uplink is missing", "interface", name)
+			continue
+		}
+		if err := d.AttachUplink(link.Index); err != nil {
+			// What it would drop is dropped at the workloads' interfaces.
+			log.Warn("cannot watch uplink", "interface", name, "error", err)
+			continue
+		}
+		now = append(now, link.Index)
+		if !slices.Contains(before, link.Index) {
+			modes, err := survey.XDPModes()
+			if err != nil {
+				return err
+			}
+			log.Info("uplink watched", "interface", name, "xdp", modes[link.Index])
+		}
+	}
+	for _, index := range before {
+		if slices.Contains(now, index) {
+			continue
+		}
+		if err := d.DetachUplink(index); err != nil {
+			return err
+		}
+		log.Info("uplink not watched any more", "interface", index)
+	}
+	return nil
+}
+
+// look tells the program whether packets come to the workloads as they come in.
+func (p *prefilter) look() error {
+	if p == nil || len(p.names) == 0 {
+		return nil
+	}
+	why, err := p.bends()
+	if err != nil {
+		// Not to know is to leave more to the hooks; it is no reason to stop enforcing.
+		why = err.Error()
+	}
+	state, until := why, uint64(0)
+	if why == "" {
+		state, until = "none", monotonic()+uint64(lease)
+	}
+	if state != p.said {
+		p.agent.options.Log.Info("translation of addresses on the way from uplinks", "by", state)
+	}
+	p.said = state
+	return p.agent.dp.Straight(until)
+}
+
+// bends says what could translate addresses between the uplinks and the workloads.
+func (p *prefilter) bends() (why string, err error) {
+	d := p.agent.dp
+	up, err := d.Uplinks()
+	if err != nil {
+		return "", err
+	}
+	others := 0
+	for _, index := range up {
+		n, err := d.BeforeUplink(index)
+		if err != nil {
+			return "", err
+		}
+		others += n
+	}
+	for _, i := range p.agent.on {
+		n, err := d.Others(i.Index)
+		if err != nil {
+			return "", err
+		}
+		if n > 0 && p.agent.options.Looking.Has(i.Index, tcx.Egress) {
+			n--
+		}
+		others += n
+	}
+	if others > 0 {
+		return "an interface has programs of others", nil
+	}
+	return survey.Straight()
+}

@@ -366,7 +366,7 @@ func (n *network) Rehearse(ctx context.Context, candidate []byte, o proposal.Reh
 			o.Progress(i, len(edges))
 		}
 	}
-	out.NetworkOutcome = outcomeOf(run.Result(), subject, people)
+	out.NetworkOutcome = outcomeOf(run.Result(subject.Matches), subject, people)
 	out.Coverage, err = n.coverage(ctx, out.Edges, begin, end)
 	return out, err
 }

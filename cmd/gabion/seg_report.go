@@ -88,7 +88,7 @@ func (a *app) showAnomalies(out io.Writer, list []learn.Anomaly) {
 
 func showUnused(out io.Writer, use *learn.Usage) {
 	unused := use.Unused()
-	fmt.Fprintf(out, "\n%s already allowed by the base; %s of it saw no edge\n", plural(use.Known(), "edge is", "edges are"), plural(len(unused), "rule", "rules"))
+	fmt.Fprintf(out, "\n%s already allowed by the base; %s of it long unused\n", plural(use.Known(), "edge is", "edges are"), plural(len(unused), "rule", "rules"))
 	for i, r := range unused {
 		if i == 20 {
 			fmt.Fprintf(out, "  … and %d more\n", len(unused)-i)
@@ -126,9 +126,12 @@ type proposalReport struct {
 	Policy       string             `json:"policy"`
 	Selects      string             `json:"selects"`
 	Workloads    int                `json:"workloads"`
-	Completeness learn.Completeness `json:"completeness"`
+	Completeness learn.Completeness `json:"completeness"` // of both directions
 	Ingress      []ruleReport       `json:"ingress"`
 	Egress       []ruleReport       `json:"egress"`
+	// A direction of which nothing was seen is denied, and is as incomplete as can be.
+	IngressCompleteness learn.Completeness `json:"ingressCompleteness"`
+	EgressCompleteness  learn.Completeness `json:"egressCompleteness"`
 }
 
 type ruleReport struct {
@@ -154,6 +157,7 @@ func reportOf(d *learn.Draft, use *learn.Usage) draftReport {
 		r.Proposals = append(r.Proposals, proposalReport{
 			Policy: p.Policy.Name.ID.String(), Selects: p.Policy.Subject.String(), Workloads: len(p.Members), Completeness: p.Completeness,
 			Ingress: ruleReports(p.Policy.Ingress, p.Ingress), Egress: ruleReports(p.Policy.Egress, p.Egress),
+			IngressCompleteness: p.Ingress.Completeness, EgressCompleteness: p.Egress.Completeness,
 		})
 	}
 	for _, n := range d.Anomalies {

@@ -144,7 +144,8 @@ func (p *proposer) side(d segmentation.Direction, list []*relation) ([]segmentat
 		text string
 	}
 	var all []drafted
-	for _, bundle := range p.bundles(d, list) {
+	news := slices.DeleteFunc(slices.Clone(list), func(r *relation) bool { return r.known.in(d) })
+	for _, bundle := range p.bundles(d, news) {
 		r := p.rule(d, bundle)
 		why := p.evidence(d, bundle, &r)
 		all = append(all, drafted{r, why, ruleText(&r)})

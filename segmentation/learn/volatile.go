@@ -56,6 +56,17 @@ func baseName(name string) string {
 	return strings.Join(parts, "-")
 }
 
+var machineName = regexp.MustCompile(`^([a-z][-a-z]*[a-z])[0-9]{1,6}$`)
+
+// machineWord is what numbered machines are called: srv, of srv0012. Empty: a name is
+// no such one.
+func machineWord(name string) string {
+	if at := machineName.FindStringSubmatch(name); at != nil && baseName(name) == name {
+		return at[1]
+	}
+	return ""
+}
+
 // genericNames say that something is a machine, not what it is for.
 var genericNames = map[string]bool{
 	"vm": true, "host": true, "node": true, "server": true, "srv": true, "machine": true, "instance": true, "ip": true, "i": true,

@@ -18,6 +18,9 @@ func (a *app) showDraft(out io.Writer, d *learn.Draft, use *learn.Usage, took ti
 		fmt.Fprintf(out, ", %s to %s UTC", o.Begin.Format("2006-01-02 15:04"), o.End.Format("2006-01-02 15:04"))
 	}
 	fmt.Fprintf(out, "\n  not learned  %d unanswered, %d of the shape of an attack, %d beyond the bound\n", o.Unanswered, o.Held, o.Dropped)
+	if o.Stray > 0 {
+		fmt.Fprintf(out, "  not believed %s, far from all others: is a host's clock wrong?\n", plural(o.Stray, "edge's time", "edges' times"))
+	}
 	fmt.Fprintf(out, "  not seen     %s\n\n", unseen(o))
 	t := newTable(out, "POLICY", "WORKLOADS", "INGRESS", "EGRESS", "RARE", "NEXT UNSEEN", "90 %")
 	for i := range d.Proposals {
@@ -117,6 +120,7 @@ type draftReport struct {
 	Unanswered int              `json:"unanswered"`
 	Held       int              `json:"held"`
 	Dropped    uint64           `json:"dropped"`
+	Stray      int              `json:"stray,omitempty"`
 	Proposals  []proposalReport `json:"proposals"`
 	Anomalies  []anomalyReport  `json:"anomalies"`
 	Unused     []string         `json:"unusedRules,omitempty"`
@@ -151,7 +155,7 @@ type anomalyReport struct {
 
 func reportOf(d *learn.Draft, use *learn.Usage) draftReport {
 	o := d.Observation
-	r := draftReport{Begin: o.Begin, End: o.End, Edges: o.Edges, Unanswered: o.Unanswered, Held: o.Held, Dropped: o.Dropped, Proposals: []proposalReport{}, Anomalies: []anomalyReport{}}
+	r := draftReport{Begin: o.Begin, End: o.End, Edges: o.Edges, Unanswered: o.Unanswered, Held: o.Held, Dropped: o.Dropped, Stray: o.Stray, Proposals: []proposalReport{}, Anomalies: []anomalyReport{}}
 	for i := range d.Proposals {
 		p := &d.Proposals[i]
 		r.Proposals = append(r.Proposals, proposalReport{

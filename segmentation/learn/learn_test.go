@@ -327,6 +327,22 @@ func TestUnusedWithLastUse(t *testing.T) {
 	}
 }
 
+// One wrong clock must not make all of an observation one moment.
+func TestWrongClocks(t *testing.T) {
+	for _, wrong := range []time.Duration{-56 * 365 * 24 * time.Hour, 12 * 365 * 24 * time.Hour} {
+		w := newWorld()
+		want := w.learn()
+		w.add(w.of("web", 1), segmentation.At(w.of("cart", 2)), 8001, 3, wrong, wrong)
+		got := w.learn()
+		if got.Observation.Stray != 1 || got.Observation.Window < want.Observation.Window/2 || got.Observation.Window > 2*want.Observation.Window {
+			t.Errorf("%s: %+v", wrong, got.Observation)
+		}
+		if len(got.Proposals) != len(want.Proposals) || len(got.Anomalies) > 0 || got.Proposals[0].Completeness.High > 2*want.Proposals[0].Completeness.High {
+			t.Errorf("%s: %s", wrong, describe(got))
+		}
+	}
+}
+
 // A rule for port 0 would mean every port.
 func TestPortZeroOpensNothing(t *testing.T) {
 	w := newWorld()

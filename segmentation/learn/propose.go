@@ -36,7 +36,7 @@ func (l *Learner) Propose() Draft {
 		return cmp.Or(a.Begin.Compare(b.Begin), cmp.Compare(endText(a.Source), endText(b.Source)))
 	})
 	d := Draft{Anomalies: anomalies, Observation: Observation{
-		Begin: instant(w.begin), End: instant(w.end), Window: w.duration(), Edges: len(l.edges), Held: len(held), Dropped: l.dropped,
+		Begin: instant(w.begin), End: instant(w.end), Window: w.duration(), Edges: len(l.edges), Held: len(held), Dropped: l.dropped, Stray: l.stray(w),
 	}}
 	for n := range l.edges {
 		if !l.evidence(&l.edges[n]) {

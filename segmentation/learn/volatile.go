@@ -22,6 +22,7 @@ var (
 	hexRun = regexp.MustCompile(`^[0-9a-f]{5,}$|^[0-9]{6,}$`)
 	// safeRun is how Kubernetes writes random names: no vowels, none of 0, 1, 3.
 	safeRun = regexp.MustCompile(`^[bcdfghjklmnpqrstvwxz2456789]{5,10}$`)
+	moment  = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt_.-].*)?$`)
 	ordinal = regexp.MustCompile(`^[0-9]{1,5}$`)
 )
 
@@ -74,7 +75,7 @@ var genericNames = map[string]bool{
 }
 
 // volatileValue says whether a label's value is one replica's own: its name, a
-// hash, an ordinal that its name ends in.
+// hash, a time, an ordinal that its name ends in.
 func volatileValue(value, name string) bool {
 	if value == "" {
 		return false
@@ -82,6 +83,8 @@ func volatileValue(value, name string) bool {
 	base := baseName(name)
 	switch {
 	case value == name && name != base:
+		return true
+	case moment.MatchString(value):
 		return true
 	case ordinal.MatchString(value) && (strings.HasSuffix(name, "-"+value)):
 		return true

@@ -132,11 +132,8 @@ func (a *app) checkMode(ctx context.Context, cl *client, key v1alpha1.Key, since
 	if st.Workloads == 0 {
 		object("it selects no workload")
 	}
-	switch agents := s.Coverage.Agents; {
-	case len(agents) == 0:
-		object("no agent has ever reported: nothing is known of what it would deny")
-	case !slices.ContainsFunc(agents, func(h server.AgentCoverage) bool { return !h.Quiet }):
-		object("no agent reports now: nothing is known of what it would deny")
+	if why := nobodyLooks(s.Coverage.Agents); why != "" {
+		object("%s: nothing is known of what it would deny", why)
 	}
 	switch {
 	case was == segmentation.Observe:
@@ -166,6 +163,17 @@ func (a *app) checkMode(ctx context.Context, cl *client, key v1alpha1.Key, since
 		a.showUnseen(learned)
 	}
 	return objections, nil
+}
+
+// nobodyLooks says why no agent sees what happens now; empty: some does.
+func nobodyLooks(agents []server.AgentCoverage) string {
+	switch {
+	case len(agents) == 0:
+		return "no agent has ever reported"
+	case !slices.ContainsFunc(agents, func(h server.AgentCoverage) bool { return !h.Quiet }):
+		return "no agent reports any more"
+	}
+	return ""
 }
 
 // showUnseen tells which directions are closed because nothing was seen of them.

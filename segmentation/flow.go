@@ -47,6 +47,16 @@ func Between(src, dst *workload.Workload) (Endpoint, Endpoint) {
 	return At(src), At(dst)
 }
 
+// Facing is a workload by the first of its addresses that is of another's family.
+func Facing(w *workload.Workload, other netip.Addr) Endpoint {
+	for _, a := range w.Addresses {
+		if a = a.Unmap(); other.IsValid() && a.Is4() == other.Unmap().Is4() {
+			return Endpoint{Workload: w, Addr: a}
+		}
+	}
+	return At(w)
+}
+
 // Outside is an end that is no known workload.
 func Outside(addr netip.Addr, names ...string) Endpoint {
 	return Endpoint{Addr: addr.Unmap(), Names: names}

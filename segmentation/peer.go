@@ -2,6 +2,7 @@ package segmentation
 
 import (
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -45,6 +46,14 @@ func (n *Name) Matches(name string) bool {
 		return len(name) > len(below) && strings.HasSuffix(name, below)
 	}
 	return name != "" && name == n.Pattern
+}
+
+var dnsName = regexp.MustCompile(`^[a-z0-9_]([-a-z0-9_]*[a-z0-9_])?(\.[a-z0-9_]([-a-z0-9_]*[a-z0-9_])?)*$`)
+
+// IsDNSName says whether a text is a name that can stand in a rule, as Pattern
+// without a star is written. Hosts have names with underscores too.
+func IsDNSName(text string) bool {
+	return len(text) <= 253 && dnsName.MatchString(text)
 }
 
 // matches says whether the peer's end of a flow is meant by a rule of a direction.

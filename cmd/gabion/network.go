@@ -130,24 +130,15 @@ func (n *network) Learn(ctx context.Context, o proposal.LearnOptions) (proposal.
 		return proposal.Lesson{}, err
 	}
 	l := learn.New(people.all, learn.Options{Mode: segmentation.Observe})
-	var use *learn.Usage
-	if len(now.Policies) > 0 {
-		use = learn.NewUsage(now.Policies, people.all)
-	}
+	use := learn.NewUsage(now.Policies, people.all)
 	for i := range edges {
-		if use == nil || !use.Add(&edges[i]) {
-			l.Add(&edges[i])
-		}
+		l.AddKnown(&edges[i], use.Add(&edges[i]))
 	}
 	draft := l.Propose()
 	lesson := proposal.Lesson{Looked: lookedAt(&draft, use)}
 	governed := governedBy(now.Policies, people.all)
-	known := newKnowledge(edges, segmentation.NewEvaluator(segmentation.Enforced(now.Policies), people.all))
 	for i := range draft.Proposals {
 		p := &draft.Proposals[i]
-		if slices.ContainsFunc(p.Members, func(id workload.ID) bool { return governed[id] }) {
-			known.subtract(p)
-		}
 		if o.Namespace != "" && p.Policy.Name.Namespace != o.Namespace {
 			continue
 		}
@@ -170,64 +161,6 @@ func (n *network) Learn(ctx context.Context, o proposal.LearnOptions) (proposal.
 	return lesson, nil
 }
 
-// knowledge is what policies in force allow already.
-type knowledge struct {
-	edges   []segmentation.Edge
-	of      [2]map[workload.ID][]int32 // edges by direction and the end that it is seen from
-	inForce *segmentation.Evaluator
-}
-
-func newKnowledge(edges []segmentation.Edge, inForce *segmentation.Evaluator) *knowledge {
-	k := &knowledge{edges: edges, inForce: inForce}
-	for d := range k.of {
-		k.of[d] = map[workload.ID][]int32{}
-	}
-	for i := range edges {
-		if w := edges[i].Dst.Workload; w != nil {
-			k.of[segmentation.Ingress][w.ID] = append(k.of[segmentation.Ingress][w.ID], int32(i))
-		}
-		if w := edges[i].Src.Workload; w != nil {
-			k.of[segmentation.Egress][w.ID] = append(k.of[segmentation.Egress][w.ID], int32(i))
-		}
-	}
-	return k
-}
-
-// subtract takes rules out of a proposal that only say again what its workloads may
-// do already: the other end of their edges may be governed by nothing yet.
-func (k *knowledge) subtract(p *learn.Proposal) {
-	for _, d := range []segmentation.Direction{segmentation.Ingress, segmentation.Egress} {
-		rules, side := p.Policy.In(d), p.In(d)
-		var list []segmentation.Rule
-		var evidence []learn.Evidence
-		for i, r := range rules.List {
-			if k.adds(p, d, r) {
-				list, evidence = append(list, r), append(evidence, side.Evidence[i])
-			}
-		}
-		rules.List, side.Evidence = list, evidence
-	}
-}
-
-// adds says whether a rule allows an edge of the proposal's workloads that nothing
-// in force does.
-func (k *knowledge) adds(p *learn.Proposal, d segmentation.Direction, r segmentation.Rule) bool {
-	alone := segmentation.Policy{Name: p.Policy.Name, Mode: segmentation.Enforce, Subject: p.Policy.Subject}
-	*alone.In(d) = segmentation.Rules{Governed: true, List: []segmentation.Rule{r}}
-	for _, member := range p.Members {
-		for _, i := range k.of[d][member] {
-			f := k.edges[i].Flow()
-			if v, _ := segmentation.Judge([]segmentation.Policy{alone}, f, d); v != segmentation.Allowed {
-				continue
-			}
-			if v, by := k.inForce.Judge(f, d); v != segmentation.Allowed || by == (segmentation.RuleRef{}) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // governedBy says whom policies select.
 func governedBy(policies []segmentation.Policy, all []*workload.Workload) map[workload.ID]bool {
 	out := map[workload.ID]bool{}
@@ -246,16 +179,13 @@ func lookedAt(d *learn.Draft, use *learn.Usage) proposal.NetworkLooked {
 	o := d.Observation
 	out := proposal.NetworkLooked{
 		Begin: o.Begin, End: o.End, Edges: o.Edges, Unanswered: o.Unanswered, Held: o.Held, Dropped: o.Dropped,
-		Anomalies: []string{}, Unused: []string{},
+		Anomalies: []string{}, Unused: []string{}, Known: use.Known(),
 	}
 	for _, a := range d.Anomalies {
 		out.Anomalies = append(out.Anomalies, anomalyText(a))
 	}
-	if use != nil {
-		out.Known = use.Known()
-		for _, r := range use.Unused() {
-			out.Unused = append(out.Unused, r.String())
-		}
+	for _, r := range use.Unused() {
+		out.Unused = append(out.Unused, r.String())
 	}
 	return out
 }
@@ -273,12 +203,11 @@ func anomalyText(a learn.Anomaly) string {
 }
 
 // learnedPolicy is a proposal of the learner as a resource. Workloads that policies
-// govern already get an amendment, which adds rules and governs nothing more.
+// govern already get an amendment.
 func learnedPolicy(d *learn.Draft, p *learn.Proposal, governed map[workload.ID]bool, inForce []segmentation.Policy) (proposal.LearnedPolicy, error) {
 	amends := slices.ContainsFunc(p.Members, func(id workload.ID) bool { return governed[id] })
 	if amends {
-		p.Policy.Name.Name += "-more"
-		p.Policy.Ingress.Governed, p.Policy.Egress.Governed = len(p.Policy.Ingress.List) > 0, len(p.Policy.Egress.List) > 0
+		p.Amend(inForce)
 	}
 	// A name that somebody has taken for something else is left alone.
 	for !amends && slices.ContainsFunc(inForce, func(o segmentation.Policy) bool { return o.Name == p.Policy.Name }) {
@@ -366,7 +295,7 @@ func (n *network) Rehearse(ctx context.Context, candidate []byte, o proposal.Reh
 			o.Progress(i, len(edges))
 		}
 	}
-	out.NetworkOutcome = outcomeOf(run.Result(), subject, people)
+	out.NetworkOutcome = outcomeOf(run.Result(subject.Matches), subject, people)
 	out.Coverage, err = n.coverage(ctx, out.Edges, begin, end)
 	return out, err
 }

@@ -80,16 +80,18 @@ func (a *app) learnPolicies(f segLearnFlags, mode segmentation.Mode) error {
 		use = learn.NewUsage(r.Policies, r.Workloads)
 	}
 	if err := a.foldEdges(f.edges, r.Workloads, func(e *segmentation.Edge) {
-		if use == nil || !use.Add(e) {
+		if use == nil {
 			l.Add(e)
+			return
 		}
+		l.AddKnown(e, use.Add(e))
 	}); err != nil {
 		return err
 	}
 	began := time.Now()
 	draft := l.Propose()
 	if use != nil {
-		draft.OnlyRules()
+		draft.OnlyRules(r.Policies)
 	}
 	text, err := policiesYAML(&draft)
 	if err != nil {

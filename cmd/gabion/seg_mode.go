@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -131,8 +132,8 @@ func (a *app) checkMode(ctx context.Context, cl *client, key v1alpha1.Key, since
 	if st.Workloads == 0 {
 		object("it selects no workload")
 	}
-	if len(s.Coverage.Agents) == 0 {
-		object("no agent has ever reported: nothing is known of what it would deny")
+	if why := nobodyLooks(s.Coverage.Agents); why != "" {
+		object("%s: nothing is known of what it would deny", why)
 	}
 	switch {
 	case was == segmentation.Observe:
@@ -140,10 +141,12 @@ func (a *app) checkMode(ctx context.Context, cl *client, key v1alpha1.Key, since
 	case was == segmentation.Audit && st.WouldDeny > 0:
 		object("it would have denied %s since %s UTC", plural(st.WouldDeny, "flow", "flows"), since.UTC().Format("2006-01-02 15:04"))
 	}
-	if c, ok, err := completenessAt(ctx, cl, key); err != nil {
+	learned, err := learnedAt(ctx, cl, key)
+	if err != nil {
 		return nil, err
-	} else if ok && (c.Unseen > lowCompleteness || c.High > wideCompleteness) {
-		object("%s", completeText(c))
+	}
+	if learned != nil && (learned.Complete.Unseen > lowCompleteness || learned.Complete.High > wideCompleteness) {
+		object("%s", completeText(learned.Complete))
 	}
 	if a.output == "json" {
 		return objections, nil
@@ -157,21 +160,49 @@ func (a *app) checkMode(ctx context.Context, cl *client, key v1alpha1.Key, since
 		for _, o := range objections {
 			fmt.Fprintf(a.out, "  %s %s\n", a.paint(yellow, "objection:"), printable(o))
 		}
+		a.showUnseen(learned)
 	}
 	return objections, nil
 }
 
-// completenessAt is that of the newest accepted proposal of a policy.
-func completenessAt(ctx context.Context, cl *client, key v1alpha1.Key) (proposal.CompletenessOf, bool, error) {
+// nobodyLooks says why no agent sees what happens now; empty: some does.
+func nobodyLooks(agents []server.AgentCoverage) string {
+	switch {
+	case len(agents) == 0:
+		return "no agent has ever reported"
+	case !slices.ContainsFunc(agents, func(h server.AgentCoverage) bool { return !h.Quiet }):
+		return "no agent reports any more"
+	}
+	return ""
+}
+
+// showUnseen tells which directions are closed because nothing was seen of them.
+func (a *app) showUnseen(learned *proposal.NetworkEvidence) {
+	if learned == nil {
+		return
+	}
+	for _, d := range []struct {
+		name string
+		side proposal.NetworkSide
+	}{{"ingress", learned.Ingress}, {"egress", learned.Egress}} {
+		if d.side.Governed && d.side.Complete.Sightings == 0 {
+			fmt.Fprintf(a.out, "  %s: nothing was seen, and all of it is denied\n", d.name)
+		}
+	}
+}
+
+// learnedAt is what the newest accepted proposal of a policy rests on; nil: there is
+// none.
+func learnedAt(ctx context.Context, cl *client, key v1alpha1.Key) (*proposal.NetworkEvidence, error) {
 	var list server.ProposalList
 	q := url.Values{"state": {string(proposal.Accepted)}}
 	if err := cl.call(ctx, request{method: http.MethodGet, path: "/api/v1/proposals", query: q}, &list); err != nil {
-		return proposal.CompletenessOf{}, false, err
+		return nil, err
 	}
 	for _, p := range list.Items {
 		if p.Network != nil && (v1alpha1.Key{Kind: p.Base.Kind, Namespace: p.Base.Namespace, Name: p.Base.Name}) == key {
-			return p.Network.Complete, true, nil
+			return p.Network, nil
 		}
 	}
-	return proposal.CompletenessOf{}, false, nil
+	return nil, nil
 }

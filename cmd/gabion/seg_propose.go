@@ -78,9 +78,10 @@ func (a *app) showPolicyProposals(list server.PolicyProposals) error {
 		fmt.Fprintf(a.out, "  not seen     %s: nothing is proposed for what was never looked at\n", plural(l.Silent, "workload", "workloads"))
 	}
 	if l.Known > 0 || len(l.Unused) > 0 {
-		fmt.Fprintf(a.out, "  known        %d that policies in force allow; %s of these saw no edge\n", l.Known, plural(len(l.Unused), "rule", "rules"))
+		fmt.Fprintf(a.out, "  known        %d that policies in force allow; %s of these long unused\n", l.Known, plural(len(l.Unused), "rule", "rules"))
 	}
 	a.showLines("Shown apart, not learned: these look like attacks or need a look", l.Anomalies)
+	a.showLines("Rules in force that no edge used in the last eight days", l.Unused)
 	a.showCoverageOf(list.Coverage)
 	if len(list.Items) > 0 {
 		fmt.Fprintf(a.out, "Review one:  %s seg review %s\n", a.self, list.Items[0].ID)

@@ -9,6 +9,7 @@ import (
 	"github.com/gabion-io/gabion/controlplane/segment"
 	"github.com/gabion-io/gabion/segmentation"
 	"github.com/gabion-io/gabion/segmentation/rehearse"
+	"github.com/gabion-io/gabion/workload"
 )
 
 func newSegRehearse(a *app) *cobra.Command {
@@ -44,7 +45,7 @@ somebody who has taken over a workload reaches, before and after.`,
 			if err := a.foldEdges(edges, r.Workloads, run.Add); err != nil {
 				return err
 			}
-			result := run.Result()
+			result := run.Result(func(i workload.Identity) bool { return i.Namespace+"/"+i.Name == from })
 			if from != "" {
 				result.Reach = slices.DeleteFunc(result.Reach, func(x rehearse.Reach) bool { return x.From != from })
 				if len(result.Reach) == 0 {
@@ -98,7 +99,10 @@ func (a *app) showSegRehearsal(r rehearse.Result) error {
 		return err
 	}
 	if len(r.Reach) > 10 {
-		fmt.Fprintf(a.out, "  … and %d more, all with -o json\n", len(r.Reach)-10)
+		fmt.Fprintf(a.out, "  … and %d more with -o json\n", len(r.Reach)-10)
+	}
+	if len(r.Reach) > 1 && len(r.Reach) < r.Workloads {
+		fmt.Fprintf(a.out, "  looked at %d of %d workloads; at any other with --from\n", len(r.Reach), r.Workloads)
 	}
 	return nil
 }

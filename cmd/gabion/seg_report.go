@@ -18,6 +18,9 @@ func (a *app) showDraft(out io.Writer, d *learn.Draft, use *learn.Usage, took ti
 		fmt.Fprintf(out, ", %s to %s UTC", o.Begin.Format("2006-01-02 15:04"), o.End.Format("2006-01-02 15:04"))
 	}
 	fmt.Fprintf(out, "\n  not learned  %d unanswered, %d of the shape of an attack, %d beyond the bound\n", o.Unanswered, o.Held, o.Dropped)
+	if o.Stray > 0 {
+		fmt.Fprintf(out, "  not believed %s, far from all others: is a host's clock wrong?\n", plural(o.Stray, "edge's time", "edges' times"))
+	}
 	fmt.Fprintf(out, "  not seen     %s\n\n", unseen(o))
 	t := newTable(out, "POLICY", "WORKLOADS", "INGRESS", "EGRESS", "RARE", "NEXT UNSEEN", "90 %")
 	for i := range d.Proposals {
@@ -88,7 +91,7 @@ func (a *app) showAnomalies(out io.Writer, list []learn.Anomaly) {
 
 func showUnused(out io.Writer, use *learn.Usage) {
 	unused := use.Unused()
-	fmt.Fprintf(out, "\n%s already allowed by the base; %s of it saw no edge\n", plural(use.Known(), "edge is", "edges are"), plural(len(unused), "rule", "rules"))
+	fmt.Fprintf(out, "\n%s already allowed by the base; %s of it long unused\n", plural(use.Known(), "edge is", "edges are"), plural(len(unused), "rule", "rules"))
 	for i, r := range unused {
 		if i == 20 {
 			fmt.Fprintf(out, "  … and %d more\n", len(unused)-i)
@@ -117,6 +120,7 @@ type draftReport struct {
 	Unanswered int              `json:"unanswered"`
 	Held       int              `json:"held"`
 	Dropped    uint64           `json:"dropped"`
+	Stray      int              `json:"stray,omitempty"`
 	Proposals  []proposalReport `json:"proposals"`
 	Anomalies  []anomalyReport  `json:"anomalies"`
 	Unused     []string         `json:"unusedRules,omitempty"`
@@ -126,9 +130,12 @@ type proposalReport struct {
 	Policy       string             `json:"policy"`
 	Selects      string             `json:"selects"`
 	Workloads    int                `json:"workloads"`
-	Completeness learn.Completeness `json:"completeness"`
+	Completeness learn.Completeness `json:"completeness"` // of both directions
 	Ingress      []ruleReport       `json:"ingress"`
 	Egress       []ruleReport       `json:"egress"`
+	// A direction of which nothing was seen is denied, and is as incomplete as can be.
+	IngressCompleteness learn.Completeness `json:"ingressCompleteness"`
+	EgressCompleteness  learn.Completeness `json:"egressCompleteness"`
 }
 
 type ruleReport struct {
@@ -148,12 +155,13 @@ type anomalyReport struct {
 
 func reportOf(d *learn.Draft, use *learn.Usage) draftReport {
 	o := d.Observation
-	r := draftReport{Begin: o.Begin, End: o.End, Edges: o.Edges, Unanswered: o.Unanswered, Held: o.Held, Dropped: o.Dropped, Proposals: []proposalReport{}, Anomalies: []anomalyReport{}}
+	r := draftReport{Begin: o.Begin, End: o.End, Edges: o.Edges, Unanswered: o.Unanswered, Held: o.Held, Dropped: o.Dropped, Stray: o.Stray, Proposals: []proposalReport{}, Anomalies: []anomalyReport{}}
 	for i := range d.Proposals {
 		p := &d.Proposals[i]
 		r.Proposals = append(r.Proposals, proposalReport{
 			Policy: p.Policy.Name.ID.String(), Selects: p.Policy.Subject.String(), Workloads: len(p.Members), Completeness: p.Completeness,
 			Ingress: ruleReports(p.Policy.Ingress, p.Ingress), Egress: ruleReports(p.Policy.Egress, p.Egress),
+			IngressCompleteness: p.Ingress.Completeness, EgressCompleteness: p.Egress.Completeness,
 		})
 	}
 	for _, n := range d.Anomalies {

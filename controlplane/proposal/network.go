@@ -46,7 +46,7 @@ type NetworkLooked struct {
 	Dropped    uint64    `json:"dropped"`    // beyond the bound
 	Silent     int       `json:"silent"`     // workloads of which no edge was learned: nothing is proposed for them
 	Anomalies  []string  `json:"anomalies"`  // shown apart, and not learned
-	Unused     []string  `json:"unused"`     // rules in force that no edge used
+	Unused     []string  `json:"unused"`     // rules in force that no edge used for long, with their last use
 }
 
 // LearnedPolicy is a policy with what it rests on.

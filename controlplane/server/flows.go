@@ -205,20 +205,20 @@ func (a *api) segmentationStatus(ctx context.Context, in *segmentationStatusInpu
 		at[p.Name.String()] = len(out.Policies)
 		out.Policies = append(out.Policies, PolicyStatus{Policy: p.Name.String(), Mode: p.Mode, Workloads: selected})
 	}
-	err := a.Store.EachEdge(ctx, store.FlowQuery{Since: in.Since}, func(e *store.Edge) error {
-		if e.Verdict == segmentation.Allowed {
-			return nil
-		}
-		n, known := at[policyOf(e.Rule)]
+	err := a.Store.EachObjection(ctx, in.Since, func(o store.Objection) {
+		n, known := at[policyOf(o.Rule)]
 		if !known {
-			return nil
+			return
 		}
 		p := &out.Policies[n]
-		p.Denied, p.WouldDeny = p.Denied+e.Denied, p.WouldDeny+e.Audited
-		if e.Last.After(p.Last) {
-			p.Last = e.Last
+		if o.Verdict == segmentation.Denied {
+			p.Denied += o.Flows
+		} else {
+			p.WouldDeny += o.Flows
 		}
-		return nil
+		if o.Last.After(p.Last) {
+			p.Last = o.Last
+		}
 	})
 	if err != nil {
 		return nil, err

@@ -124,6 +124,38 @@ func (s *Store) EachEdgeByHour(ctx context.Context, q FlowQuery, yield func(*Edg
 	return s.eachEdge(ctx, q, true, yield)
 }
 
+// Objection is flows of one hour that a rule denied, or would have, at one end.
+type Objection struct {
+	Rule    string
+	Verdict segmentation.Verdict
+	Flows   uint64
+	Last    time.Time
+}
+
+// EachObjection calls yield for everything that was denied or audited since. Both ends
+// of an edge may object, each by a rule of its own.
+func (s *Store) EachObjection(ctx context.Context, since time.Time, yield func(Objection)) error {
+	return s.telemetry.view(ctx, func(tx bun.Tx) error {
+		sel := tx.NewSelect().Model((*edgeRow)(nil)).ExcludeColumn("id", "size").Where("verdict <> ?", int64(segmentation.Allowed))
+		rows, err := (&FlowQuery{Since: since}).narrow(sel, nil).Rows(ctx)
+		if err != nil {
+			return fmt.Errorf("read edges: %w", s.telemetry.explain(err))
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var r edgeRow
+			if err := s.telemetry.read.ScanRow(ctx, rows, &r); err != nil {
+				return fmt.Errorf("read edges: %w", s.telemetry.explain(err))
+			}
+			yield(Objection{r.Rule, segmentation.Verdict(r.Verdict), uint64(r.Flows), fromNanos(r.Last)})
+		}
+		if err := rows.Err(); err != nil {
+			return fmt.Errorf("read edges: %w", s.telemetry.explain(err))
+		}
+		return nil
+	})
+}
+
 func (s *Store) eachEdge(ctx context.Context, q FlowQuery, hours bool, yield func(*Edge) error) error {
 	return s.telemetry.view(ctx, func(tx bun.Tx) error { return s.eachEdgeAt(ctx, tx, q, hours, yield) })
 }

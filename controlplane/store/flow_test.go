@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -95,6 +96,32 @@ func TestEdgeSeenByBothEnds(t *testing.T) {
 			return nil
 		}); err != nil || fmt.Sprint(hours) != "[0 6 2 3]" {
 			t.Error(hours, err)
+		}
+	})
+}
+
+// Each end may object to the same flows, by a rule of its own: neither hides the other.
+func TestObjectionsOfBothEnds(t *testing.T) {
+	onBoth(t, func(t *testing.T, open func(Options) *Store) {
+		ctx, s := t.Context(), open(Options{})
+		by := func(d segmentation.Direction, v segmentation.Verdict, rule string, flows uint64) Flow {
+			return sampleFlow(day, func(f *Flow) { f.Direction, f.Verdict, f.Rule, f.Flows = d, v, rule, flows })
+		}
+		must(s.AddFlows(ctx, FlowReport{Host: "h1", Queue: "q", Seq: 1, Flows: []Flow{
+			by(segmentation.Egress, segmentation.Audited, "a", 5), by(segmentation.Egress, segmentation.Denied, "c", 2), by(segmentation.Egress, segmentation.Allowed, "", 9),
+		}}))
+		must(s.AddFlows(ctx, FlowReport{Host: "h2", Queue: "q", Seq: 1, Flows: []Flow{by(segmentation.Ingress, segmentation.Audited, "b", 5)}}))
+		for since, want := range map[time.Time]string{{}: "a audited 5, b audited 5, c denied 2", day.Add(time.Hour): ""} {
+			var got []string
+			if err := s.EachObjection(ctx, since, func(o Objection) {
+				got = append(got, fmt.Sprintf("%s %s %d", o.Rule, o.Verdict, o.Flows))
+			}); err != nil {
+				t.Fatal(err)
+			}
+			slices.Sort(got)
+			if text := strings.Join(got, ", "); text != want {
+				t.Errorf("since %s: %s, want %s", since, text, want)
+			}
 		}
 	})
 }

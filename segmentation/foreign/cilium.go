@@ -123,7 +123,7 @@ func (x *exporter) ciliumSide(d segmentation.Direction, s subject) (allow, deny 
 // ciliumDenies says whether Cilium denies just what a rule denies, or more.
 func ciliumDenies(r *segmentation.Rule) bool {
 	for i := range r.Peers {
-		if w := r.Peers[i].Workloads; w == nil || len(w.Names) > 0 {
+		if w := r.Peers[i].Workloads; w == nil || !writable(w) {
 			return false
 		}
 	}
@@ -163,8 +163,8 @@ func (x *exporter) ciliumRules(d segmentation.Direction, n int, r segmentation.R
 	var cidrs []ciliumCIDR
 	for i := range r.Peers {
 		switch p := &r.Peers[i]; {
-		case p.Workloads != nil && len(p.Workloads.Names) > 0:
-			x.lost(pathOf(d, n), "workloads cannot be meant by name (%s): the peer is left out", p)
+		case p.Workloads != nil && !writable(p.Workloads):
+			x.lost(pathOf(d, n), "workloads cannot be meant by name, nor by what is no label (%s): the peer is left out", p)
 		case p.Workloads != nil:
 			list = append(list, ciliumPeer(p.Workloads, s.name.Namespace))
 		case p.CIDR != nil:

@@ -17,6 +17,8 @@ import (
 	"fmt"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/util/validation"
+
 	"github.com/gabion-io/gabion/segmentation"
 	"github.com/gabion-io/gabion/workload"
 )
@@ -151,10 +153,32 @@ func (x *exporter) subjects() (out []subject) {
 	if len(s.Names) > 0 {
 		x.lost("selector.names", "workloads cannot be selected by name: all that its labels select are closed, and nothing is opened for them")
 	}
+	labels := workload.Selector{Requirements: slices.Clone(s.Labels.Requirements)}
+	labels.Requirements = slices.DeleteFunc(labels.Requirements, func(r workload.Requirement) bool {
+		if sayable(r) {
+			return false
+		}
+		x.lost("selector", "%s is no label that can be written: all that the others select are closed, and nothing is opened for them", r)
+		return true
+	})
+	closed := len(s.Names) > 0 || len(labels.Requirements) < len(s.Labels.Requirements)
 	for _, space := range spaces {
-		out = append(out, subject{x.name(space), s.Labels, len(s.Names) > 0})
+		out = append(out, subject{x.name(space), labels, closed})
 	}
 	return out
+}
+
+// sayable says whether a cluster can carry a label: here workloads may be tagged with
+// other texts too, and one of those would have a whole file refused.
+func sayable(r workload.Requirement) bool {
+	return len(validation.IsQualifiedName(r.Label)) == 0 &&
+		!slices.ContainsFunc(r.Values, func(v string) bool { return len(validation.IsValidLabelValue(v)) > 0 })
+}
+
+// writable says whether a selection of peers can be written: by labels, and no names.
+func writable(s *segmentation.Selection) bool {
+	not := func(r workload.Requirement) bool { return !sayable(r) }
+	return len(s.Names) == 0 && !slices.ContainsFunc(s.Labels.Requirements, not) && !slices.ContainsFunc(s.Namespaces.Requirements, not)
 }
 
 // namespaces lists those of known workloads that a selection may pick.

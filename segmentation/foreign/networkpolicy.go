@@ -73,8 +73,8 @@ func (x *exporter) npRule(d segmentation.Direction, n int, s subject) (peers []n
 func (x *exporter) npPeers(d segmentation.Direction, n int, p *segmentation.Peer, namespace string) (out []networkingv1.NetworkPolicyPeer) {
 	path := pathOf(d, n)
 	switch {
-	case p.Workloads != nil && len(p.Workloads.Names) > 0:
-		x.lost(path, "workloads cannot be meant by name (%s): the peer is left out", p)
+	case p.Workloads != nil && !writable(p.Workloads):
+		x.lost(path, "workloads cannot be meant by name, nor by what is no label (%s): the peer is left out", p)
 	case p.Workloads != nil:
 		to := networkingv1.NetworkPolicyPeer{PodSelector: labelSelector(p.Workloads.Labels)}
 		if p.Workloads.Namespace != namespace || !p.Workloads.Namespaces.Empty() {

@@ -23,6 +23,10 @@ import (
 // maxLine bounds one line, in bytes.
 const maxLine = 1 << 20
 
+// Years of observations: what is counted in nanoseconds from 1970 on must not run
+// over.
+const oldest, newest = 1970, 2200
+
 // Line is one edge or flow as it is written: an edge has all of it, a flow the
 // first five fields. Src and Dst of a line that is being read are gone with the
 // next one.
@@ -70,6 +74,8 @@ func (r *Reader) Edges(in io.Reader, yield func(line int, e *segmentation.Edge) 
 			return err
 		case l.First.IsZero() || l.Last.IsZero():
 			return errors.New("first and last must be times such as 2026-11-01T08:00:00Z")
+		case l.First.Year() < oldest || l.Last.Year() > newest:
+			return fmt.Errorf("first and last must be between the years %d and %d", oldest, newest)
 		case l.Last.Before(l.First):
 			return fmt.Errorf("last (%s) is before first (%s)", l.Last.Format(time.RFC3339), l.First.Format(time.RFC3339))
 		case l.Answered != nil && *l.Answered > l.Flows:
@@ -143,8 +149,14 @@ func (r *Reader) ends(l *Line) (src, dst segmentation.Endpoint, err error) {
 	if l.Protocol == segmentation.AnyProtocol {
 		return src, dst, errors.New("protocol is missing: TCP, UDP, SCTP, ICMP")
 	}
-	if src.Workload != nil && dst.Workload != nil && strings.Contains(l.Src, "/") && strings.Contains(l.Dst, "/") {
+	// An end by name has several addresses: the one of the other end's family counts.
+	switch srcNamed, dstNamed := strings.Contains(l.Src, "/"), strings.Contains(l.Dst, "/"); {
+	case srcNamed && dstNamed:
 		src, dst = segmentation.Between(src.Workload, dst.Workload)
+	case srcNamed:
+		src = segmentation.Facing(src.Workload, dst.Addr)
+	case dstNamed:
+		dst = segmentation.Facing(dst.Workload, src.Addr)
 	}
 	return src, dst, nil
 }

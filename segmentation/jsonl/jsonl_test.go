@@ -42,12 +42,31 @@ func TestMistakesHaveTheirLine(t *testing.T) {
 	edge := `{"src":"shop/web","dst":"shop/db","protocol":"TCP","port":5432,"flows":1,"first":"2026-11-01T08:00:00Z","last":"2026-11-02T08:00:00Z"}`
 	for from, to := range map[string]string{
 		`shop/db`: `shop/nobody`, `"shop/web"`: `"nonsense"`, `"TCP"`: `"TCPX"`, `5432`: `70000`, `11-02`: `10-02`, `"first"`: `"frist"`, `2026-11-02T08:00:00Z`: `yesterday`,
-		`"flows":1`: `"flows":1,"answered":2`, `"protocol":"TCP",`: ``, `Z"}`: `Z"} x`, `{`: `[`, `"src":"shop/web"`: `"src":""`,
+		`"flows":1`: `"flows":1,"answered":2`, `"protocol":"TCP",`: ``, `Z"}`: `Z"} x`, `{`: `[`, `"2026-11-02`: `"9999-11-02`, `"2026-11-01`: `"1066-11-01`, `"src":"shop/web"`: `"src":""`,
 	} {
 		text := edge + "\n\n" + strings.Replace(edge, from, to, 1)
 		err := NewReader("in.jsonl", workloads).Edges(strings.NewReader(text), func(int, *segmentation.Edge) error { return nil })
 		if err == nil || !strings.HasPrefix(err.Error(), "in.jsonl:3: ") {
 			t.Errorf("%s for %s: %v", to, from, err)
+		}
+	}
+}
+
+// Of an end's addresses the one counts that the other end could have talked to.
+func TestBothEndsAreOfOneFamily(t *testing.T) {
+	for text, want := range map[string]string{
+		`"src":"shop/web","dst":"fd00::2"`: "fd00::1 fd00::2", `"src":"shop/web","dst":"2001:db8::1"`: "fd00::1 2001:db8::1",
+		`"src":"shop/web","dst":"192.0.2.1"`: "10.0.0.1 192.0.2.1", `"src":"2001:db8::1","dst":"shop/web"`: "2001:db8::1 fd00::1",
+		`"src":"::ffff:192.0.2.1","dst":"shop/web"`: "192.0.2.1 10.0.0.1", `"src":"192.0.2.1","dst":"shop/db"`: "192.0.2.1 fd00::2",
+	} {
+		err := NewReader("in", workloads).Flows(strings.NewReader("{"+text+`,"protocol":"TCP","port":1}`), func(_ *Line, f segmentation.Flow) error {
+			if got := f.Src.Addr.String() + " " + f.Dst.Addr.String(); got != want {
+				t.Errorf("%s: %s", text, got)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
 		}
 	}
 }

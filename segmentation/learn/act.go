@@ -20,6 +20,7 @@ type act struct {
 	first, last int64
 	latest      int64 // when the last of its records began
 	good        bool  // somebody answered
+	known       bool  // policies allow all of it
 	popular     bool  // most groups do it too
 }
 
@@ -42,11 +43,12 @@ func (l *Learner) acts(w windows, of []int32) map[int32][]*act {
 		k := actKey{e.src, to, e.protocol, e.port}
 		a := index[k]
 		if a == nil {
-			a = &act{source: e.src, to: to, protocol: e.protocol, port: e.port, first: l.began(int32(n)), last: l.ended(int32(n))}
+			a = &act{source: e.src, to: to, protocol: e.protocol, port: e.port, known: true, first: l.began(int32(n)), last: l.ended(int32(n))}
 			index[k] = a
 			out[e.src] = append(out[e.src], a)
 		}
 		a.edges = append(a.edges, int32(n))
+		a.known = a.known && e.known.both()
 		a.first, a.last = min(a.first, l.began(int32(n))), max(a.last, l.ended(int32(n)))
 		a.latest = max(a.latest, e.first)
 		for _, r := range l.more[int32(n)] {

@@ -102,7 +102,7 @@ func (s *suspicion) pass() (list []Anomaly, held map[int32]bool) {
 		}
 		list = append(list, a)
 		for _, act := range fresh[source] {
-			if instant(act.latest).Before(a.Begin) {
+			if s.before(act, a.Begin.UnixNano()) {
 				continue
 			}
 			if source >= 0 && !act.popular {
@@ -204,13 +204,19 @@ func (s *suspicion) shapeOf(run []*act, most limits) (Shape, string) {
 func (s *suspicion) anomaly(shape Shape, source int32, acts, run []*act, why string) Anomaly {
 	a := Anomaly{Shape: shape, Source: s.endpoint(source), Why: why, Begin: instant(run[0].first)}
 	for _, act := range acts {
-		if act.latest < run[0].first {
+		if s.before(act, run[0].first) {
 			continue
 		}
 		a.End = instant(max(act.last, a.End.UnixNano()))
 		a.Edges = append(a.Edges, s.held(act)...)
 	}
 	return a
+}
+
+// before says whether an act is from before a time: all of it, or so much that going
+// on with it is nothing new.
+func (s *suspicion) before(a *act, at int64) bool {
+	return a.latest < at || a.good && a.first < at && a.seen.below(s.windows.of(at)) >= earlier
 }
 
 func (s *suspicion) held(a *act) (out []Held) {

@@ -70,15 +70,14 @@ func spacesOf(atoms []*atom) []*space {
 }
 
 // namesInform says whether base names look like those of deployments: there are
-// several, none is all machine-made, and they are shared by replicas or go with
-// labels.
+// several, and none is all machine-made or that of machines.
 func (s *space) namesInform(atoms []*atom) bool {
-	bases := map[string]int{}
+	bases := map[string]bool{}
 	for _, i := range s.atoms {
-		if atoms[i].base == "" || genericNames[atoms[i].base] {
+		if atoms[i].base == "" || atoms[i].machines || genericNames[atoms[i].base] {
 			return false
 		}
-		bases[atoms[i].base] += len(atoms[i].members)
+		bases[atoms[i].base] = true
 	}
 	return len(bases) > 1
 }
@@ -153,7 +152,7 @@ func tolerance(label string) float64 {
 	switch n := preference(label); {
 	case n >= 200:
 		return 0.5
-	case n >= 100:
+	case n >= unranked:
 		return 0.1
 	}
 	return 0

@@ -60,8 +60,10 @@ type edgeKey struct {
 
 type edge struct {
 	edgeKey
-	flows, answered, bytes uint64
-	known                  bool // some record says how many flows were answered
+	flows, bytes uint64
+	answered     uint64 // flows that records say were answered, or that moved something
+	unsaid       uint64 // flows of records that say neither
+	known        Known  // by all records
 	span
 	processes []string
 }
@@ -93,7 +95,11 @@ func New(workloads []*workload.Workload, o Options) *Learner {
 }
 
 // Add folds one record of an edge in.
-func (l *Learner) Add(e *segmentation.Edge) {
+func (l *Learner) Add(e *segmentation.Edge) { l.AddKnown(e, Known{}) }
+
+// AddKnown is Add for an edge that policies allow already, in some directions: it
+// tells who does what, and no rule is proposed where it is known.
+func (l *Learner) AddKnown(e *segmentation.Edge, known Known) {
 	key := edgeKey{l.intern(&e.Src), l.intern(&e.Dst), e.Protocol.Normal(), e.Port}
 	s := span{e.First.UnixNano(), e.Last.UnixNano(), e.Flows}
 	n, seen := l.index[key]
@@ -104,18 +110,21 @@ func (l *Learner) Add(e *segmentation.Edge) {
 		}
 		n = int32(len(l.edges))
 		l.index[key] = n
-		l.edges = append(l.edges, edge{edgeKey: key, span: s})
+		l.edges = append(l.edges, edge{edgeKey: key, span: s, known: known})
 	} else {
 		l.more[n] = append(l.more[n], s)
 	}
 	to := &l.edges[n]
+	to.known = to.known.and(known)
 	to.flows += e.Flows
 	to.bytes += e.Bytes
-	if e.Answered != nil {
-		to.known = true
+	switch {
+	case e.Answered != nil:
 		to.answered += *e.Answered
-	} else {
-		to.answered += e.Flows // as far as anybody knows
+	case e.Bytes > 0:
+		to.answered += e.Flows
+	default:
+		to.unsaid += e.Flows
 	}
 	l.counted = l.counted || e.Bytes > 0
 	for _, p := range e.Processes {
@@ -143,6 +152,9 @@ func (l *Learner) intern(e *segmentation.Endpoint) int32 {
 	if len(e.Names) > 0 {
 		key = strings.ToLower(strings.TrimSuffix(e.Names[0], "."))
 	}
+	if !segmentation.IsDNSName(key) {
+		key = "" // no rule can be about it, or it would be about more than it
+	}
 	name := key
 	if key == "" {
 		key = addr.String()
@@ -162,12 +174,18 @@ func (l *Learner) intern(e *segmentation.Endpoint) int32 {
 }
 
 // evidence says whether an edge shows that somebody is served: attempts that
-// nobody answered show nothing.
+// nobody answered show nothing, and nobody serves port 0, which in a rule would
+// mean all of them.
 func (l *Learner) evidence(e *edge) bool {
-	if e.known {
-		return e.answered > 0
+	return l.answers(e) > 0 && !(e.protocol.HasPorts() && e.port == 0)
+}
+
+// answers is how many flows were answered, as far as anybody knows.
+func (l *Learner) answers(e *edge) uint64 {
+	if l.counted && e.protocol != segmentation.ICMP {
+		return e.answered
 	}
-	return e.bytes > 0 || !l.counted || e.protocol == segmentation.ICMP
+	return e.answered + e.unsaid
 }
 
 // spans yields the records of an edge.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -218,21 +219,25 @@ func describe(d Draft) string {
 	return b.String()
 }
 
+// amended is what edges add to policies.
+func (w *world) amended(base []segmentation.Policy) (*Usage, Draft) {
+	use := NewUsage(base, w.workloads)
+	l := New(w.workloads, Options{Mode: segmentation.Enforce})
+	for i := range w.edges {
+		l.AddKnown(&w.edges[i], use.Add(&w.edges[i]))
+	}
+	d := l.Propose()
+	d.OnlyRules(base)
+	return use, d
+}
+
 func TestAmend(t *testing.T) {
 	w := newWorld()
-	d := w.learn()
-	w.edges = w.edges[:4]
+	base := w.learn()
+	w.edges = slices.DeleteFunc(w.edges, func(e segmentation.Edge) bool { return e.Dst.Workload == nil })
 	w.add(w.of("job", 1), segmentation.At(w.of("db", 2)), 8002, 50, 0, 40*time.Hour)
-	use := NewUsage(d.policies(), w.workloads)
-	l := New(w.workloads, Options{})
-	for i := range w.edges {
-		if !use.Add(&w.edges[i]) {
-			l.Add(&w.edges[i])
-		}
-	}
-	more := l.Propose()
-	more.OnlyRules()
-	if use.Known() != 4 || len(more.Proposals) != 2 {
+	use, more := w.amended(base.policies())
+	if use.Known() != 18 || len(more.Proposals) != 2 {
 		t.Fatalf("%d known, %d proposals", use.Known(), len(more.Proposals))
 	}
 	for _, p := range more.Proposals {
@@ -240,8 +245,150 @@ func TestAmend(t *testing.T) {
 			t.Errorf("%+v", p.Policy)
 		}
 	}
-	if unused := use.Unused(); len(unused) != 1 || !strings.Contains(unused[0].String(), "shop/web egress") {
+	if unused := use.Unused(); len(unused) != 1 || unused[0].String() != "SegmentationPolicy shop/web egress[0]: no edge used it" {
 		t.Errorf("unused: %v", unused)
+	}
+	// The next amendment does not take the place of this one.
+	base.Proposals = append(base.Proposals, more.Proposals...)
+	w.add(w.of("job", 1), segmentation.At(w.of("db", 2)), 8003, 2, 0, 40*time.Hour)
+	_, more = w.amended(base.policies())
+	if len(more.Proposals) != 2 || more.Proposals[0].Policy.Name.Name != "db-more-2" || more.Proposals[1].Policy.Name.Name != "job-more-2" {
+		t.Errorf("%+v", more.policies())
+	}
+}
+
+// What policies allow already still tells who is who, and what is new.
+func TestAmendingSeesEverything(t *testing.T) {
+	w := newWorld()
+	for n, x := range w.workloads {
+		x.Labels = workload.Labels{"team": []string{"a", "b"}[n/3%2], "tier": []string{"front", "back"}[n/6]}
+	}
+	of := func(role, i int) *workload.Workload { return w.workloads[3*role+i] }
+	base := w.learn()
+	if d := w.learn(); d.allows(of(1, 0), segmentation.At(of(3, 0)), 8003) {
+		t.Fatal("the base allows what is to be new")
+	}
+	w.add(of(1, 0), segmentation.At(of(3, 0)), 8003, 40, 5*time.Hour, 40*time.Hour)
+	_, more := w.amended(base.policies())
+	both := append(base.policies(), more.policies()...)
+	verdict := func(src, dst *workload.Workload) segmentation.Verdict {
+		v, _ := segmentation.Evaluate(both, segmentation.Flow{Src: segmentation.At(src), Dst: segmentation.At(dst), Protocol: segmentation.TCP, Port: 8003})
+		return v
+	}
+	if verdict(of(1, 1), of(3, 2)) != segmentation.Allowed {
+		t.Error("what is new is not allowed")
+	}
+	if verdict(of(3, 1), of(3, 0)) == segmentation.Allowed || verdict(of(1, 1), of(1, 2)) == segmentation.Allowed {
+		t.Errorf("more is allowed than was seen: %s", describe(more))
+	}
+	if c := more.Proposals[0].Completeness; c.Unseen > 0.5 {
+		t.Errorf("the amendment is said to be as incomplete as if nothing were known: %+v", c)
+	}
+	// New after stability is seen beside what is allowed already.
+	w = newWorld()
+	base = w.learn()
+	w.add(w.of("cart", 0), segmentation.At(w.of("job", 0)), 8003, 9, 47*time.Hour+40*time.Minute, 48*time.Hour)
+	if _, more := w.amended(base.policies()); len(more.Anomalies) != 1 || len(more.Proposals) != 0 {
+		t.Errorf("%s", describe(more))
+	}
+}
+
+// A scan is no less one because policies are there, and what these allow is none.
+func TestAmendingShowsScansApart(t *testing.T) {
+	w := newWorld()
+	base := w.learn()
+	for n, to := range w.workloads[3:] {
+		at := 30*time.Hour + time.Duration(n)*time.Second
+		w.add(w.of("web", 0), segmentation.At(to), 8002, 1, at, at)
+	}
+	_, more := w.amended(base.policies())
+	if len(more.Anomalies) != 1 || len(more.Proposals) != 0 {
+		t.Errorf("%s", describe(more))
+	}
+}
+
+func TestUnusedWithLastUse(t *testing.T) {
+	w := newWorld()
+	base := w.learn()
+	w.edges = nil
+	w.add(w.of("cart", 0), segmentation.At(w.of("db", 0)), 8002, 5, 0, time.Hour)
+	w.add(w.of("web", 0), segmentation.At(w.of("cart", 0)), 8001, 5, 0, 20*24*time.Hour)
+	use, _ := w.amended(base.policies())
+	var got []string
+	for _, u := range use.Unused() {
+		got = append(got, u.String())
+	}
+	want := []string{
+		"SegmentationPolicy shop/cart egress[0]: last used 2026-11-01 01:00 UTC", "SegmentationPolicy shop/db ingress[0]: last used 2026-11-01 01:00 UTC",
+		"SegmentationPolicy shop/web egress[0]: no edge used it",
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
+// One wrong clock must not make all of an observation one moment.
+func TestWrongClocks(t *testing.T) {
+	for _, wrong := range []time.Duration{-56 * 365 * 24 * time.Hour, 12 * 365 * 24 * time.Hour} {
+		w := newWorld()
+		want := w.learn()
+		w.add(w.of("web", 1), segmentation.At(w.of("cart", 2)), 8001, 3, wrong, wrong)
+		got := w.learn()
+		if got.Observation.Stray != 1 || got.Observation.Window < want.Observation.Window/2 || got.Observation.Window > 2*want.Observation.Window {
+			t.Errorf("%s: %+v", wrong, got.Observation)
+		}
+		if len(got.Proposals) != len(want.Proposals) || len(got.Anomalies) > 0 || got.Proposals[0].Completeness.High > 2*want.Proposals[0].Completeness.High {
+			t.Errorf("%s: %s", wrong, describe(got))
+		}
+	}
+}
+
+// A rule for port 0 would mean every port.
+func TestPortZeroOpensNothing(t *testing.T) {
+	w := newWorld()
+	w.add(w.of("web", 0), segmentation.At(w.of("db", 0)), 0, 90, 0, 40*time.Hour)
+	if d := w.learn(); d.allows(w.of("web", 0), segmentation.At(w.of("db", 0)), 22) {
+		t.Error("every port is allowed")
+	}
+}
+
+// Records of one edge may say different things: none of them must stand for another.
+func TestSilentRecordsAreNoAnswers(t *testing.T) {
+	w := newWorld()
+	silent := uint64(0)
+	w.add(w.of("job", 0), segmentation.At(w.of("web", 0)), 8000, 9, 0, 40*time.Hour).Answered = &silent
+	e := w.add(w.of("job", 0), segmentation.At(w.of("web", 0)), 8000, 9, 0, 40*time.Hour)
+	e.Answered, e.Bytes = nil, 0
+	if d := w.learn(); d.allows(w.of("job", 0), segmentation.At(w.of("web", 0)), 8000) {
+		t.Error("attempts that nobody answered are learned")
+	}
+}
+
+// What cannot be written as a name is known by its address: a star would mean more.
+func TestNamesThatAreNone(t *testing.T) {
+	w := newWorld()
+	for i, name := range []string{"*.example.net", "bücher.example", "a b", "-x.example"} {
+		w.add(w.of("web", 0), segmentation.Outside(netip.AddrFrom4([4]byte{198, 51, 100, byte(4 * i)}), name), 443, 90, 0, 40*time.Hour)
+	}
+	w.add(w.of("web", 0), segmentation.Outside(netip.MustParseAddr("198.51.100.90"), "my_host.Example."), 443, 90, 0, 40*time.Hour)
+	d := w.learn()
+	var names []string
+	for _, p := range d.Proposals {
+		for _, r := range p.Policy.Egress.List {
+			for _, peer := range r.Peers {
+				if peer.Name != nil {
+					names = append(names, peer.Name.Pattern)
+				}
+			}
+		}
+	}
+	if want := []string{"api.example.com", "my_host.example"}; !cmp.Equal(want, names) {
+		t.Errorf("names: %q", names)
+	}
+	for i := range 4 {
+		if !d.allows(w.of("web", 1), segmentation.Outside(netip.AddrFrom4([4]byte{198, 51, 100, byte(4 * i)})), 443) {
+			t.Errorf("address %d is not allowed", i)
+		}
 	}
 }
 

@@ -18,6 +18,7 @@ const (
 	lookBytes     = 64 << 10
 	sweepLooks    = 8 // targets and ports, by two acts or more
 	fewUnanswered = 3
+	earlier       = 3 // windows before a scan: what was done then goes on
 	popularFrom   = 4 // groups
 )
 

@@ -22,6 +22,7 @@ type Observation struct {
 	Unanswered int           // of them: no evidence
 	Held       int           // of them: shown apart
 	Dropped    uint64        // records beyond the bound
+	Stray      int           // edges seen far from all others: a clock is wrong
 }
 
 // Proposal is a candidate policy for a group of workloads, with its evidence.

@@ -36,7 +36,7 @@ func (l *Learner) Propose() Draft {
 		return cmp.Or(a.Begin.Compare(b.Begin), cmp.Compare(endText(a.Source), endText(b.Source)))
 	})
 	d := Draft{Anomalies: anomalies, Observation: Observation{
-		Begin: instant(w.begin), End: instant(w.end), Window: w.duration(), Edges: len(l.edges), Held: len(held), Dropped: l.dropped,
+		Begin: instant(w.begin), End: instant(w.end), Window: w.duration(), Edges: len(l.edges), Held: len(held), Dropped: l.dropped, Stray: l.stray(w),
 	}}
 	for n := range l.edges {
 		if !l.evidence(&l.edges[n]) {
@@ -144,7 +144,8 @@ func (p *proposer) side(d segmentation.Direction, list []*relation) ([]segmentat
 		text string
 	}
 	var all []drafted
-	for _, bundle := range p.bundles(d, list) {
+	news := slices.DeleteFunc(slices.Clone(list), func(r *relation) bool { return r.known.in(d) })
+	for _, bundle := range p.bundles(d, news) {
 		r := p.rule(d, bundle)
 		why := p.evidence(d, bundle, &r)
 		all = append(all, drafted{r, why, ruleText(&r)})

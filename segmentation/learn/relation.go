@@ -18,7 +18,9 @@ type relation struct {
 	port        uint16
 	edges       []int32
 	flows       uint64
+	answered    uint64 // of flows
 	bytes       uint64
+	known       Known // all of its edges
 	first, last int64
 	seen        seen
 	sources     map[int32]bool // workloads, or ^external
@@ -48,12 +50,14 @@ func (l *Learner) relations(w windows, of []int32, held map[int32]bool) []*relat
 		k := key{at(e.src), at(e.dst), e.protocol, e.port}
 		r := index[k]
 		if r == nil {
-			r = &relation{src: k.src, dst: k.dst, protocol: k.protocol, port: k.port, first: l.began(n), last: l.ended(n), sources: map[int32]bool{}, targets: map[int32]bool{}}
+			r = &relation{src: k.src, dst: k.dst, protocol: k.protocol, port: k.port, known: e.known, first: l.began(n), last: l.ended(n), sources: map[int32]bool{}, targets: map[int32]bool{}}
 			index[k] = r
 			out = append(out, r)
 		}
 		r.edges = append(r.edges, n)
 		r.flows += e.flows
+		r.answered += l.answers(e)
+		r.known = r.known.and(e.known)
 		r.bytes += e.bytes
 		r.first, r.last = min(r.first, l.began(n)), max(r.last, l.ended(n))
 		r.seen.join(l.marks[n])
@@ -140,6 +144,8 @@ func (l *Learner) lateOf(w windows, list []*relation) *relation {
 	for _, r := range list {
 		share := float64(r.first-w.begin) / float64(end)
 		switch {
+		case r.known.both():
+			sightings += r.seen.count()
 		case share >= lateAfter && late != nil:
 			return nil
 		case share >= lateAfter:

@@ -106,6 +106,8 @@ const fewFlows = 3
 // rare says why a relation is rare; empty: it is not. Rare is learned, and said.
 func (p *proposer) rare(r *relation) string {
 	switch {
+	case r.answered <= fewFlows && r.answered < r.flows:
+		return plural(int(r.answered), "flow") + " answered only"
 	case r.flows <= fewFlows:
 		return plural(int(r.flows), "flow") + " only"
 	case r.seen.count() == 1 && p.windows.count > 2:
@@ -128,8 +130,9 @@ func (p *proposer) evidence(d segmentation.Direction, bundle []*relation, r *seg
 	var at []int64
 	var windows seen
 	sources := map[int32]bool{}
-	first, last := bundle[0].first, bundle[0].last
+	first, last, answered := bundle[0].first, bundle[0].last, uint64(0)
 	for _, rel := range bundle {
+		answered += rel.answered
 		e.Edges += len(rel.edges)
 		e.Flows += rel.flows
 		e.Bytes += rel.bytes
@@ -153,11 +156,11 @@ func (p *proposer) evidence(d segmentation.Direction, bundle []*relation, r *seg
 				e.Examples = append(e.Examples, p.example(n))
 			}
 		}
-		if why := p.rare(rel); why != "" && len(bundle) == 1 || why != "" && e.Flows <= fewFlows {
+		if why := p.rare(rel); why != "" && len(bundle) == 1 || why != "" && answered <= fewFlows {
 			e.Rare = why
 		}
 	}
-	if len(bundle) > 1 && e.Flows > fewFlows && p.allRare(bundle) {
+	if len(bundle) > 1 && answered > fewFlows && p.allRare(bundle) {
 		e.Rare = "each only rarely seen"
 	}
 	e.First, e.Last, e.Windows, e.Sources = instant(first), instant(last), windows.count(), len(sources)

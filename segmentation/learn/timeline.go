@@ -1,5 +1,10 @@
 package learn
 
+import "slices"
+
+// someEdges is from how many edges on one may have a wrong time.
+const someEdges = 20
+
 // timeline is what learning asks of every edge again and again, worked out once.
 type timeline struct {
 	begin, end []int64 // of an edge, over all its records
@@ -26,7 +31,7 @@ func (l *Learner) measure() windows {
 	for i := range l.edges {
 		first, last = min(first, l.begin[i]), max(last, l.end[i])
 	}
-	w := newWindows(first, last)
+	w := newWindows(l.believed(first, last))
 	for i := range l.edges {
 		l.marks[i].mark(w, l.edges[i].span)
 	}
@@ -36,6 +41,32 @@ func (l *Learner) measure() windows {
 		}
 	}
 	return w
+}
+
+// believed is the time from first to last without what wrong clocks made of it: one
+// edge in a thousand, of some, may be left out if a tenth of the time holds all
+// others. Else each window would hold everything.
+func (l *Learner) believed(first, last int64) (from, to int64) {
+	few := len(l.edges) / 1000
+	if len(l.edges) >= someEdges {
+		few = max(few, 1)
+	}
+	begin, end := slices.Sorted(slices.Values(l.begin)), slices.Sorted(slices.Values(l.end))
+	from, to = begin[few], end[len(end)-1-few]
+	if from <= to && (to-from) < (last-first)/10 {
+		return from, to
+	}
+	return first, last
+}
+
+// stray is how many edges were seen outside the windows.
+func (l *Learner) stray(w windows) (n int) {
+	for i := range l.edges {
+		if l.begin[i] < w.begin || l.end[i] > w.end {
+			n++
+		}
+	}
+	return n
 }
 
 // began and ended are of the edge over all records.

@@ -22,6 +22,7 @@ var (
 	hexRun = regexp.MustCompile(`^[0-9a-f]{5,}$|^[0-9]{6,}$`)
 	// safeRun is how Kubernetes writes random names: no vowels, none of 0, 1, 3.
 	safeRun = regexp.MustCompile(`^[bcdfghjklmnpqrstvwxz2456789]{5,10}$`)
+	moment  = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt_.-].*)?$`)
 	ordinal = regexp.MustCompile(`^[0-9]{1,5}$`)
 )
 
@@ -56,6 +57,17 @@ func baseName(name string) string {
 	return strings.Join(parts, "-")
 }
 
+var machineName = regexp.MustCompile(`^([a-z][-a-z]*[a-z])[0-9]{1,6}$`)
+
+// machineWord is what numbered machines are called: srv, of srv0012. Empty: a name is
+// no such one.
+func machineWord(name string) string {
+	if at := machineName.FindStringSubmatch(name); at != nil && baseName(name) == name {
+		return at[1]
+	}
+	return ""
+}
+
 // genericNames say that something is a machine, not what it is for.
 var genericNames = map[string]bool{
 	"vm": true, "host": true, "node": true, "server": true, "srv": true, "machine": true, "instance": true, "ip": true, "i": true,
@@ -63,7 +75,7 @@ var genericNames = map[string]bool{
 }
 
 // volatileValue says whether a label's value is one replica's own: its name, a
-// hash, an ordinal that its name ends in.
+// hash, a time, an ordinal that its name ends in.
 func volatileValue(value, name string) bool {
 	if value == "" {
 		return false
@@ -71,6 +83,8 @@ func volatileValue(value, name string) bool {
 	base := baseName(name)
 	switch {
 	case value == name && name != base:
+		return true
+	case moment.MatchString(value):
 		return true
 	case ordinal.MatchString(value) && (strings.HasSuffix(name, "-"+value)):
 		return true

@@ -49,6 +49,19 @@ func (s *seen) count() (n int) {
 	return n
 }
 
+// below counts the windows before one.
+func (s *seen) below(n int) (count int) {
+	for i, w := range s {
+		switch {
+		case n >= 64*(i+1):
+			count += bits.OnesCount64(w)
+		case n > 64*i:
+			count += bits.OnesCount64(w & (1<<(n-64*i) - 1))
+		}
+	}
+	return count
+}
+
 // mark adds the windows of a record: that of its first flow, that of its last,
 // and, spread evenly, as many between them as it has flows for.
 func (s *seen) mark(w windows, r span) {

@@ -64,13 +64,10 @@ func (s *suspicion) repeat() {
 	}
 }
 
-// usual says whether an act is nothing new: it comes back over time, or the
-// group's other workloads do it too.
+// usual says whether an act is nothing new: policies allow it, it comes back over
+// time, or the group's other workloads do it too.
 func (s *suspicion) usual(a *act) bool {
-	if !a.good {
-		return s.known(a)
-	}
-	return s.again(a) || s.known(a)
+	return a.known || a.good && s.again(a) || s.shared(a)
 }
 
 // again says whether an act comes back: one and the same edge must, for a slow scan
@@ -98,9 +95,9 @@ func (s *suspicion) works(a *act) bool {
 	return a.good && flows >= 2*uint64(len(a.edges))
 }
 
-// known says whether the group does it without this source. For a source that was
+// shared says whether the group does it without this source. For a source that was
 // found, one that did it by the way is no witness.
-func (s *suspicion) known(a *act) bool {
+func (s *suspicion) shared(a *act) bool {
 	c := s.peers[actKey{s.groupOf(a.source), a.to, a.protocol, a.port}]
 	if c == nil || a.source < 0 {
 		return false

@@ -8,6 +8,7 @@ package rehearse
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/gabion-io/gabion/segmentation"
@@ -22,7 +23,8 @@ type Rehearsal struct {
 	workloads     []*workload.Workload
 	before, after *segmentation.Evaluator
 	result        Result
-	served        map[workload.ID]map[service]bool // ports that somebody was seen to use
+	served        map[workload.ID]map[service]bool // ports that somebody was seen to use; false: that somebody tried, and nobody counted what came back
+	counted       bool                             // some edge says what came back: then one that does not was not answered
 }
 
 type service struct {
@@ -37,7 +39,7 @@ type Result struct {
 	Allowed   Shift   `json:"newlyAllowed"`
 	Workloads int     `json:"workloads"`
 	Services  int     `json:"ports"`
-	Reach     []Reach `json:"reach"` // who reaches most first
+	Reach     []Reach `json:"reach"` // who reaches most first; of many workloads some
 }
 
 // Shift is edges whose verdict changes.
@@ -88,12 +90,13 @@ func (r *Rehearsal) Add(e *segmentation.Edge) {
 	case was == segmentation.Denied && is != segmentation.Denied:
 		r.result.Allowed.add(x)
 	}
+	r.counted = r.counted || e.Bytes > 0
 	if e.Dst.Workload != nil && (e.Answered == nil || *e.Answered > 0) {
-		id := e.Dst.Workload.ID
+		id, s := e.Dst.Workload.ID, service{e.Protocol, e.Port}
 		if r.served[id] == nil {
 			r.served[id] = map[service]bool{}
 		}
-		r.served[id][service{e.Protocol, e.Port}] = true
+		r.served[id][s] = r.served[id][s] || e.Answered != nil || e.Bytes > 0 || e.Protocol.Normal() == segmentation.ICMP
 	}
 }
 
@@ -110,17 +113,17 @@ func (s *Shift) add(x Example) {
 // every workload times every port.
 const maxSources = 200
 
-// Result says what was found so far.
-func (r *Rehearsal) Result() Result {
+// Result says what was found so far. The radius is worked out of the workloads that
+// first picks, which may be nil, and of some others.
+func (r *Rehearsal) Result(first func(workload.Identity) bool) Result {
 	out := r.result
 	out.Workloads = len(r.workloads)
-	for _, s := range r.served {
-		out.Services += len(s)
+	for _, ports := range r.served {
+		maps.DeleteFunc(ports, func(_ service, proved bool) bool { return !proved && r.counted })
+		out.Services += len(ports)
 	}
 	out.Reach = []Reach{}
-	step := max(1, len(r.workloads)/maxSources)
-	for i := 0; i < len(r.workloads); i += step {
-		w := r.workloads[i]
+	for _, w := range r.sources(first) {
 		out.Reach = append(out.Reach, Reach{w.ID.String(), r.radius(r.before, w), r.radius(r.after, w)})
 	}
 	slices.SortStableFunc(out.Reach, func(a, b Reach) int {
@@ -131,6 +134,23 @@ func (r *Rehearsal) Result() Result {
 	}
 	if out.Allowed.Examples == nil {
 		out.Allowed.Examples = []Example{}
+	}
+	return out
+}
+
+// sources are those that first picks, and others spread over all.
+func (r *Rehearsal) sources(first func(workload.Identity) bool) (out []*workload.Workload) {
+	var others []*workload.Workload
+	for _, w := range r.workloads {
+		if first != nil && first(w.Identity()) && len(out) < maxSources {
+			out = append(out, w)
+		} else {
+			others = append(others, w)
+		}
+	}
+	room := min(maxSources-len(out), len(others))
+	for i := range room {
+		out = append(out, others[i*len(others)/room])
 	}
 	return out
 }

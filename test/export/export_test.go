@@ -105,6 +105,62 @@ func TestRoundTripsAllowNoMore(t *testing.T) {
 	}
 }
 
+// A cluster refuses a file in which one label is none: such labels are not written,
+// what they select is closed, and no deny that they stand in gets lost.
+func TestWhatIsNoLabelIsNotWritten(t *testing.T) {
+	worlds := 0
+	for seed := range uint64(300) {
+		d := verdicttest.NewDice(seed)
+		workloads, policies := d.Workloads(), segmentation.Enforced(d.Policies())
+		tag := func(v string) string { return strings.ReplaceAll(v, "b", "B & Co") }
+		for _, w := range workloads {
+			for name, v := range w.Labels {
+				w.Labels[name] = tag(v)
+			}
+		}
+		retag := func(s *segmentation.Selection) {
+			for _, r := range s.Labels.Requirements {
+				for i := range r.Values {
+					r.Values[i] = tag(r.Values[i])
+				}
+			}
+		}
+		for i := range policies {
+			retag(&policies[i].Subject)
+			for _, way := range []segmentation.Direction{segmentation.Ingress, segmentation.Egress} {
+				for _, r := range policies[i].In(way).List {
+					for k := range r.Peers {
+						if w := r.Peers[k].Workloads; w != nil {
+							retag(w)
+						}
+					}
+				}
+			}
+		}
+		for _, kind := range []foreign.Kind{foreign.Kubernetes, foreign.Cilium, foreign.Istio} {
+			again, text, _ := back(t, kind, foreign.Export(kind, policies, workloads))
+			for line := range strings.Lines(text) {
+				if !strings.HasPrefix(line, "#") && strings.Contains(line, "& Co") {
+					t.Fatalf("seed %d, %s: %s", seed, kind, text)
+				}
+			}
+			if strings.Contains(text, "no label") {
+				worlds++
+			}
+			ends := verdicttest.Ends(workloads)
+			for range 60 {
+				f := d.Flow(ends)
+				if want, got := verdicts(kind, policies, again, f); want == segmentation.Denied && got == segmentation.Allowed {
+					t.Fatalf("seed %d, %s: %s to %s on %s %d is allowed\n%s", seed, kind, at(f.Src), at(f.Dst), f.Protocol, f.Port, text)
+				}
+			}
+		}
+	}
+	if worlds < 100 {
+		t.Errorf("only %d worlds had such a label", worlds)
+	}
+}
+
 // verdicts of what a kind speaks about: Istio judges who comes in.
 func verdicts(kind foreign.Kind, before, after []segmentation.Policy, f segmentation.Flow) (segmentation.Verdict, segmentation.Verdict) {
 	if kind == foreign.Istio {

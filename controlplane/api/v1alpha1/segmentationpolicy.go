@@ -154,7 +154,7 @@ func (p *SegmentationPeer) validate(f *findings, path string) {
 	if len(p.Addresses) > 0 && p.DNSName == "" {
 		f.add(path+".addresses", "belongs to a dnsName: write cidr for an address alone")
 	}
-	if name := strings.TrimPrefix(p.DNSName, "*."); p.DNSName != "" && (len(name) > 253 || !dnsSubdomain.MatchString(name)) {
+	if p.DNSName != "" && !segmentation.IsDNSName(strings.TrimPrefix(p.DNSName, "*.")) {
 		f.add(path+".dnsName", "%q is no DNS name: lower case, without a dot at its end; *. stands for everything below", p.DNSName)
 	}
 	for i, a := range p.Addresses {

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/corazawaf/coraza/v3/experimental/plugins"
+	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
 	"github.com/corazawaf/coraza/v3/types/variables"
 )
 
@@ -33,6 +34,7 @@ var registerFast = sync.OnceFunc(func() {
 	plugins.RegisterOperator("rx", newRX)
 	plugins.RegisterAction(skipName, newSkip)
 	plugins.RegisterAction(placeName, newPlace)
+	plugins.RegisterBodyProcessor("json", func() plugintypes.BodyProcessor { return jsonBody{} })
 })
 
 // plan tells the skip actions of e what they may skip. Without that, for which

@@ -1,7 +1,6 @@
 package waf
 
 import (
-	"cmp"
 	"encoding/binary"
 	"regexp/syntax"
 	"slices"
@@ -18,6 +17,8 @@ import (
 // answer; then the regexp package must. Safe for concurrent use.
 type dfa struct {
 	insts   []syntax.Inst
+	start   uint32
+	seeds   []uint32             // where a match is that begins
 	ascii   [utf8.RuneSelf]uint8 // class of a character
 	bounds  []rune               // where a run of characters of one class begins
 	classes []uint8              // of the run
@@ -35,11 +36,12 @@ type dfa struct {
 	todo       []uint32
 	due, after []uint32 // room for sets
 
-	left atomic.Int32 // searches to give up before it rests; below 0: how long it has
+	credit atomic.Int64 // bytes to be read before it makes no more states
 }
 
 // dfaState is what has been read so far, as far as it matters. The instructions
-// are those reached without asking what comes next.
+// are those that some match is at which has begun before, reached without asking
+// what comes next.
 type dfaState struct {
 	next  []atomic.Pointer[dfaState] // by class; nil: not known yet
 	insts []uint32                   // sorted
@@ -47,11 +49,14 @@ type dfaState struct {
 }
 
 const (
-	dfaBytes    = 192 << 10 // what the states of one expression may take
-	dfaInsts    = 6000      // longer programs are left to the regexp package
-	dfaPatience = 2000      // states a search may add, besides one for every eight bytes
-	dfaGiveUps  = 16
-	dfaRest     = 4096 // searches that are left to the regexp package then
+	dfaBytes = 192 << 10 // what the states of one expression may take
+	dfaInsts = 8000      // longer programs are left to the regexp package
+	// dfaPrice is how many bytes must be read for each step that is worked out: it
+	// takes about as long as reading so many by the nfa. What texts of many searches
+	// need is there soon; what comes up once only is not worth it.
+	dfaPrice  = 64
+	dfaCredit = 400 * dfaPrice // to begin with, and at most: about what fits
+	dfaLook   = 64             // states that never looks at
 )
 
 // newDFA gives nil for an expression that has too many kinds of characters.
@@ -64,13 +69,16 @@ func newDFA(expr string) *dfa {
 	if err != nil || len(prog.Inst) > dfaInsts {
 		return nil
 	}
-	d := &dfa{insts: prog.Inst, found: &dfaState{}, in: make([]uint32, len(prog.Inst)), round: 1}
+	d := &dfa{insts: prog.Inst, start: uint32(prog.Start), found: &dfaState{}, in: make([]uint32, len(prog.Inst)), round: 1}
 	if !d.classify() {
 		return nil
 	}
-	d.left.Store(dfaGiveUps)
+	d.credit.Store(dfaCredit)
 	d.states = map[string]*dfaState{}
-	d.first.Store(d.state(d.close(nil, uint32(prog.Start)), -1))
+	d.seeds = d.close(nil, d.start)
+	if d.first.Store(d.found); !d.matched(d.seeds) {
+		d.first.Store(d.state(nil, -1))
+	}
 	return d
 }
 
@@ -144,6 +152,15 @@ func bit(b bool) byte {
 	return 0
 }
 
+// classAt gives the class of the character that text begins with, and its size.
+func (d *dfa) classAt(text string) (class, size int) {
+	if c := text[0]; c < utf8.RuneSelf {
+		return int(d.ascii[c]), 1
+	}
+	r, size := utf8.DecodeRuneInString(text)
+	return int(d.class(r)), size
+}
+
 func (d *dfa) class(r rune) uint8 {
 	i, found := slices.BinarySearch(d.bounds, r)
 	if !found {
@@ -152,25 +169,9 @@ func (d *dfa) class(r rune) uint8 {
 	return d.classes[i]
 }
 
-// rests says that nothing is tried for a while, because searches had to be given up.
-// Not for ever: a few texts of one client would make all others slow.
-func (d *dfa) rests() bool {
-	if d.left.Load() > 0 {
-		return false
-	}
-	if d.left.Add(-1) > -dfaRest {
-		return true
-	}
-	d.left.Store(1)
-	return false
-}
-
 // matches says whether the expression matches in text; ok is false when it gave
 // up.
 func (d *dfa) matches(text string) (match, ok bool) {
-	if d.rests() {
-		return false, false
-	}
 	s, ok := d.read(d.first.Load(), text)
 	if !ok || s == d.found {
 		return ok, ok
@@ -178,17 +179,20 @@ func (d *dfa) matches(text string) (match, ok bool) {
 	return d.ends(s), true
 }
 
-// matchesAny is matches for texts that all begin so, which is read once: in
-// ASCII. ok is false when one of them cannot be answered and none matches before.
-func (d *dfa) matchesAny(begin string, texts []string, least int) (match, ok bool) {
-	if d.rests() {
-		return false, false
-	}
+// matchesAny is matches for all values of a kind, in ASCII, of which at least so
+// many bytes are needed. What they all begin with is read once; of very many the
+// rest is not read if nothing that could be made of the same characters matches. ok
+// is false when one of them cannot be answered and none matches before.
+func (d *dfa) matchesAny(k *kind, least int) (match, ok bool) {
+	begin := k.begin()
 	from, ok := d.read(d.first.Load(), begin)
 	if !ok || from == d.found {
 		return ok, ok
 	}
-	for _, text := range texts {
+	if len(k.values) >= manyAlike && d.never(from, k.rest, k.most) {
+		return false, true
+	}
+	for _, text := range k.values {
 		if len(text) < least {
 			continue
 		}
@@ -203,37 +207,110 @@ func (d *dfa) matchesAny(begin string, texts []string, least int) (match, ok boo
 	return false, true
 }
 
+// never says that no text matches that goes on behind s with at most so many
+// characters, all of them in ASCII and in set. It looks at few states only.
+func (d *dfa) never(s *dfaState, set asciiSet, most int) bool {
+	var classes []int
+	for c := range utf8.RuneSelf {
+		if class := int(d.ascii[c]); set.has(byte(c)) && !slices.Contains(classes, class) {
+			classes = append(classes, class)
+		}
+	}
+	known := []*dfaState{s}
+	for from := 0; most >= 0 && from < len(known); most-- {
+		round := known[from:]
+		from = len(known)
+		for _, s := range round {
+			if s == d.found || d.ends(s) {
+				return false
+			}
+			for _, class := range classes {
+				next := s.next[class].Load()
+				if next == nil {
+					if next = d.buy(s, class); next == nil {
+						return false
+					}
+				}
+				if slices.Contains(known, next) {
+					continue
+				}
+				if len(known) == dfaLook {
+					return false
+				}
+				known = append(known, next)
+			}
+		}
+	}
+	return true
+}
+
+// begin gives a place before which no match in text begins; ok is false when it gave
+// up.
+func (d *dfa) begin(text string) (at int, ok bool) {
+	s := d.first.Load()
+	for i := 0; i < len(text) && s != d.found; {
+		class, size := d.classAt(text[i:])
+		next := s.next[class].Load()
+		if next == nil {
+			if next = d.buy(s, class); next == nil {
+				return 0, false
+			}
+		}
+		if s, i = next, i+size; s != d.found && len(s.insts) == 0 {
+			at = i
+		}
+	}
+	return at, true
+}
+
+// asciiSet is a set of characters within ASCII.
+type asciiSet [2]uint64
+
+func (a *asciiSet) add(c byte)      { a[c/64] |= 1 << (c % 64) }
+func (a *asciiSet) has(c byte) bool { return a[c/64]&(1<<(c%64)) != 0 }
+
 // read gives the state behind a text that is read from s on; ok is false when it
 // gave up.
 func (d *dfa) read(s *dfaState, text string) (after *dfaState, ok bool) {
 	if s == d.found {
 		return s, true
 	}
-	built := 0
 	for i := 0; i < len(text); {
-		var class uint8
-		if c := text[i]; c < utf8.RuneSelf {
-			class = d.ascii[c]
-			i++
-		} else {
-			r, n := utf8.DecodeRuneInString(text[i:])
-			class = d.class(r)
-			i += n
+		class, size := int(d.ascii[text[i]&0x7f]), 1
+		if text[i] >= utf8.RuneSelf {
+			class, size = d.classAt(text[i:])
 		}
+		i += size
 		next := s.next[class].Load()
 		if next == nil {
-			if built++; built > dfaPatience+i/8 {
-				d.left.Add(-1)
+			if next = d.buy(s, class); next == nil {
+				d.earn(len(text))
 				return nil, false
 			}
-			next = d.step(s, int(class))
 		}
 		if next == d.found {
 			return next, true
 		}
 		s = next
 	}
+	d.earn(len(text))
 	return s, true
+}
+
+// earn counts what was read, by this automaton or in its place.
+func (d *dfa) earn(bytes int) {
+	if had := d.credit.Load(); had < dfaCredit {
+		d.credit.Store(min(had+int64(bytes), dfaCredit)) // about: another may count at the same time
+	}
+}
+
+// buy works out what follows s upon a class; nil: that would be one too many.
+func (d *dfa) buy(s *dfaState, class int) *dfaState {
+	if d.credit.Add(-dfaPrice) < 0 {
+		d.credit.Add(dfaPrice)
+		return nil
+	}
+	return d.step(s, class)
 }
 
 // ends says that the expression matches where the text ends.
@@ -264,6 +341,9 @@ func (d *dfa) advance(s *dfaState, r rune) *dfaState {
 	holds := syntax.EmptyOpContext(s.last, r)
 	d.empty()
 	due := d.due[:0]
+	for _, pc := range d.seeds { // a match may begin anywhere
+		due = d.insert(due, pc)
+	}
 	for _, pc := range s.insts {
 		due = d.insert(due, pc)
 	}
@@ -288,10 +368,6 @@ func (d *dfa) advance(s *dfaState, r rune) *dfaState {
 	}
 	if r < 0 {
 		return d.first.Load() // the text has ended without a match
-	}
-	// A match may begin anywhere.
-	for _, pc := range d.first.Load().insts {
-		after = d.insert(after, pc)
 	}
 	d.after = after
 	return d.state(after, r)
@@ -338,13 +414,16 @@ func (d *dfa) insert(set []uint32, pc uint32) []uint32 {
 	return append(set, pc)
 }
 
+// matched says that the expression matches with what was read.
+func (d *dfa) matched(set []uint32) bool {
+	return slices.ContainsFunc(set, func(pc uint32) bool { return d.insts[pc].Op == syntax.InstMatch })
+}
+
 // state gives the state of a set. When there are too many all are forgotten;
 // searches under way keep theirs. d.mu is held.
 func (d *dfa) state(set []uint32, last rune) *dfaState {
-	for _, pc := range set {
-		if d.insts[pc].Op == syntax.InstMatch {
-			return d.found
-		}
+	if d.matched(set) {
+		return d.found
 	}
 	switch { // only the kind of the last character matters
 	case last < 0 || last == '\n':
@@ -353,7 +432,7 @@ func (d *dfa) state(set []uint32, last rune) *dfaState {
 	default:
 		last = ' '
 	}
-	slices.SortFunc(set, cmp.Compare[uint32])
+	slices.Sort(set)
 	key := make([]byte, 0, 4*len(set)+4)
 	key = binary.LittleEndian.AppendUint32(key, uint32(last))
 	for _, pc := range set {
@@ -365,7 +444,7 @@ func (d *dfa) state(set []uint32, last rune) *dfaState {
 	size := 8*(d.end+1) + 8*len(set) + 160
 	if d.bytes += size; d.bytes > dfaBytes && d.first.Load() != nil {
 		d.states, d.bytes = map[string]*dfaState{}, size
-		d.first.Store(&dfaState{next: make([]atomic.Pointer[dfaState], d.end+1), insts: d.first.Load().insts, last: -1})
+		d.first.Store(&dfaState{next: make([]atomic.Pointer[dfaState], d.end+1), last: -1})
 	}
 	s := &dfaState{next: make([]atomic.Pointer[dfaState], d.end+1), insts: slices.Clone(set), last: last}
 	d.states[string(key)] = s

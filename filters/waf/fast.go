@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/corazawaf/coraza/v3/experimental/plugins"
+	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
 	"github.com/corazawaf/coraza/v3/types/variables"
 )
 
@@ -36,6 +37,7 @@ var registerFast = sync.OnceFunc(func() {
 	plugins.RegisterOperator("pmf", newPMFromFile)
 	plugins.RegisterAction(skipName, newSkip)
 	plugins.RegisterAction(placeName, newPlace)
+	plugins.RegisterBodyProcessor("json", func() plugintypes.BodyProcessor { return jsonBody{} })
 })
 
 // plan tells the skip actions of e what they may skip. Without that, for which

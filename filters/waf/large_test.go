@@ -15,7 +15,10 @@ import (
 
 // largeBody is a request with a long body and where in it an attack can be put:
 // in the place of "LAST", its last value.
-type largeBody struct{ name, media, body string }
+type largeBody struct {
+	name, media, body string
+	again             func() string // makes another such body; nil: it is always the same
+}
 
 const lastValue = "LASTVALUE"
 
@@ -82,21 +85,55 @@ func largeBodies() []largeBody {
 		}
 		return b.String() + `"` + lastValue + `"]}`
 	}
+	// Texts that lead automata from one new state to the next.
+	noise := func(before, from, after string) func() string {
+		return func() string {
+			b := make([]byte, 88<<10)
+			for i := range b {
+				b[i] = from[rnd.IntN(len(from))]
+			}
+			return before + string(b) + after
+		}
+	}
+	small := "abcdefghijklmnopqrstuvwxyz"
+	pieces := func() string {
+		var b strings.Builder
+		b.WriteString(`{"n":[`)
+		for range 20 {
+			value := ""
+			for len(value) < 1500 {
+				value += attackPieces[rnd.IntN(len(attackPieces))]
+			}
+			fmt.Fprintf(&b, "%q,", value)
+		}
+		return b.String() + `"` + lastValue + `"]}`
+	}
 	const formType, jsonType = "application/x-www-form-urlencoded", "application/json"
 	return []largeBody{
-		{"form 88 KB", formType, form(88 << 10)},
-		{"text 88 KB", "text/plain", text(88 << 10)},
-		{"one JSON value 88 KB", jsonType, `{"text":"` + strings.ReplaceAll(text(88<<10), "\n", " ") + `"}`},
-		{"one form value 88 KB", formType, "text=" + url.QueryEscape(text(88<<10))},
-		{"JSON beacon 88 KB", jsonType, json(88 << 10)},
-		{"JSON of odd characters 88 KB", jsonType, odd(88 << 10)},
-		{"JSON 858 KB", jsonType, json(858 << 10)},
-		{"JSON numbers 858 KB", jsonType, numbers.String()},
-		{"one JSON value 858 KB", jsonType, `{"text":"` + strings.ReplaceAll(text(858<<10), "\n", " ") + `"}`},
-		{"form 1 MB", formType, form(1 << 20)},
-		{"form of tiny fields 1 MB", formType, tiny.String()},
+		{name: "form 88 KB", media: formType, body: form(88 << 10)},
+		{name: "text 88 KB", media: "text/plain", body: text(88 << 10)},
+		{name: "one JSON value 88 KB", media: jsonType, body: `{"text":"` + strings.ReplaceAll(text(88<<10), "\n", " ") + `"}`},
+		{name: "one form value 88 KB", media: formType, body: "text=" + url.QueryEscape(text(88<<10))},
+		{name: "JSON beacon 88 KB", media: jsonType, body: json(88 << 10)},
+		{name: "JSON of odd characters 88 KB", media: jsonType, body: odd(88 << 10)},
+		{name: "JSON 858 KB", media: jsonType, body: json(858 << 10)},
+		{name: "JSON numbers 858 KB", media: jsonType, body: numbers.String()},
+		{name: "one JSON value 858 KB", media: jsonType, body: `{"text":"` + strings.ReplaceAll(text(858<<10), "\n", " ") + `"}`},
+		{name: "form 1 MB", media: formType, body: form(1 << 20)},
+		{name: "form of tiny fields 1 MB", media: formType, body: tiny.String()},
+		{name: "random small letters 88 KB", media: "text/plain", again: noise("", small, "")},
+		{name: "random letters 88 KB", media: "text/plain", again: noise("", small+strings.ToUpper(small), "")},
+		{name: "random letters in JSON 88 KB", media: jsonType, again: noise(`{"text":"`, small+strings.ToUpper(small), `"}`)},
+		{name: "random letters and spaces 88 KB", media: "text/plain", again: noise("", small+"    ", "")},
+		{name: "random ASCII 88 KB", media: "text/plain", again: noise("", small+strings.ToUpper(small)+"0123456789 !#$%&'()*+,-./:;<=>?@[]^_`{|}~\"\\", "")},
+		{name: "20 values of attacks", media: jsonType, again: pieces},
 	}
 }
+
+// attackPieces are what rules look for, and not the whole of it.
+var attackPieces = strings.Fields("select union from where or 1=1 ' \" -- /* */ <script > alert( ) onerror= javascript: ../ /etc/passwd ; cat | id $( ` { } ${ jndi: ldap:// %00 " +
+	"sleep( benchmark( exec xp_cmdshell waitfor delay <?php system( eval( base64_decode( () { :; } && || curl wget http://127.0.0.1/ file:// <svg onload <iframe document.cookie " +
+	"window. .constructor java.lang.Runtime #{ <% %> {{ }} nc -e /bin/sh powershell cmd.exe C:\\ \\x41 \\u0041 &#x41; &lt; , = + a b c 1 2 3")
 
 func (l largeBody) head() *filters.RequestHead {
 	return &filters.RequestHead{Method: "POST", Scheme: "http", Authority: "shop.example.com", Path: "/collect", Proto: "HTTP/1.1",
@@ -119,6 +156,9 @@ func BenchmarkLargeBodies(b *testing.B) {
 	e := largeEngine(b, NewCompiler())
 	for _, l := range largeBodies() {
 		b.Run(l.name, func(b *testing.B) {
+			if l.again != nil {
+				l.body = l.again()
+			}
 			l.judge(b, e) // builds automata; of values none is remembered, being long or many
 			l.measure(b, e)
 		})
@@ -140,6 +180,9 @@ func BenchmarkStockLargeBody(b *testing.B) {
 func (l largeBody) measure(b *testing.B, e *Engine) {
 	before := cpuTime()
 	for b.Loop() {
+		if l.again != nil {
+			l.body = l.again()
+		}
 		l.judge(b, e)
 	}
 	b.ReportMetric(float64((cpuTime()-before).Microseconds())/1000/float64(b.N), "cpu-ms/op")

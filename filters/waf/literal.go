@@ -8,7 +8,12 @@ import (
 
 // literals are strings of which one must be in every ASCII text that a regular
 // expression matches, in lower case; nil when there are none to be had.
-type literals [][]uint16 // of each, its grams
+type literals []literal
+
+type literal struct {
+	text  string
+	grams []uint16
+}
 
 const (
 	maxLiterals = 192
@@ -23,6 +28,9 @@ const (
 type grams struct {
 	bits  [gramBits / 64]uint64
 	shift uint // of a hash
+	// table has the words that were looked for; then triples were not. nil: none were.
+	table *wordTable
+	found []uint64 // words of the table
 }
 
 // fewGrams is the length from which a text uses the whole set.
@@ -46,27 +54,50 @@ func triple(a, b, c byte) uint16 {
 func (g *grams) add(h uint16)      { h >>= g.shift; g.bits[h/64] |= 1 << (h % 64) }
 func (g *grams) has(h uint16) bool { h >>= g.shift; return g.bits[h/64]&(1<<(h%64)) != 0 }
 
-func (g *grams) read(text string) {
-	if g.shift = 0; len(text) < fewGrams {
+// read reads a text, a long one for the words of a table if there is one.
+func (g *grams) read(text string, table *wordTable) {
+	if g.shift, g.table = 0, nil; len(text) < fewGrams {
 		g.shift = 4
 	}
 	clear(g.bits[:len(g.bits)>>g.shift])
+	if table != nil && len(text) >= exactText {
+		g.lookFor(table)
+	}
 	g.more(text)
 }
 
 // readAll reads several texts.
-func (g *grams) readAll(texts []string) {
+func (g *grams) readAll(texts []string, table *wordTable) {
 	g.shift = 0
 	clear(g.bits[:])
+	g.lookFor(table)
 	for _, text := range texts {
 		g.more(text)
 	}
 }
 
+// lookFor has what is read from now on read for words.
+func (g *grams) lookFor(table *wordTable) {
+	g.table = table
+	if words := (table.size + 63) / 64; cap(g.found) < words {
+		g.found = make([]uint64, words)
+	} else {
+		g.found = g.found[:words]
+		clear(g.found)
+	}
+}
+
 func (g *grams) more(text string) {
+	if g.table != nil {
+		for i := 1; i < len(text); i++ {
+			g.add(pair(lowered[text[i-1]], lowered[text[i]]))
+		}
+		g.table.find(text, g.found)
+		return
+	}
 	var a, b byte
 	for i := range len(text) {
-		c := lowerByte(text[i])
+		c := lowered[text[i]]
 		if i > 0 {
 			g.add(pair(b, c))
 		}
@@ -87,11 +118,18 @@ func gramsOf(literal string) (out []uint16) {
 	return out
 }
 
-// mayHold says that one of the literals may be in the text g was read from.
-func (l literals) mayHold(g *grams) bool {
+// mayHold says that one of the literals may be in the text g was read from. ids are
+// their numbers in the table of words.
+func (l literals) mayHold(g *grams, ids []int32) bool {
 next:
-	for _, literal := range l {
-		for _, h := range literal {
+	for i := range l {
+		if g.table != nil && ids[i] >= 0 {
+			if id := ids[i]; g.found[id/64]&(1<<(id%64)) != 0 {
+				return true
+			}
+			continue
+		}
+		for _, h := range l[i].grams {
 			if !g.has(h) {
 				continue next
 			}
@@ -108,7 +146,7 @@ func newLiterals(expr string) literals {
 	}
 	var out literals
 	for _, s := range required(tree) {
-		out = append(out, gramsOf(s))
+		out = append(out, literal{s, gramsOf(s)})
 	}
 	return out
 }

@@ -3,10 +3,8 @@ package waf
 import (
 	"hash/maphash"
 	"math/bits"
-	"slices"
 
 	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
-	"github.com/corazawaf/coraza/v3/types"
 )
 
 const (
@@ -20,6 +18,9 @@ const (
 	maxAlike = 2 << 10
 	// fewAlike is how many values are not worth a question about all of them.
 	fewAlike = 8
+	// manyAlike is how many values are worth a question about all that could be made
+	// of the same characters.
+	manyAlike = 64
 	// justSeen is how many values are remembered while many are gone through, to
 	// leave out what comes again soon.
 	justSeen = 1 << 11
@@ -50,7 +51,10 @@ type kind struct {
 	key    alphabet
 	of     alphabet // all they are made of
 	values []string
-	common int // bytes that all values begin with; -1: not known yet
+	common int      // bytes that all values begin with; -1: not known yet
+	rest   asciiSet // what the values have behind those
+	most   int      // bytes of that in the longest
+	in64   int      // bytes of the longest text that a value says in base64; -1: not known yet
 }
 
 func newCrowd() *crowd { return &crowd{at: map[alphabet]int{}, seed: maphash.MakeSeed()} }
@@ -78,7 +82,7 @@ func (c *crowd) add(value string) {
 	}
 	k := &c.kinds[at]
 	k.of |= of
-	k.common = -1
+	k.common, k.in64 = -1, -1
 	k.values = append(k.values, value)
 }
 
@@ -98,10 +102,10 @@ func (c *crowd) empty() {
 }
 
 // judgeAll adds to s.hits what matches any of the values.
-func (p *skipPlan) judgeAll(tx plugintypes.TransactionState, t *skipTarget, values []types.MatchData, s *skipScratch) {
-	if len(values) < manyValues {
-		for _, m := range values {
-			p.judge(tx, t, m.Key(), m.Value(), s)
+func (p *skipPlan) judgeAll(tx plugintypes.TransactionState, t *skipTarget, values fetched, s *skipScratch) {
+	if len(values.of) < manyValues {
+		for i, m := range values.of {
+			p.judge(tx, t, m.Key(), values.value(i), s)
 		}
 		return
 	}
@@ -109,11 +113,11 @@ func (p *skipPlan) judgeAll(tx plugintypes.TransactionState, t *skipTarget, valu
 		s.crowd = newCrowd()
 	}
 	s.many = true
-	for i, m := range values {
+	for i, m := range values.of {
 		if i%64 == 0 && late(tx) {
 			break
 		}
-		if value := m.Value(); len(value) > maxAlike {
+		if value := values.value(i); len(value) > maxAlike {
 			p.judge(tx, t, m.Key(), value, s)
 		} else {
 			s.crowd.add(value)
@@ -176,11 +180,11 @@ func (p *skipPlan) askable(tx plugintypes.TransactionState, t *skipTarget, k *ki
 					return nil
 				}
 				if !read {
-					c.grams.readAll(k.values)
+					c.grams.readAll(k.values, p.table)
 					read = true
 				}
 				q := &p.predicates[a.predicate]
-				if a.in64 = q.onlyIn64(p.nodes, k, &c.grams); a.in64 && !q.longIn64(k.values) || !a.in64 && !q.mayMatchOne(p.nodes, k, &c.grams) {
+				if a.in64 = q.onlyIn64(p.nodes, k, &c.grams); a.in64 && k.longest64() < q.rx.least || !a.in64 && !q.mayMatchOne(p.nodes, k, &c.grams) {
 					continue
 				}
 				a.sql = q.sqli != nil && !q.negated && !changed(p.nodes, q.node, k.of)
@@ -199,9 +203,9 @@ func (q *predicate) mayMatchOne(nodes []node, k *kind, g *grams) bool {
 	}
 	switch {
 	case q.rx != nil && q.rx.reach != nil:
-		return q.rx.mayHold(k, g) && (changed(nodes, q.node, k.of) || q.rx.mayMatchOne(k))
+		return q.mayHold(k, g) && (changed(nodes, q.node, k.of) || q.rx.mayMatchOne(k))
 	case q.phrases != nil:
-		return q.phrases.all.mayHold(g)
+		return q.phrases.all.mayHold(g, q.ids)
 	}
 	return true
 }
@@ -221,17 +225,22 @@ func (q *predicate) onlyIn64(nodes []node, k *kind, g *grams) bool {
 	if n == 0 || changed(nodes, nodes[n].parent, k.of) {
 		return false
 	}
-	return !q.multi || !q.rx.mayHold(k, g) || !q.rx.mayMatchOne(k)
+	return !q.multi || !q.mayHold(k, g) || !q.rx.mayMatchOne(k)
 }
 
-// longIn64 says that one of the values says something long enough in base64.
-func (q *predicate) longIn64(values []string) bool {
-	return slices.ContainsFunc(values, func(value string) bool { return base64Length(value, q.rx.least) >= q.rx.least })
+// longest64 is the length of the longest text that a value says in base64.
+func (k *kind) longest64() int {
+	if k.in64 < 0 {
+		for _, value := range k.values {
+			k.in64 = max(k.in64, base64Length(value, maxAlike))
+		}
+	}
+	return k.in64
 }
 
 // mayHold says that values of a kind have what is in every match.
-func (o *rx) mayHold(k *kind, g *grams) bool {
-	return !o.reach.lacks(k.of) && (o.words == nil || o.words.mayHold(g))
+func (q *predicate) mayHold(k *kind, g *grams) bool {
+	return !q.rx.reach.lacks(k.of) && (q.rx.words == nil || q.rx.words.mayHold(g, q.ids))
 }
 
 // changed says that the transformations up to n may change a value made of a.
@@ -250,7 +259,7 @@ func (o *rx) mayMatchOne(k *kind) bool {
 	if d == nil {
 		return true
 	}
-	match, ok := d.matchesAny(k.begin(), k.values, o.least)
+	match, ok := d.matchesAny(k, o.least)
 	return match || !ok
 }
 
@@ -265,6 +274,13 @@ func (k *kind) begin() string {
 				n++
 			}
 			k.common = n
+		}
+		k.rest, k.most = asciiSet{}, 0
+		for _, value := range k.values {
+			k.most = max(k.most, len(value)-k.common)
+			for i := k.common; i < len(value); i++ {
+				k.rest.add(value[i])
+			}
 		}
 	}
 	return k.values[0][:k.common]

@@ -52,7 +52,7 @@ func TestEffects(t *testing.T) {
 			text = mixture(rnd, []string{"0", "17", "4", "29", "83", "+", "/", "\n", ".", "=", "6"})
 		}
 		a := alphabetOf(text)
-		g.read(text)
+		g.read(text, nil)
 		for n := 1; n < len(p.nodes); n++ {
 			e := &p.nodes[n].effect
 			after, _, err := p.nodes[n].f(text)

@@ -48,15 +48,15 @@ func phrasesOf(r *compiledRule, files fs.FS) *phrases {
 			p.pairs = true
 		}
 		p.first[h/64] |= 1 << (h % 64)
-		p.all = append(p.all, gramsOf(string(low)))
+		p.all = append(p.all, literal{string(low), gramsOf(string(low))})
 	}
 	return p
 }
 
 // mayBeIn is false only when no phrase is in the text.
-func (p *phrases) mayBeIn(t *trial, f *form) bool {
+func (p *phrases) mayBeIn(t *trial, f *form, ids []int32) bool {
 	if len(f.text) >= fewGrams {
-		return p.all.mayHold(t.found(f))
+		return p.all.mayHold(t.found(f), ids)
 	}
 	var a, b byte
 	for i := range len(f.text) {

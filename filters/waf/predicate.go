@@ -19,6 +19,7 @@ type predicate struct {
 	operator plugintypes.Operator
 	rx       *rx        // operator, if it is one
 	phrases  *phrases   // of the operator, if it has any
+	ids      []int32    // of the words of rx or phrases, in the table of words
 	sqli     *sqlShapes // operator is @detectSQLi or @gabionSQLi; nil: it is not
 	reach    *reach     // of the operator's expression, if it has one
 	oneOf    alphabet   // a text that matches has one of these; 0: not known
@@ -39,6 +40,10 @@ type predicates struct {
 	nodes []node // 0: the value itself
 	byID  map[int]int
 	sql   *sqlShapes
+	// What the predicates look for, each word once, and a table of it.
+	words   []string
+	wordIDs map[string]int32
+	table   *wordTable // of the first size words
 }
 
 type node struct {
@@ -48,7 +53,7 @@ type node struct {
 }
 
 func newPredicates() *predicates {
-	return &predicates{ids: map[string]int{}, nodes: make([]node, 1), byID: map[int]int{}, sql: newSQLShapes()}
+	return &predicates{ids: map[string]int{}, nodes: make([]node, 1), byID: map[int]int{}, sql: newSQLShapes(), wordIDs: map[string]int32{}}
 }
 
 // pure names the operators whose answer follows from the value and the rule's
@@ -129,6 +134,12 @@ func (p *predicates) addEcho(r *compiledRule, rule int, setup *setup, then *echo
 	if r.phrases != nil {
 		q.phrases = r.phrases()
 	}
+	switch {
+	case q.phrases != nil:
+		q.ids = p.number(q.phrases.all)
+	case isRX:
+		q.ids = p.number(o.words)
+	}
 	p.ids[key] = len(p.list)
 	p.list = append(p.list, q)
 	return len(p.list) - 1, true
@@ -141,9 +152,39 @@ func (p *predicates) snapshot() ([]predicate, []node) {
 	return p.list, p.nodes
 }
 
+// number gives the numbers of literals as words; -1 for pairs. p.mu is held.
+func (p *predicates) number(l literals) []int32 {
+	out := make([]int32, len(l))
+	for i := range l {
+		word := l[i].text
+		if out[i] = -1; len(word) < minWord {
+			continue
+		}
+		id, known := p.wordIDs[word]
+		if !known {
+			id = int32(len(p.words))
+			p.wordIDs[word] = id
+			p.words = append(p.words, word)
+		}
+		out[i] = id
+	}
+	return out
+}
+
+// wordTable has the words of all predicates so far.
+func (p *predicates) wordTable() *wordTable {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.table == nil || p.table.size < len(p.words) {
+		p.table = newWordTable(p.words)
+	}
+	return p.table
+}
+
 // trial asks predicates about one value, transforming it once for all.
 type trial struct {
 	nodes []node
+	table *wordTable // nil: words are not looked for
 	forms []form
 	round uint64
 	spare []*grams // of which the first used are taken by forms
@@ -218,7 +259,7 @@ func (f *form) alphabet() alphabet {
 func (t *trial) found(f *form) *grams {
 	if f.grams == nil {
 		f.grams = t.spareGrams()
-		f.grams.read(f.text)
+		f.grams.read(f.text, t.table)
 	}
 	return f.grams
 }
@@ -237,7 +278,7 @@ func (t *trial) matches(tx plugintypes.TransactionState, p *predicate) bool {
 	}
 	if p.echo != nil {
 		f := t.form(p.node)
-		return p.rx.matches(t, f) && p.echo.matches(p.rx.re(), f.text)
+		return p.rx.matches(t, f, p.ids) && p.echo.matches(p.rx.re(), f.text)
 	}
 	if p.multi {
 		return t.anyForm(tx, p)
@@ -250,9 +291,9 @@ func (t *trial) matches(tx plugintypes.TransactionState, p *predicate) bool {
 func (p *predicate) holds(tx plugintypes.TransactionState, t *trial, f *form) bool {
 	switch {
 	case p.rx != nil:
-		return p.rx.matches(t, f)
+		return p.rx.matches(t, f, p.ids)
 	case p.reach != nil && p.reach.lacks(f.alphabet()), p.oneOf != 0 && p.oneOf&f.alphabet() == 0,
-		p.phrases != nil && !p.phrases.mayBeIn(t, f), p.sqli != nil && p.sqli.harmless(f.text, f.alphabet()):
+		p.phrases != nil && !p.phrases.mayBeIn(t, f, p.ids), p.sqli != nil && p.sqli.harmless(f.text, f.alphabet()):
 		return false
 	}
 	return p.operator.Evaluate(tx, f.text)

@@ -23,6 +23,8 @@ type rx struct {
 	least int // bytes in the shortest match
 	// automaton is made when it is first needed: most patterns are never asked.
 	automaton func() *dfa
+	// places reads in the automaton's place what leads that from state to state.
+	places func() *nfa
 }
 
 // maxCaptures is how many groups, the whole match included, become TX:0 to TX:8.
@@ -30,6 +32,10 @@ const maxCaptures = 9
 
 // maxAsked bounds the values whose alphabet is worked out for one question.
 const maxAsked = 2048
+
+// longCapture is the length, in bytes, from which the begin of a match is looked for
+// before what it captures.
+const longCapture = 128
 
 // shortText is the length, in bytes, up to which a text is not read for literals.
 const shortText = 16
@@ -78,6 +84,7 @@ func compileRX(expr string, raw bool) (r *rx, err error) {
 		r.reach.learnNeeds()
 		return newDFA(expr)
 	})
+	r.places = sync.OnceValue(func() *nfa { return newNFA(r.automaton()) })
 	return r, nil
 }
 
@@ -111,17 +118,14 @@ func (o *rx) Evaluate(tx plugintypes.TransactionState, value string) bool {
 		return false
 	}
 	if o.automaton != nil && (o.bytes == nil || ascii(value)) {
-		if d := o.automaton(); d != nil {
-			if match, ok := d.matches(value); ok && (!match || !tx.Capturing()) {
-				return match
-			}
+		if match, ok := o.decide(value); ok && (!match || !tx.Capturing()) {
+			return match
 		}
 	}
-	re := o.engineFor(value)
 	if !tx.Capturing() {
-		return re.MatchString(value)
+		return o.engineFor(value).MatchString(value)
 	}
-	m := re.FindStringSubmatchIndex(value)
+	m, value := o.captures(value)
 	for i := 0; i < len(m)/2 && i < maxCaptures; i++ {
 		group := ""
 		if m[2*i] >= 0 {
@@ -132,8 +136,39 @@ func (o *rx) Evaluate(tx plugintypes.TransactionState, value string) bool {
 	return m != nil
 }
 
-// matches is Evaluate without captures, for a value of which more is known.
-func (o *rx) matches(t *trial, f *form) bool {
+// captures gives what the first match in text captures, and of which text. Of a long
+// one most of what stands before the match is left out: the regexp package would read
+// it slowly. One character stays, on which assertions may depend. It may look like
+// the begin of a match, now that nothing is before it: then nothing is left out.
+func (o *rx) captures(text string) (m []int, of string) {
+	re := o.engineFor(text)
+	if _, plain := re.(*regexp.Regexp); plain && len(text) >= longCapture && o.automaton != nil {
+		if at := o.begin(text); at > 0 {
+			_, size := utf8.DecodeLastRuneInString(text[:at])
+			if m = re.FindStringSubmatchIndex(text[at-size:]); m != nil && m[0] >= size {
+				return m, text[at-size:]
+			}
+		}
+	}
+	return re.FindStringSubmatchIndex(text), text
+}
+
+// begin gives a place before which no match in text begins.
+func (o *rx) begin(text string) (at int) {
+	d := o.automaton()
+	if d == nil {
+		return 0
+	}
+	at, ok := d.begin(text)
+	if !ok {
+		at, _, _ = o.places().find(text)
+	}
+	return at
+}
+
+// matches is Evaluate without captures, for a value of which more is known. ids are
+// the numbers of its words.
+func (o *rx) matches(t *trial, f *form, ids []int32) bool {
 	if o.reach == nil {
 		return o.engineFor(f.text).MatchString(f.text)
 	}
@@ -145,7 +180,7 @@ func (o *rx) matches(t *trial, f *form) bool {
 		return false
 	}
 	// The automaton is done with a short text before its pairs and triples are read.
-	if o.words != nil && a&highClass == 0 && (f.grams != nil || len(f.text) > shortText) && !o.words.mayHold(t.found(f)) {
+	if o.words != nil && a&highClass == 0 && (f.grams != nil || len(f.text) > shortText) && !o.words.mayHold(t.found(f), ids) {
 		return false
 	}
 	if o.bytes != nil && a&highClass != 0 {
@@ -167,14 +202,24 @@ func (o *rx) engineFor(text string) matcher {
 	return o.re()
 }
 
-// match asks the automaton, and the regexp package when that gives up.
+// match asks the automata, and the regexp package about expressions beyond them.
 func (o *rx) match(text string) bool {
-	if d := o.automaton(); d != nil {
-		if match, ok := d.matches(text); ok {
-			return match
-		}
+	if match, ok := o.decide(text); ok {
+		return match
 	}
 	return o.re().MatchString(text)
+}
+
+// decide asks the automata alone.
+func (o *rx) decide(text string) (match, ok bool) {
+	d := o.automaton()
+	if d == nil {
+		return false, false
+	}
+	if match, ok = d.matches(text); ok {
+		return match, true
+	}
+	return o.places().matches(text)
 }
 
 // namesRawBytes says whether expr, with its hexadecimal escapes taken as bytes,

@@ -1,6 +1,8 @@
 package waf
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -64,8 +66,32 @@ func FuzzRX(f *testing.F) {
 			if o.bytes != nil {
 				reference = o.bytes
 			}
-			if got, want := o.matches(&trial{}, &fm), reference.MatchString(value); got != want {
+			if got, want := o.matches(&trial{}, &fm, nil), reference.MatchString(value); got != want {
 				t.Fatalf("%s on %q: %v, the expression says %v", o.re(), value, got, want)
+			}
+			if o.bytes == nil && o.automaton() != nil {
+				if got, ok := o.places().matches(value); ok && got != reference.MatchString(value) {
+					t.Fatalf("%s on %q: %v place by place", o.re(), value, got)
+				}
+			}
+			for _, text := range []string{value, strings.Repeat("the quick brown fox \n", longCapture/20+1) + value} {
+				var got []string
+				m, of := o.captures(text)
+				for i := 0; i < len(m); i += 2 {
+					if m[i] >= 0 {
+						got = append(got, fmt.Sprint(i, " ", len(of)-m[i], " ", of[m[i]:m[i+1]]))
+					}
+				}
+				var want []string
+				m = reference.FindStringSubmatchIndex(text)
+				for i := 0; i < len(m); i += 2 {
+					if m[i] >= 0 {
+						want = append(want, fmt.Sprint(i, " ", len(text)-m[i], " ", text[m[i]:m[i+1]]))
+					}
+				}
+				if !slices.Equal(got, want) {
+					t.Fatalf("%s on %q captures %q, the expression %q", o.re(), text, got, want)
+				}
 			}
 		}
 	})

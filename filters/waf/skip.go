@@ -86,7 +86,8 @@ func write(tx plugintypes.TransactionState, sets []setVar) {
 type skipPlan struct {
 	predicates []predicate
 	nodes      []node
-	words      int
+	table      *wordTable // of what predicates look for
+	words      int        // of 64 predicates each
 	targets    []skipTarget
 	rules      []skipRule // of the phase, in order of evaluation, without the dead
 	order      []skipSlot // all of the phase, by id
@@ -150,13 +151,16 @@ type skipScratch struct {
 	made  []alphabet
 	rough []uint64
 	crowd *crowd
-	stats struct{ values, known, asked uint64 }
+	// fetched is what was fetched in this phase.
+	fetched []fetched
+	stats   struct{ values, known, asked uint64 }
 }
 
 func (p *skipPlan) run(tx plugintypes.TransactionState, remover ruleRemover) {
 	s, _ := p.scratch.Get().(*skipScratch)
 	if s == nil {
 		s = &skipScratch{got: make([]uint8, len(p.rules)), keep: make([]bool, len(p.rules)), hits: make([]uint64, p.words), rough: make([]uint64, p.words)}
+		s.trial.table = p.table
 	}
 	clear(s.got)
 	s.fresh = 0
@@ -168,6 +172,8 @@ func (p *skipPlan) run(tx plugintypes.TransactionState, remover ruleRemover) {
 		p.look(tx, &p.targets[i], s)
 	}
 	s.trial.end()
+	clear(s.fetched)
+	s.fetched = s.fetched[:0]
 	p.choose(tx, s)
 	p.remove(remover, s.keep)
 	p.removeTargets(tx, remover, s.keep)
@@ -210,8 +216,8 @@ func (p *skipPlan) look(tx plugintypes.TransactionState, t *skipTarget, s *skipS
 	clear(s.hits)
 	if c, ok := col.(collection.Single); ok && !t.count {
 		p.judge(tx, t, "", c.Get(), s)
-	} else if found := find(col, &t.compiledTarget); t.count {
-		p.judge(tx, t, "", strconv.Itoa(len(found)), s)
+	} else if found := s.find(tx, col, &t.compiledTarget); t.count {
+		p.judge(tx, t, "", strconv.Itoa(len(found.of)), s)
 	} else {
 		p.judgeAll(tx, t, found, s)
 	}
@@ -222,6 +228,48 @@ func (p *skipPlan) look(tx plugintypes.TransactionState, t *skipTarget, s *skipS
 			}
 		}
 	}
+}
+
+// fetched is what is under a variable or a part of it.
+type fetched struct {
+	variable variables.RuleVariable
+	of       []types.MatchData
+	names    bool // the keys are meant, not the values
+}
+
+func (f *fetched) value(i int) string {
+	if f.names {
+		return f.of[i].Key()
+	}
+	return f.of[i].Value()
+}
+
+// find gives what is under a target. What is under arguments as a whole is fetched
+// once a phase: the engine makes it anew for whoever asks.
+func (s *skipScratch) find(tx plugintypes.TransactionState, col collection.Collection, t *compiledTarget) fetched {
+	variable, names := t.variable, false
+	switch variable {
+	case variables.ArgsNames:
+		variable, names = variables.Args, true
+	case variables.ArgsPostNames:
+		variable, names = variables.ArgsPost, true
+	case variables.ArgsGetNames:
+		variable, names = variables.ArgsGet, true
+	case variables.Args, variables.ArgsPost, variables.ArgsGet:
+	default:
+		return fetched{of: find(col, t)}
+	}
+	if t.pattern != nil || t.key != "" {
+		return fetched{of: find(col, t)}
+	}
+	at := slices.IndexFunc(s.fetched, func(f fetched) bool { return f.variable == variable })
+	if at < 0 {
+		at = len(s.fetched)
+		s.fetched = append(s.fetched, fetched{variable: variable, of: tx.Collection(variable).FindAll()})
+	}
+	found := s.fetched[at]
+	found.names = names
+	return found
 }
 
 func find(col collection.Collection, t *compiledTarget) []types.MatchData {
@@ -491,6 +539,7 @@ func (b *planner) finish() {
 	p := b.plan
 	slices.SortFunc(p.order, func(a, b skipSlot) int { return a.id - b.id })
 	p.predicates, p.nodes = b.table.snapshot()
+	p.table = b.table.wordTable()
 	p.words = (len(p.predicates) + 63) / 64
 	for i := range p.targets {
 		p.targets[i].asks = make([]uint64, p.words)

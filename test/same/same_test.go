@@ -47,6 +47,12 @@ func TestMain(m *testing.M) {
 		}
 		stock[i] = e
 	}
+	if !ordered() {
+		if err := readStockJSON(c); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
 	os.Exit(m.Run())
 }
 

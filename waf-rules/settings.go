@@ -26,6 +26,7 @@ type Settings struct {
 // same in every combination.
 type Fast struct {
 	NoAlphabet bool `json:"noAlphabet,omitempty"` // run every regular expression, even when the value's characters rule a match out
+	NoLiterals bool `json:"noLiterals,omitempty"` // look for nothing that every match has in it before an operator is asked
 	NoSkip     bool `json:"noSkip,omitempty"`     // evaluate every rule, even when no value it looks at can match
 	NoLevels   bool `json:"noLevels,omitempty"`   // compare the paranoia level anew in every request
 	NoSetup    bool `json:"noSetup,omitempty"`    // evaluate the rules that only set up and compare TX variables

@@ -38,8 +38,8 @@ func fastOf(d *v1alpha1.Diagnosis) wafrules.Fast {
 	}
 	without := func(step string) bool { return slices.Contains(d.Without, step) }
 	return wafrules.Fast{
-		NoAlphabet: without("alphabet"), NoSkip: without("skip"), NoLevels: without("levels"),
-		NoSetup: without("setup"), NoMemory: without("memory"),
+		NoAlphabet: without("alphabet"), NoLiterals: without("literals"), NoSkip: without("skip"),
+		NoLevels: without("levels"), NoSetup: without("setup"), NoMemory: without("memory"),
 	}
 }
 

@@ -156,7 +156,7 @@ func (e *Engine) compile(files fs.FS) error {
 		parts = slices.Insert(parts, crs, wafrules.Part{Text: placeDirective()})
 	}
 	if e.compiler.fast != nil {
-		files = ruleFiles{FS: files, alphabet: !e.config.Settings.Fast.NoAlphabet}
+		files = ruleFiles{FS: files, alphabet: !e.config.Settings.Fast.NoAlphabet, literals: !e.config.Settings.Fast.NoLiterals}
 	}
 	conf := coraza.NewWAFConfig().WithRootFS(files)
 	for _, p := range parts {

@@ -61,13 +61,16 @@ func (f *fast) plan(e *Engine, files fs.FS) error {
 		}
 		return fmt.Errorf("plan skipping: rule %d looks at what the rule before matched", rules[i].id)
 	}
+	settings := e.config.Settings
 	for i := range rules {
 		for _, l := range rules[i].links() {
+			if settings.Fast.NoLiterals {
+				continue
+			}
 			l.phrases = func() *phrases { return phrasesOf(l, files) }
 		}
 	}
 	skips, at := ownActions(rules)
-	settings := e.config.Settings
 	dead := map[int]bool{}
 	fixed := !countsChange(rules)[variables.TX] // what rules see of TX is what is there
 	if fixed && !settings.Fast.NoLevels {

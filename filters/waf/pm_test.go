@@ -9,6 +9,8 @@ import (
 
 	coreruleset "github.com/corazawaf/coraza-coreruleset/v4"
 	ahocorasick "github.com/petar-dambovaliev/aho-corasick"
+
+	wafrules "github.com/gabion-io/gabion/waf-rules"
 )
 
 // engineHolds asks the matcher that the engine has for the same phrases.
@@ -91,4 +93,42 @@ func TestPhrasesOfTheRuleSet(t *testing.T) {
 
 func (t *phraseTree) size() int {
 	return int(unsafe.Sizeof(*t)) + len(t.read) + 4*len(t.first) + 4*len(t.fail) + 8*len(t.whole)
+}
+
+// TestWithoutLiterals: an engine that does without them asks no predicate that has
+// any, and takes none from others that share its compiler.
+func TestWithoutLiterals(t *testing.T) {
+	compiler := NewCompiler()
+	compile := func(without bool) *Engine {
+		c := Config{Settings: wafrules.Defaults(), Limits: wafrules.Limits{RequestBody: 1 << 20}, Detect: true}
+		c.Settings.Fast.NoLiterals = without
+		e, err := compiler.Compile(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(e.Release)
+		return e
+	}
+	for _, without := range []bool{false, true, false} {
+		p, _ := secondPlan(t, compile(without))
+		asked := map[int32]bool{}
+		for i := range p.targets {
+			for _, a := range p.targets[i].asked {
+				asked[a.predicate] = true
+			}
+		}
+		words, phrases := 0, 0
+		for i := range asked {
+			q := &p.predicates[i]
+			if q.rx != nil && q.rx.words != nil {
+				words++
+			}
+			if q.phrases != nil {
+				phrases++
+			}
+		}
+		if without && words+phrases > 0 || !without && (words < 50 || phrases < 5) {
+			t.Errorf("without literals %v: %d expressions and %d lists of phrases have some", without, words, phrases)
+		}
+	}
 }

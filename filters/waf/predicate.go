@@ -101,8 +101,10 @@ func (p *predicates) addEcho(r *compiledRule, rule int, setup *setup, then *echo
 	}
 	o, isRX := r.operator.(*rx)
 	// The author's rules are kept apart: their files resolve elsewhere. So are those
-	// that do without the alphabet: others would have to do without it, too.
-	key := fmt.Sprintf("%t %t %t %t %d %s %s", rule < 100_000, isRX && o.reach == nil, r.negated, r.multi, last, name, data)
+	// that do without the alphabet, or without literals: others would have to do
+	// without them, too.
+	plain := isRX && o.words == nil || !isRX && r.phrases == nil
+	key := fmt.Sprintf("%t %t %t %t %t %d %s %s", rule < 100_000, isRX && o.reach == nil, plain, r.negated, r.multi, last, name, data)
 	if then != nil {
 		key += "\x00" + then.key
 	}

@@ -44,7 +44,7 @@ const shortText = 16
 // see nothing of the engine but its file system.
 type ruleFiles struct {
 	fs.FS
-	alphabet bool
+	alphabet, literals bool
 }
 
 func newRX(o plugintypes.OperatorOptions) (plugintypes.Operator, error) {
@@ -58,10 +58,16 @@ func newRX(o plugintypes.OperatorOptions) (plugintypes.Operator, error) {
 	if err != nil {
 		return nil, err
 	}
-	if f, ok := o.Root.(ruleFiles); ok && f.alphabet {
-		return op, nil
+	f, ok := o.Root.(ruleFiles)
+	switch {
+	case !ok || !f.alphabet:
+		return &rx{re: op.re, bytes: op.bytes}, nil
+	case !f.literals:
+		plain := *op
+		plain.words = nil
+		return &plain, nil
 	}
-	return &rx{re: op.re, bytes: op.bytes}, nil
+	return op, nil
 }
 
 // compileRX makes the operator of an expression. With raw it names bytes that

@@ -34,7 +34,7 @@ func patterns(t testing.TB) (out []*rx) {
 		add(r)
 	}
 	for _, text := range texts {
-		op, err := newRX(plugintypes.OperatorOptions{Arguments: text, Root: ruleFiles{alphabet: true}})
+		op, err := newRX(plugintypes.OperatorOptions{Arguments: text, Root: ruleFiles{alphabet: true, literals: true}})
 		if err != nil {
 			continue // macros
 		}

@@ -76,6 +76,7 @@ func TestEveryCombination(t *testing.T) {
 	}
 	for _, off := range []func(*waf.Config){
 		func(c *waf.Config) { c.Settings.Fast.NoAlphabet = true },
+		func(c *waf.Config) { c.Settings.Fast.NoLiterals = true },
 		func(c *waf.Config) { c.Settings.Fast.NoSkip = true },
 		func(c *waf.Config) { c.Settings.Fast.NoLevels = true },
 		func(c *waf.Config) { c.Settings.Fast.NoSetup = true },

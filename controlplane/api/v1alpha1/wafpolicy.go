@@ -41,7 +41,7 @@ type WAFPolicySpec struct {
 // Diagnosis turns off what saves the rule engine work. Verdicts are the same
 // either way: it is there to find out whether that is true, and what is saved.
 type Diagnosis struct {
-	Without []string `json:"without,omitempty"` // alphabet, skip, levels, setup, memory
+	Without []string `json:"without,omitempty"` // alphabet, literals, skip, levels, setup, memory
 }
 
 // AnomalyThreshold is the score from which a message is denied.
@@ -165,7 +165,7 @@ func (p *WAFPolicy) validate(f *findings) {
 	}
 	if d := s.Diagnosis; d != nil {
 		for i := range d.Without {
-			f.oneOf(fmt.Sprintf("diagnosis.without[%d]", i), &d.Without[i], "alphabet", "skip", "levels", "setup", "memory")
+			f.oneOf(fmt.Sprintf("diagnosis.without[%d]", i), &d.Without[i], "alphabet", "literals", "skip", "levels", "setup", "memory")
 		}
 	}
 	f.oneOf("failureMode", s.FailureMode, "open", "closed")

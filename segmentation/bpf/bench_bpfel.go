@@ -35,6 +35,8 @@ const (
 	BenchMapPrefixes         = "prefixes"
 	BenchMapRules            = "rules"
 	BenchMapShares           = "shares"
+	BenchMapSocketCounts     = "socket_counts"
+	BenchMapSocketRings      = "socket_rings"
 	BenchMapSockets          = "sockets"
 	BenchMapUsages           = "usages"
 	BenchProgAdoptFlow       = "adopt_flow"
@@ -132,27 +134,29 @@ type BenchProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type BenchMapSpecs struct {
-	Addresses   *ebpf.MapSpec `ebpf:"addresses"`
-	Askings     *ebpf.MapSpec `ebpf:"askings"`
-	Control     *ebpf.MapSpec `ebpf:"control"`
-	Counters    *ebpf.MapSpec `ebpf:"counters"`
-	Drops       *ebpf.MapSpec `ebpf:"drops"`
-	Endpoints   *ebpf.MapSpec `ebpf:"endpoints"`
-	Established *ebpf.MapSpec `ebpf:"established"`
-	Events      *ebpf.MapSpec `ebpf:"events"`
-	Flows       *ebpf.MapSpec `ebpf:"flows"`
-	Fragments   *ebpf.MapSpec `ebpf:"fragments"`
-	Groups      *ebpf.MapSpec `ebpf:"groups"`
-	HalfOpen    *ebpf.MapSpec `ebpf:"half_open"`
-	Names       *ebpf.MapSpec `ebpf:"names"`
-	Neighbours  *ebpf.MapSpec `ebpf:"neighbours"`
-	Prefiltered *ebpf.MapSpec `ebpf:"prefiltered"`
-	Prefilters  *ebpf.MapSpec `ebpf:"prefilters"`
-	Prefixes    *ebpf.MapSpec `ebpf:"prefixes"`
-	Rules       *ebpf.MapSpec `ebpf:"rules"`
-	Shares      *ebpf.MapSpec `ebpf:"shares"`
-	Sockets     *ebpf.MapSpec `ebpf:"sockets"`
-	Usages      *ebpf.MapSpec `ebpf:"usages"`
+	Addresses    *ebpf.MapSpec `ebpf:"addresses"`
+	Askings      *ebpf.MapSpec `ebpf:"askings"`
+	Control      *ebpf.MapSpec `ebpf:"control"`
+	Counters     *ebpf.MapSpec `ebpf:"counters"`
+	Drops        *ebpf.MapSpec `ebpf:"drops"`
+	Endpoints    *ebpf.MapSpec `ebpf:"endpoints"`
+	Established  *ebpf.MapSpec `ebpf:"established"`
+	Events       *ebpf.MapSpec `ebpf:"events"`
+	Flows        *ebpf.MapSpec `ebpf:"flows"`
+	Fragments    *ebpf.MapSpec `ebpf:"fragments"`
+	Groups       *ebpf.MapSpec `ebpf:"groups"`
+	HalfOpen     *ebpf.MapSpec `ebpf:"half_open"`
+	Names        *ebpf.MapSpec `ebpf:"names"`
+	Neighbours   *ebpf.MapSpec `ebpf:"neighbours"`
+	Prefiltered  *ebpf.MapSpec `ebpf:"prefiltered"`
+	Prefilters   *ebpf.MapSpec `ebpf:"prefilters"`
+	Prefixes     *ebpf.MapSpec `ebpf:"prefixes"`
+	Rules        *ebpf.MapSpec `ebpf:"rules"`
+	Shares       *ebpf.MapSpec `ebpf:"shares"`
+	SocketCounts *ebpf.MapSpec `ebpf:"socket_counts"`
+	SocketRings  *ebpf.MapSpec `ebpf:"socket_rings"`
+	Sockets      *ebpf.MapSpec `ebpf:"sockets"`
+	Usages       *ebpf.MapSpec `ebpf:"usages"`
 }
 
 // BenchVariableSpecs contains global variables before they are loaded into the kernel.
@@ -194,27 +198,29 @@ func (o *BenchObjects) Close() error {
 //
 // It can be passed to LoadBenchObjects or ebpf.CollectionSpec.LoadAndAssign.
 type BenchMaps struct {
-	Addresses   *ebpf.Map `ebpf:"addresses"`
-	Askings     *ebpf.Map `ebpf:"askings"`
-	Control     *ebpf.Map `ebpf:"control"`
-	Counters    *ebpf.Map `ebpf:"counters"`
-	Drops       *ebpf.Map `ebpf:"drops"`
-	Endpoints   *ebpf.Map `ebpf:"endpoints"`
-	Established *ebpf.Map `ebpf:"established"`
-	Events      *ebpf.Map `ebpf:"events"`
-	Flows       *ebpf.Map `ebpf:"flows"`
-	Fragments   *ebpf.Map `ebpf:"fragments"`
-	Groups      *ebpf.Map `ebpf:"groups"`
-	HalfOpen    *ebpf.Map `ebpf:"half_open"`
-	Names       *ebpf.Map `ebpf:"names"`
-	Neighbours  *ebpf.Map `ebpf:"neighbours"`
-	Prefiltered *ebpf.Map `ebpf:"prefiltered"`
-	Prefilters  *ebpf.Map `ebpf:"prefilters"`
-	Prefixes    *ebpf.Map `ebpf:"prefixes"`
-	Rules       *ebpf.Map `ebpf:"rules"`
-	Shares      *ebpf.Map `ebpf:"shares"`
-	Sockets     *ebpf.Map `ebpf:"sockets"`
-	Usages      *ebpf.Map `ebpf:"usages"`
+	Addresses    *ebpf.Map `ebpf:"addresses"`
+	Askings      *ebpf.Map `ebpf:"askings"`
+	Control      *ebpf.Map `ebpf:"control"`
+	Counters     *ebpf.Map `ebpf:"counters"`
+	Drops        *ebpf.Map `ebpf:"drops"`
+	Endpoints    *ebpf.Map `ebpf:"endpoints"`
+	Established  *ebpf.Map `ebpf:"established"`
+	Events       *ebpf.Map `ebpf:"events"`
+	Flows        *ebpf.Map `ebpf:"flows"`
+	Fragments    *ebpf.Map `ebpf:"fragments"`
+	Groups       *ebpf.Map `ebpf:"groups"`
+	HalfOpen     *ebpf.Map `ebpf:"half_open"`
+	Names        *ebpf.Map `ebpf:"names"`
+	Neighbours   *ebpf.Map `ebpf:"neighbours"`
+	Prefiltered  *ebpf.Map `ebpf:"prefiltered"`
+	Prefilters   *ebpf.Map `ebpf:"prefilters"`
+	Prefixes     *ebpf.Map `ebpf:"prefixes"`
+	Rules        *ebpf.Map `ebpf:"rules"`
+	Shares       *ebpf.Map `ebpf:"shares"`
+	SocketCounts *ebpf.Map `ebpf:"socket_counts"`
+	SocketRings  *ebpf.Map `ebpf:"socket_rings"`
+	Sockets      *ebpf.Map `ebpf:"sockets"`
+	Usages       *ebpf.Map `ebpf:"usages"`
 }
 
 func (m *BenchMaps) Close() error {
@@ -238,6 +244,8 @@ func (m *BenchMaps) Close() error {
 		m.Prefixes,
 		m.Rules,
 		m.Shares,
+		m.SocketCounts,
+		m.SocketRings,
 		m.Sockets,
 		m.Usages,
 	)

@@ -29,7 +29,7 @@ func formed(name string) int {
 	switch name {
 	case "control", "endpoints", "addresses", "prefixes", "rules", "neighbours", "shares":
 		return layout
-	case "fragments":
+	case "fragments", "sockets":
 		return 5
 	case "half_open":
 		return 3

@@ -254,6 +254,12 @@ struct process {
 	u8 command[16];
 };
 
+struct socket_place {
+	u64 payer;
+	u32 number;
+	u32 zero;
+};
+
 // Outer maps have a third place that is never read: writing to it makes the
 // kernel wait until no program runs that could have seen the set before.
 #define IN_SETS(NAME, TYPE, KEY, VALUE, ENTRIES, FLAGS)               \
@@ -302,7 +308,12 @@ TABLE(groups, BPF_MAP_TYPE_HASH, u64, u32, 4096);
 TABLE(usages, BPF_MAP_TYPE_HASH, u32, struct usage, 4096);
 TABLE(shares, BPF_MAP_TYPE_HASH, u32, struct share, 4096);
 TABLE(counters, BPF_MAP_TYPE_PERCPU_ARRAY, u32, u64, COUNTERS);
-TABLE(sockets, BPF_MAP_TYPE_LRU_HASH, u64, struct process, 16384);
+// Who has a socket, by its cookie, and what of that was remembered at whose cost: each
+// has a ring of so many, so that one who opens sockets without end is forgotten alone.
+enum { SOCKETS_EACH = 1024 };
+TABLE(sockets, BPF_MAP_TYPE_LRU_HASH, u64, struct process, 32 * SOCKETS_EACH);
+TABLE(socket_rings, BPF_MAP_TYPE_LRU_HASH, struct socket_place, u64, 32 * SOCKETS_EACH);
+TABLE(socket_counts, BPF_MAP_TYPE_LRU_HASH, u64, u32, 4096);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

@@ -1004,6 +1004,27 @@ int adopt_flow(struct __sk_buff *skb)
 	return register_flow(skb, &v, initiator);
 }
 
+// charge_socket makes room for a socket at the cost of who has it: a cgroup, or a
+// process that is in none.
+static always_inline void charge_socket(u64 cookie, const struct process *p)
+{
+	struct socket_place at = {.payer = p->cgroup > 1 ? p->cgroup : 1ULL << 63 | p->pid};
+	u32 *count = bpf_map_lookup_elem(&socket_counts, &at.payer);
+
+	if (!count) {
+		u32 none = 0;
+		bpf_map_update_elem(&socket_counts, &at.payer, &none, BPF_NOEXIST);
+		count = bpf_map_lookup_elem(&socket_counts, &at.payer);
+		if (!count)
+			return;
+	}
+	at.number = __sync_fetch_and_add(count, 1) % SOCKETS_EACH;
+	u64 *before = bpf_map_lookup_elem(&socket_rings, &at);
+	if (before)
+		bpf_map_delete_elem(&sockets, before);
+	bpf_map_update_elem(&socket_rings, &at, &cookie, BPF_ANY);
+}
+
 static always_inline u64 remember_socket(struct bpf_sock_addr *s)
 {
 	u64 cookie = bpf_get_socket_cookie(s);
@@ -1012,6 +1033,12 @@ static always_inline u64 remember_socket(struct bpf_sock_addr *s)
 		.pid = bpf_get_current_pid_tgid() >> 32,
 		.uid = bpf_get_current_uid_gid(),
 	};
+	struct process *known = bpf_map_lookup_elem(&sockets, &cookie);
+
+	if (known && known->pid == p.pid && known->cgroup == p.cgroup)
+		return cookie;
+	if (!known)
+		charge_socket(cookie, &p);
 	bpf_get_current_comm(p.command, sizeof(p.command));
 	bpf_map_update_elem(&sockets, &cookie, &p, BPF_ANY);
 	return cookie;

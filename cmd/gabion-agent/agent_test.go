@@ -370,3 +370,14 @@ func TestSaysWhatItNeeds(t *testing.T) {
 		t.Errorf("without root it says %q (%v)", out, err)
 	}
 }
+
+func TestMistakesOfWhoeverCalls(t *testing.T) {
+	for _, args := range [][]string{{"--nonsense"}, {"--window", "soon"}, {"detach", "--nonsense"}} {
+		c := exec.Command(os.Args[0], args...)
+		c.Env = append(os.Environ(), "GABION_AGENT_UNDER_TEST=1")
+		out, _ := c.CombinedOutput()
+		if c.ProcessState.ExitCode() != 2 || !strings.Contains(string(out), args[len(args)-1]) {
+			t.Errorf("%q: exit code %d, %s", args, c.ProcessState.ExitCode(), out)
+		}
+	}
+}

@@ -76,6 +76,7 @@ over, and 'gabion-agent detach' removes everything.`,
 	}
 	c.SetOut(out)
 	c.SetErr(errs)
+	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	c.Flags().StringArrayVarP(&o.files, "file", "f", nil, "file or directory with resources; may be repeated")
 	c.Flags().StringVar(&o.server, "server", "", "ADDRESS:PORT of a control plane's listener for agents")
 	c.Flags().StringVar(&o.host, "host", "", "this host's name, as workloads have it in spec.node (default: what the system says)")

@@ -138,6 +138,14 @@ func group(use, short, long string, commands ...*cobra.Command) *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(commands...)
+	// One of each that it holds: the first is the usual one.
+	var examples []string
+	for _, of := range commands {
+		if line, _, _ := strings.Cut(of.Example, "\n"); line != "" {
+			examples = append(examples, line)
+		}
+	}
+	c.Example = strings.Join(examples, "\n")
 	return c
 }
 

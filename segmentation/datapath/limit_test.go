@@ -135,6 +135,22 @@ func flood(t *testing.T, b *bed, n int, make func(i int) []byte) {
 	}
 }
 
+// fewEvents counts the events that are waiting: some, and few, whatever a flood sent.
+func fewEvents(t *testing.T, events *flowlog.Events, packets int) (n int) {
+	t.Helper()
+	for ; ; n++ {
+		if _, err := events.Next(time.Now()); errors.Is(err, os.ErrDeadlineExceeded) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n == 0 || n >= 200 {
+		t.Errorf("%d packets cost %d events", packets, n)
+	}
+	return n
+}
+
 // A flood of drops costs few events, is counted exactly, and hides nobody else's.
 func TestDropFlood(t *testing.T) {
 	b := newBed(t, "web", "cart", "other")
@@ -171,19 +187,7 @@ func TestDropFlood(t *testing.T) {
 			if lost = b.count(bpf.LostFlows) - lost; counted+lost != packets {
 				t.Errorf("rows have %d packets and %d are counted as without a row, of %d", counted, lost, packets)
 			}
-			n := 0
-			for {
-				if _, err := events.Next(time.Now()); errors.Is(err, os.ErrDeadlineExceeded) {
-					break
-				} else if err != nil {
-					t.Fatal(err)
-				}
-				n++
-			}
-			if n == 0 || n >= 200 {
-				t.Errorf("%d packets cost %d events", packets, n)
-			}
-			t.Logf("%d packets, %d events", packets, n)
+			t.Logf("%d packets, %d events", packets, fewEvents(t, events, packets))
 		})
 	}
 	// Another workload's drop is still told.

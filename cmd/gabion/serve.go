@@ -200,7 +200,7 @@ func (o serveOptions) adminName(l layout) string {
 		return "admin"
 	}
 	sum := sha256.Sum256([]byte(l.dir))
-	return fmt.Sprintf("admin@%.40s-%x", hostName(), sum[:4])
+	return fmt.Sprintf("admin@%.40s-%x", hostname(), sum[:4])
 }
 
 // replicaNote says in an audit log that several write whose files are meant.
@@ -208,15 +208,7 @@ func (o serveOptions) replicaNote() string {
 	if o.database == "" {
 		return ""
 	}
-	return "on " + hostName()
-}
-
-func hostName() string {
-	name, err := os.Hostname()
-	if err != nil {
-		return "localhost"
-	}
-	return name
+	return "on " + hostname()
 }
 
 // ensureAdminToken makes the token file at first use, and again when it is gone:

@@ -91,7 +91,7 @@ func (d door) ended(e *filters.Event) filters.Event {
 	at := d.at(e.Time).Truncate(time.Microsecond)
 	p.Name, p.Exit, p.Fatal = bounded(p.Name, 64), bounded(p.Exit, 128), bounded(p.Fatal, 512)
 	p.Ready, p.Back = p.Ready.UTC().Truncate(time.Microsecond), p.Back.UTC().Truncate(time.Microsecond)
-	if p.Ready.After(at) {
+	if p.Ready.After(at) || p.Ready.Before(time.Unix(0, 0)) { // a year below 0 cannot be written
 		p.Ready = time.Time{}
 	}
 	if p.Back.Before(at) || p.Back.After(d.now().Add(time.Hour)) {

@@ -331,6 +331,9 @@ func TestEndsOfProcesses(t *testing.T) {
 			Ready: now.Add(time.Minute), Back: now.Add(-time.Minute)}
 	}))
 	sp.Append(end(func(e *filters.Event) { e.ID, e.Process.Back = "03ENDED", now.Add(1000*time.Hour) }))
+	// A year below 0, which JSON cannot write, must not keep what comes after it.
+	sp.Append([]byte(strings.Replace(string(end(func(e *filters.Event) { e.ID, e.Process.Ready = "06ENDED", now })),
+		now.Format(`"ready":"2006-01-02T15:04:05.999999Z"`), `"ready":"0000-01-01T00:00:00+01:00"`, 1)))
 	sp.Append(end(func(e *filters.Event) { e.ID, e.Decision = "04DENIED", filters.Denied }))
 	sp.Append(end(func(e *filters.Event) { e.ID, e.Process = "05ENDED", nil }))
 	sp.Close()
@@ -346,11 +349,14 @@ func TestEndsOfProcesses(t *testing.T) {
 	if p := must(w.store.Event(t.Context(), "03ENDED")).Process; !p.Back.IsZero() {
 		t.Errorf("back in the far future: %+v", p)
 	}
+	if p := must(w.store.Event(t.Context(), "06ENDED")).Process; !p.Ready.IsZero() {
+		t.Errorf("ready before all time: %+v", p)
+	}
 	if e := must(w.store.Event(t.Context(), "04DENIED")); e.Process != nil || e.Engine != "waf" {
 		t.Errorf("of a request, with a process: %+v", e)
 	}
-	if events := must(w.store.Events(t.Context(), store.EventQuery{Decision: filters.Ended})); len(events) != 3 {
-		t.Errorf("%d ended, want 3", len(events))
+	if events := must(w.store.Events(t.Context(), store.EventQuery{Decision: filters.Ended})); len(events) != 4 {
+		t.Errorf("%d ended, want 4", len(events))
 	}
 	if events := must(w.store.Events(t.Context(), store.EventQuery{Rule: 942100})); len(events) != 1 {
 		t.Errorf("%d with rules, want that of the request", len(events))
@@ -358,7 +364,7 @@ func TestEndsOfProcesses(t *testing.T) {
 	if xs := must(w.store.Exchanges(t.Context(), store.ExchangeQuery{})); len(xs) != 0 {
 		t.Errorf("%d exchanges", len(xs))
 	}
-	if c := w.coverage("spool"); c.Received != 6 || c.Duplicates != 2 || c.Garbage != 1 {
+	if c := w.coverage("spool"); c.Received != 7 || c.Duplicates != 2 || c.Garbage != 1 {
 		t.Errorf("%+v", c)
 	}
 }

@@ -127,7 +127,7 @@ func envoy_dynamic_module_on_http_filter_response_trailers(_ C.gabion_envoy, h C
 //export envoy_dynamic_module_on_http_filter_stream_complete
 func envoy_dynamic_module_on_http_filter_stream_complete(_ C.gabion_envoy, h C.gabion_module) {
 	guard(process.log, "stream_complete", func() { cgo.Handle(h).Value().(*stream).end() })
-	goRound() // nobody waits for this hook
+	goRound()
 }
 
 //export envoy_dynamic_module_on_http_filter_scheduled

@@ -204,8 +204,11 @@ func (n *nfa) way(holds syntax.EmptyOp) *ways {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	w := n.newWays(holds)
-	n.ways[holds].Store(w)
+	w := n.ways[holds].Load() // whoever held the lock may have made them
+	if w == nil {
+		w = n.newWays(holds)
+		n.ways[holds].Store(w)
+	}
 	if w.others == nil {
 		return nil
 	}

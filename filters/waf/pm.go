@@ -3,6 +3,7 @@ package waf
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io/fs"
 	"path"
 	"slices"
@@ -48,8 +49,8 @@ func readRuleFile(o plugintypes.OperatorOptions) (b []byte, err error) {
 	}
 	err = fs.ErrNotExist
 	for _, dir := range o.Path {
-		if b, err = fs.ReadFile(o.Root, path.Join(dir, o.Arguments)); err == nil {
-			return b, nil
+		if b, err = fs.ReadFile(o.Root, path.Join(dir, o.Arguments)); !errors.Is(err, fs.ErrNotExist) {
+			return b, err
 		}
 	}
 	return nil, err

@@ -24,6 +24,7 @@ var homes = []home{
 	{[]string{"github.com/envoyproxy/go-control-plane"}, []string{"controlplane/xds", "controlplane/ads", "controlplane/ingest", "controlplane/hosts", "filters/extproc", "segmentation/policysync"}},
 	{[]string{"github.com/corazawaf"}, []string{"filters/waf", "waf-rules"}},
 	{[]string{"github.com/tidwall/gjson"}, []string{"filters/waf"}},
+	{[]string{"github.com/petar-dambovaliev/aho-corasick"}, []string{"filters/waf"}},
 	{[]string{"C", "runtime/cgo"}, []string{"filters/module"}},
 	{[]string{"github.com/cilium/ebpf"}, []string{"segmentation/bpf", "segmentation/datapath", "segmentation/policymap", "segmentation/flowlog", "segmentation/nametap", "api-discovery/capture", "workload/runtime", "internal/tcx"}},
 	{[]string{"github.com/cilium/cilium"}, []string{"controlplane/hubble"}},

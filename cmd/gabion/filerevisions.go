@@ -25,10 +25,11 @@ import (
 // alone, and not in the store, which others may share: only who had a resource in
 // its files can say that it left them.
 type fileRevisions struct {
-	store *store.Store
-	path  string
-	note  string // for the audit log, where others write, too
-	log   *slog.Logger
+	store  *store.Store
+	path   string
+	shared bool   // others may write to the store, too
+	note   string // for the audit log, where they do
+	log    *slog.Logger
 
 	held map[store.Key]heldByFile // nil: not read yet
 	kept bool                     // path says so
@@ -44,7 +45,7 @@ type heldByFile struct {
 // while nobody looked.
 func (f *fileRevisions) observe(ctx context.Context, s *reconcile.State) {
 	if f.held == nil {
-		f.read()
+		f.read(ctx)
 	}
 	seen := map[store.Key]bool{}
 	for _, i := range s.Set.Items() {
@@ -54,8 +55,7 @@ func (f *fileRevisions) observe(ctx context.Context, s *reconcile.State) {
 		}
 		k := store.Key(i.Key())
 		seen[k] = true
-		sum := sha256.Sum256(i.Manifest)
-		now := heldByFile{i.File, hex.EncodeToString(sum[:])}
+		now := heldByFile{i.File, digestOf(i.Manifest)}
 		if f.held[k].SHA256 == now.SHA256 {
 			continue
 		}
@@ -81,25 +81,39 @@ func (f *fileRevisions) record(ctx context.Context, k store.Key, file string, ma
 	return true
 }
 
-// read takes in what was recorded last. Where that is lost, what left the files
-// since is not recorded; the rest is, for the store knows what it has.
-func (f *fileRevisions) read() {
+// read takes in what was recorded last. Where path does not say it, a store that
+// nobody shares does; else what left the files since is not recorded.
+func (f *fileRevisions) read(ctx context.Context) {
 	f.held, f.kept = map[store.Key]heldByFile{}, true
-	b, err := os.ReadFile(f.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return
-	}
 	var rows []fileRow
+	b, err := os.ReadFile(f.path)
 	if err == nil {
 		err = json.Unmarshal(b, &rows)
 	}
-	if err != nil {
-		f.log.Warn("what files held before cannot be read: what left them since is not recorded", "file", f.path, "error", err)
+	if err == nil {
+		for _, r := range rows {
+			f.held[r.Key] = r.heldByFile
+		}
 		return
 	}
-	for _, r := range rows {
-		f.held[r.Key] = r.heldByFile
+	if !errors.Is(err, fs.ErrNotExist) {
+		f.log.Warn("what files held before cannot be read", "file", f.path, "error", err)
 	}
+	if f.shared {
+		return
+	}
+	recorded, err := f.store.LastOwned(ctx, store.OriginFile)
+	if err != nil {
+		f.log.Warn("what left the files since the last start is not recorded", "error", err)
+	}
+	for _, r := range recorded {
+		f.held[r.Key], f.kept = heldByFile{r.Author, digestOf(r.Manifest)}, false
+	}
+}
+
+func digestOf(manifest []byte) string {
+	sum := sha256.Sum256(manifest)
+	return hex.EncodeToString(sum[:])
 }
 
 // fileRow is one resource as it lies in path.

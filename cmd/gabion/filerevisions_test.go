@@ -68,13 +68,43 @@ func TestGoneWhileNobodyLooked(t *testing.T) {
 	if log.Len() > 0 {
 		t.Errorf("logged: %s", log)
 	}
-	// Damaged, it is said, and nothing is recorded that is not known.
-	if err := os.WriteFile(filepath.Join(dir, "files.json"), []byte("[{"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	f := &fileRevisions{store: st, path: filepath.Join(dir, "files.json"), log: slog.New(slog.NewTextHandler(log, nil))}
-	f.observe(t.Context(), filesWith(t, nil))
-	if got := history(t, st, "a"); len(got) != 1 || !strings.Contains(log.String(), "files.json") {
-		t.Errorf("after damage: %v, logged %s", got, log)
+}
+
+// Where path is missing (the version before had none) or damaged, the store says
+// what files held, if it is this control plane's alone: others' files are theirs.
+func TestGoneWithoutWhatWasHeld(t *testing.T) {
+	for name, text := range map[string]string{"missing": "", "damaged": "[{"} {
+		for _, shared := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, shared %t", name, shared), func(t *testing.T) {
+				dir, log := t.TempDir(), &bytes.Buffer{}
+				st, path := servertest.Start(t, dir).Store, filepath.Join(dir, "files.json")
+				start := func(held map[string]string) {
+					f := &fileRevisions{store: st, path: path, shared: shared, log: slog.New(slog.NewTextHandler(log, nil))}
+					f.observe(t.Context(), filesWith(t, held))
+				}
+				start(map[string]string{"a.yaml": rootPolicy("a", "detect"), "b.yaml": rootPolicy("b", "detect")})
+				os.Remove(path)
+				if text != "" {
+					if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+				start(map[string]string{"a.yaml": rootPolicy("a", "detect")})
+				if diff := cmp.Diff([]string{"a.yaml gone=false"}, history(t, st, "a")); diff != "" {
+					t.Error(diff)
+				}
+				if gone := len(history(t, st, "b")) == 2; gone == shared {
+					t.Errorf("recorded as gone: %t", gone)
+				}
+				if said := strings.Contains(log.String(), "files.json"); said != (text != "") {
+					t.Errorf("logged: %s", log)
+				}
+				log.Reset()
+				start(map[string]string{}) // what was held is written down again
+				if history := history(t, st, "a"); len(history) != 2 || log.Len() > 0 {
+					t.Errorf("at the next start: %v, logged %s", history, log)
+				}
+			})
+		}
 	}
 }

@@ -8,7 +8,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -262,6 +264,61 @@ func TestDecisionsAreHeardElsewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	hears("a declaration", func() bool { _, known := two.Declaration("a/shop"); return known })
+}
+
+// distant is a store that is away now and then, and counts what is read whole.
+type distant struct {
+	inventory.Store
+	away  atomic.Bool
+	whole atomic.Int64
+}
+
+func (d *distant) Overrides(ctx context.Context) ([]store.StoredOverride, error) {
+	if d.away.Load() {
+		return nil, errors.New("the store is away")
+	}
+	return d.Store.Overrides(ctx)
+}
+
+func (d *distant) Declared(ctx context.Context) ([]store.DeclaredAPI, error) {
+	d.whole.Add(1)
+	return d.Store.Declared(ctx)
+}
+
+// What was said while the store was away is heard when it is back, though nobody
+// says more; and what is said of other things has no document read.
+func TestWhatWasNotHeardIsHeardLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &distant{}
+		k := keep(t, t.TempDir(), store.Limit{}, func(s inventory.Store) inventory.Store { d.Store = s; return d })
+		k.get("a/shop", 0, 300, func(i int) string { return "/top/" + []string{"artists", "tracks"}[i%2] })
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		defer running.Wait()
+		defer cancel()
+		running.Go(func() { _ = k.store.Run(ctx) })
+		running.Go(func() { _ = k.Run(ctx) })
+		time.Sleep(10 * time.Second)
+		d.away.Store(true)
+		if _, err := k.store.AddOverride(ctx, apidiscovery.Override{Service: "a/shop", Action: apidiscovery.OverrideMerge, Template: apidiscovery.MustPathTemplate("/top/{kind}"), Author: "anna"}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(3 * time.Minute)
+		d.away.Store(false)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"a/shop GET /top/{kind} 300"}, k.templates(t)); diff != "" {
+			t.Error(diff)
+		}
+		before := d.whole.Load()
+		if _, _, err := k.store.PutResource(ctx, store.Resource{Key: store.Key{Kind: "WAFPolicy", Namespace: "default", Name: "shop"}, Origin: store.OriginStore, Manifest: []byte("{}")}, store.PutOptions{Author: "anna"}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Minute)
+		if n := d.whole.Load() - before; n != 0 {
+			t.Errorf("all documents were read %d times for a resource", n)
+		}
+	})
 }
 
 // What persons say goes before what was observed, at once and after a restart.

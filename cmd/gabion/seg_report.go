@@ -123,7 +123,12 @@ type draftReport struct {
 	Stray      int              `json:"stray,omitempty"`
 	Proposals  []proposalReport `json:"proposals"`
 	Anomalies  []anomalyReport  `json:"anomalies"`
-	Unused     []string         `json:"unusedRules,omitempty"`
+	Unused     []unusedReport   `json:"unusedRules,omitempty"`
+}
+
+type unusedReport struct {
+	Rule string    `json:"rule"`
+	Last time.Time `json:"last,omitzero"` // absent: no edge used it
 }
 
 type proposalReport struct {
@@ -173,7 +178,7 @@ func reportOf(d *learn.Draft, use *learn.Usage) draftReport {
 	}
 	if use != nil {
 		for _, u := range use.Unused() {
-			r.Unused = append(r.Unused, u.String())
+			r.Unused = append(r.Unused, unusedReport{u.Rule.String(), u.Last})
 		}
 	}
 	return r

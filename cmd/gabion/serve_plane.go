@@ -113,7 +113,7 @@ func (p *plane) openPolicy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	revisions := &fileRevisions{store: p.store, path: p.layout.fileRevisions(), note: p.replicaNote(), log: p.log}
+	revisions := &fileRevisions{store: p.store, path: p.layout.fileRevisions(), shared: p.database != "", note: p.replicaNote(), log: p.log}
 	nudge := func() { p.loop.Nudge() } // the loop is made last
 	p.discovery = ads.NewServer(ads.Options{Log: p.log, Metrics: p.registry, OnNack: func(ads.Nack) { nudge() }, OnMend: nudge})
 	p.agentView = hosts.New(hosts.Options{Identify: p.authority.HostOf, This: p.thisHost, OnChange: nudge, Log: p.log, Metrics: p.registry})

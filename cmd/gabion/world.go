@@ -25,10 +25,9 @@ type world struct {
 	store *store.Store
 }
 
-// Fresh waits for what was stored before, and marks it.
-func (w *world) Fresh(ctx context.Context) (store.Mark, error) {
-	_, mark, err := w.loop.Fresh(ctx)
-	return mark, err
+// Judged makes a change while the others answer with what it is written into.
+func (w *world) Judged(ctx context.Context, change func(store.Mark) error) error {
+	return w.loop.Judged(ctx, func(_ *reconcile.State, mark store.Mark) error { return change(mark) })
 }
 
 // Resource returns a resource as it stands, whoever owns it. One that stands for

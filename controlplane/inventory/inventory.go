@@ -55,6 +55,7 @@ type Store interface {
 	RemoveOverride(ctx context.Context, id int64, author string) error
 	PutDeclared(context.Context, store.DeclaredAPI) (bool, error)
 	Declared(context.Context) ([]store.DeclaredAPI, error)
+	DeclaredHeads(context.Context) ([]store.DeclaredAPI, error) // without bodies
 	MergeEvidence(ctx context.Context, merge func(stored []byte) ([]byte, error)) error
 	AddObserved(context.Context, store.ObservedAPI) (store.ObservedAPI, bool, error)
 	Observed(ctx context.Context, service string) ([]store.ObservedAPI, error)
@@ -229,17 +230,20 @@ func (in *Inventory) Run(ctx context.Context) error {
 	defer revise.Stop()
 	keep := time.NewTicker(time.Minute)
 	defer keep.Stop()
-	changed := in.hear(ctx)
+	changed, heard := in.hear(ctx)
 	for {
 		select {
 		case <-changed:
-			changed = in.hear(ctx)
+			changed, heard = in.hear(ctx)
 		case <-ctx.Done():
 			if err := in.keepEvidence(context.WithoutCancel(ctx)); err != nil {
 				in.warn(err)
 			}
 			return nil
 		case <-keep.C:
+			if !heard {
+				changed, heard = in.hear(ctx)
+			}
 			if err := in.keepEvidence(ctx); err != nil && ctx.Err() == nil {
 				in.warn(err)
 			}
@@ -255,13 +259,15 @@ func (in *Inventory) Run(ctx context.Context) error {
 	}
 }
 
-// hear reads what persons said through other replicas, and answers when to hear again.
-func (in *Inventory) hear(ctx context.Context) <-chan struct{} {
-	again := in.o.Store.Changed()
-	if err := in.readWords(ctx); err != nil && ctx.Err() == nil {
-		in.o.Log.Warn("what persons said of APIs is not read again", "error", err)
+// hear reads what persons said through other replicas. It answers when to hear again,
+// and whether it could.
+func (in *Inventory) hear(ctx context.Context) (again <-chan struct{}, heard bool) {
+	again = in.o.Store.Changed()
+	err := in.readWords(ctx)
+	if err != nil && ctx.Err() == nil {
+		in.o.Log.Warn("what persons said of APIs cannot be read, and is again in a minute", "error", err)
 	}
-	return again
+	return again, err == nil
 }
 
 // warn logs a lasting trouble once a minute.

@@ -33,7 +33,7 @@ type words struct {
 	reading   sync.Mutex // one at a time, so that the last to read has the newest
 	mu        sync.Mutex // of all below
 	overrides []store.StoredOverride
-	stored    []store.DeclaredAPI
+	heads     []store.DeclaredAPI // of those stored
 	declared  map[string]Declared // stored, and given
 }
 
@@ -60,10 +60,10 @@ func (w *words) of(service string) (list []apidiscovery.Override) {
 }
 
 // are says whether these were read before.
-func (w *words) are(overrides []store.StoredOverride, stored []store.DeclaredAPI) bool {
+func (w *words) are(overrides []store.StoredOverride, heads []store.DeclaredAPI) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.declared != nil && reflect.DeepEqual(w.overrides, overrides) && reflect.DeepEqual(w.stored, stored)
+	return w.declared != nil && reflect.DeepEqual(w.overrides, overrides) && reflect.DeepEqual(w.heads, heads)
 }
 
 // readWords reads what is stored of them; what was concluded by others before is no
@@ -75,19 +75,20 @@ func (in *Inventory) readWords(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	declared, err := in.o.Store.Declared(ctx)
-	if err != nil {
+	heads, err := in.o.Store.DeclaredHeads(ctx)
+	if err != nil || in.words.are(overrides, heads) {
 		return err
 	}
-	if in.words.are(overrides, declared) {
-		return nil
+	declared, err := in.o.Store.Declared(ctx) // may be newer than the heads: then it is read again
+	if err != nil {
+		return err
 	}
 	read := map[string]Declared{}
 	for _, d := range append(slices.Clone(in.o.Given), declared...) {
 		read[d.Service] = in.read(d)
 	}
 	in.words.mu.Lock()
-	in.words.overrides, in.words.stored, in.words.declared = overrides, declared, read
+	in.words.overrides, in.words.heads, in.words.declared = overrides, heads, read
 	in.words.mu.Unlock()
 	in.turn.Lock() // after: whoever concludes from now on knows the new words
 	defer in.turn.Unlock()

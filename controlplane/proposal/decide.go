@@ -21,23 +21,17 @@ type Acceptance struct {
 	File  string `json:"file,omitempty"`
 }
 
-// maxJudged bounds how often an acceptance is judged, while others change resources.
-const maxJudged = 30
-
 // Accept writes the candidate. Accepting what is accepted changes nothing. What the
 // candidate is judged by is what it is written into.
-func (d *Desk) Accept(ctx context.Context, id, author string) (Acceptance, error) {
-	for range maxJudged {
-		mark, err := d.o.World.Fresh(ctx)
-		if err != nil {
-			return Acceptance{}, fmt.Errorf("read the resources: %w", err)
-		}
-		a, err := d.accept(ctx, id, store.PutOptions{Author: author, Action: "accept", Judged: &mark})
-		if !errors.Is(err, store.ErrMoved) {
-			return a, err
-		}
+func (d *Desk) Accept(ctx context.Context, id, author string) (a Acceptance, err error) {
+	err = d.o.World.Judged(ctx, func(mark store.Mark) (err error) {
+		a, err = d.accept(ctx, id, store.PutOptions{Author: author, Action: "accept", Judged: &mark})
+		return err
+	})
+	if errors.Is(err, store.ErrMoved) {
+		return Acceptance{}, fmt.Errorf("%w: others change resources all the time; accept %s again", ErrBaseChanged, id)
 	}
-	return Acceptance{}, fmt.Errorf("%w: others change resources all the time; accept %s again", ErrBaseChanged, id)
+	return a, err
 }
 
 func (d *Desk) accept(ctx context.Context, id string, o store.PutOptions) (Acceptance, error) {

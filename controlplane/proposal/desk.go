@@ -51,9 +51,10 @@ type Resource struct {
 
 // World is the resources as they stand and what they come to.
 type World interface {
-	// Fresh waits until all that was stored before is part of what the others answer.
-	// The mark is what to write with what is judged by them.
-	Fresh(ctx context.Context) (store.Mark, error)
+	// Judged makes a change that is judged by what the others answer, which all that
+	// was stored before is part of, and written with the mark; again when that moved
+	// meanwhile (store.ErrMoved), but not for ever.
+	Judged(ctx context.Context, change func(store.Mark) error) error
 	// Resource returns one by name, whatever its origin, or ErrNotFound.
 	Resource(ctx context.Context, k store.Key) (Resource, error)
 	// Effective compiles the resources into the filter's tables, by listener name,

@@ -9,6 +9,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -75,6 +76,7 @@ type Loop struct {
 	o     Options
 	state atomic.Pointer[State]
 	nudge chan struct{}
+	alone chan struct{} // holds a value while somebody goes on alone; see Judged
 
 	mu       sync.Mutex
 	began    uint64        // rounds begun
@@ -85,16 +87,52 @@ type Loop struct {
 
 // New makes a loop; nothing happens before Run.
 func New(o Options) *Loop {
-	return &Loop{o: o, nudge: make(chan struct{}, 1), finished: make(chan struct{})}
+	return &Loop{o: o, nudge: make(chan struct{}, 1), alone: make(chan struct{}, 1), finished: make(chan struct{})}
 }
 
 // State is the latest result; nil before the first round.
 func (l *Loop) State() *State { return l.state.Load() }
 
-// Fresh is a state with all that the store held at this call, whoever wrote it, and
-// the mark to write with what is judged by it. Where rounds fail it is what there
-// is, so that what is in their way can be written over.
-func (l *Loop) Fresh(ctx context.Context) (*State, store.Mark, error) {
+// Fresh is a state with all that the store held at this call, whoever wrote it.
+// Where rounds fail it is what there is, so that what is in their way can be written
+// over.
+func (l *Loop) Fresh(ctx context.Context) (*State, error) {
+	s, _, err := l.marked(ctx)
+	return s, err
+}
+
+// maxJudged bounds how often one change is judged; each time but the last somebody
+// else's went before it.
+const maxJudged = 30
+
+// Judged makes a change that is judged by all the resources, again when they changed
+// before it was written (store.ErrMoved, which is the answer when that happened each
+// time): it is written into what it was judged by. Who was overtaken goes on alone,
+// so that many callers do not overtake each other on and on.
+func (l *Loop) Judged(ctx context.Context, change func(*State, store.Mark) error) error {
+	var err error
+	for n := range maxJudged {
+		if n == 1 {
+			select {
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			case l.alone <- struct{}{}:
+			}
+			defer func() { <-l.alone }()
+		}
+		state, mark, lost := l.marked(ctx)
+		if lost != nil {
+			return lost
+		}
+		if err = change(state, mark); !errors.Is(err, store.ErrMoved) {
+			return err
+		}
+	}
+	return err
+}
+
+// marked is Fresh, with the mark to write with what is judged by it.
+func (l *Loop) marked(ctx context.Context) (*State, store.Mark, error) {
 	mark, err := l.o.Mark(ctx)
 	if err != nil {
 		return nil, 0, err

@@ -185,7 +185,7 @@ func TestFreshKnowsWhatOthersWrote(t *testing.T) {
 		want := func(what string, same bool, mark store.Mark) {
 			t.Helper()
 			before := l.State()
-			if s, got, err := l.Fresh(t.Context()); err != nil || got != mark || s != l.State() || (s == before) != same {
+			if s, got, err := l.marked(t.Context()); err != nil || got != mark || s != l.State() || (s == before) != same {
 				t.Errorf("%s: marked %d, %v, the same state: %v", what, got, err, s == before)
 			}
 		}
@@ -202,8 +202,55 @@ func TestFreshKnowsWhatOthersWrote(t *testing.T) {
 		want("rounds fail", true, 2)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, _, err := l.Fresh(ctx); err == nil {
+		if _, err := l.Fresh(ctx); err == nil {
 			t.Error("who gave up is answered")
+		}
+	})
+}
+
+// Who was overtaken goes on alone, and who waits for that gives up with its caller.
+// A change that is overtaken each time is not made.
+func TestOvertakenGoesOnAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, _, _ := start(t, gateway)
+		l.o.Mark = func(context.Context) (store.Mark, error) { return 0, nil }
+		alone, together := 0, 0
+		judge := func(ctx context.Context, times int) error {
+			return l.Judged(ctx, func(*State, store.Mark) error {
+				if times--; times >= 0 {
+					return store.ErrMoved
+				}
+				alone++
+				together = max(together, alone)
+				time.Sleep(time.Second)
+				alone--
+				return nil
+			})
+		}
+		began := time.Now()
+		var callers sync.WaitGroup
+		for range 3 {
+			callers.Go(func() {
+				if err := judge(t.Context(), 1); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		hasty, cancel := context.WithTimeout(t.Context(), time.Second/2)
+		defer cancel()
+		if err := judge(hasty, 1); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Second/2 {
+			t.Errorf("who gave up waiting is told %v after %s", err, time.Since(began))
+		}
+		callers.Wait()
+		if together != 1 || time.Since(began) != 3*time.Second {
+			t.Errorf("%d were judged at once, in %s", together, time.Since(began))
+		}
+		if err := judge(t.Context(), maxJudged); !errors.Is(err, store.ErrMoved) {
+			t.Errorf("overtaken each time: %v", err)
+		}
+		if err := judge(t.Context(), maxJudged-1); err != nil {
+			t.Errorf("overtaken each time but the last: %v", err)
 		}
 	})
 }

@@ -19,9 +19,11 @@ import (
 type Live interface {
 	// State is what the last reconcile made; nil before the first.
 	State() *reconcile.State
-	// Fresh is a state with all that was stored before the call, by other replicas,
-	// too, and the mark to write with what is judged by it.
-	Fresh(ctx context.Context) (*reconcile.State, store.Mark, error)
+	// Fresh is a state with all that was stored before the call, by other replicas, too.
+	Fresh(ctx context.Context) (*reconcile.State, error)
+	// Judged makes a change that is judged by all the resources, and written with the
+	// mark; again when they changed meanwhile (store.ErrMoved), but not for ever.
+	Judged(ctx context.Context, change func(*reconcile.State, store.Mark) error) error
 	// Preview derives what a candidate set would become; nothing is published.
 	Preview(candidate source.Set) (*reconcile.State, error)
 	// Settle waits until everything stored before the call is served.
@@ -33,41 +35,29 @@ type Live interface {
 // state is the current state, or 503 while there is none yet. It has what was
 // acknowledged before, by whichever replica.
 func (a *api) state(ctx context.Context) (*reconcile.State, error) {
-	s, _, err := a.fresh(ctx)
-	return s, err
-}
-
-// fresh is the current state, and the mark to write with what is judged by it.
-func (a *api) fresh(ctx context.Context) (*reconcile.State, store.Mark, error) {
-	if a.Live.State() == nil {
-		return nil, 0, huma.NewError(http.StatusServiceUnavailable, "the control plane is still starting; try again in a moment")
+	if err := a.started(); err != nil {
+		return nil, err
 	}
 	return a.Live.Fresh(ctx)
 }
 
-// maxJudged bounds how often one change is judged; each time but the last somebody
-// else's went before it.
-const maxJudged = 30
-
-// judged makes a change that is judged by all the resources, again when they changed
-// before it was written: it is written into what it was judged by. Who was overtaken
-// goes on alone in this replica, so that many callers do not overtake each other on
-// and on.
-func (a *api) judged(ctx context.Context, change func(*reconcile.State, store.Mark) error) error {
-	for n := range maxJudged {
-		if n == 1 {
-			a.overtaken.Lock()
-			defer a.overtaken.Unlock()
-		}
-		state, mark, err := a.fresh(ctx)
-		if err != nil {
-			return err
-		}
-		if err := change(state, mark); !errors.Is(err, store.ErrMoved) {
-			return err
-		}
+func (a *api) started() error {
+	if a.Live.State() == nil {
+		return huma.NewError(http.StatusServiceUnavailable, "the control plane is still starting; try again in a moment")
 	}
-	return huma.Error409Conflict("nothing was changed: others change resources all the time, and each change has to be checked against theirs; try again")
+	return nil
+}
+
+// judged makes a change that is written into what it was judged by.
+func (a *api) judged(ctx context.Context, change func(*reconcile.State, store.Mark) error) error {
+	if err := a.started(); err != nil {
+		return err
+	}
+	err := a.Live.Judged(ctx, change)
+	if errors.Is(err, store.ErrMoved) {
+		return huma.Error409Conflict("nothing was changed: others change resources all the time, and each change has to be checked against theirs; try again")
+	}
+	return err
 }
 
 // ready: a snapshot was built.

@@ -53,7 +53,7 @@ func route[I, O any](a *api, op operation, handle func(context.Context, *I) (*O,
 		BodyReadTimeout: bodyTime,
 		Security:        []map[string][]string{{"token": {}}},
 		Middlewares:     huma.Middlewares{a.require(op.role)},
-		Errors:          []int{400, 401, 403, 404, 409, 422, 429, 500, 501},
+		Errors:          []int{400, 401, 403, 404, 409, 422, 429, 500, 501, 503},
 	}, func(ctx context.Context, in *I) (*O, error) {
 		if rc, ok := ctx.Value(connectionKey{}).(*http.ResponseController); ok {
 			_ = rc.SetReadDeadline(time.Time{})
@@ -131,7 +131,7 @@ func (a *api) authenticate(w http.ResponseWriter, r *http.Request, role store.Ro
 	case errors.Is(err, access.ErrRole):
 		writeProblem(w, http.StatusForbidden, err.Error())
 	case err != nil:
-		writeProblem(w, http.StatusInternalServerError, "the token could not be checked; the server's log has the details")
+		writeProblem(w, http.StatusServiceUnavailable, "the database cannot be asked who this token is: nothing was changed, and proxies go on with what they have; the server's log says why")
 	}
 	return t, err == nil
 }

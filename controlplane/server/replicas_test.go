@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/gabion-io/gabion/controlplane/server"
 	"github.com/gabion-io/gabion/controlplane/server/servertest"
@@ -37,6 +38,32 @@ func onReplicas(t *testing.T, test func(t *testing.T, a, b caller, st *store.Sto
 	}
 	run("sqlite", func(*testing.T) servertest.Changes { return servertest.Changes{} })
 	run("postgres", func(t *testing.T) servertest.Changes { return servertest.Changes{Database: database.Database(t)} })
+}
+
+// Who is let in is known by the database: without it nobody is, for reading neither,
+// and is told so. What is in force stays, and when it is back all is as before.
+func TestDatabaseIsAway(t *testing.T) {
+	dsn := database.Database(t)
+	p := servertest.StartWith(t, t.TempDir(), servertest.Changes{Database: dsn})
+	c := caller{t, p.URL, p.Token(t, "ann", store.RoleEditor)}
+	c.want(200, "POST", "/api/v1/apply", servertest.Shop, nil)
+	before := p.Loop.State()
+	back := database.Away(t, dsn)
+	for _, call := range []struct{ method, path, body string }{
+		{"GET", shopRoute, ""}, {"POST", "/api/v1/diff", servertest.Policy}, {"POST", "/api/v1/apply", servertest.Policy}, {"DELETE", shopRoute, ""},
+	} {
+		if text := c.want(503, call.method, call.path, call.body, nil); !strings.Contains(text, "nothing was changed") {
+			t.Errorf("%s %s is told %s", call.method, call.path, text)
+		}
+	}
+	if now := p.Loop.State(); now.Snapshot.ID() != before.Snapshot.ID() {
+		t.Error("other things are in force")
+	}
+	back()
+	time.Sleep(1100 * time.Millisecond) // connections unused for a second are tried first
+	c.want(200, "GET", shopRoute, "", nil)
+	c.want(404, "GET", "/api/v1/resources/WAFPolicy/default/shop", "", nil)
+	c.want(200, "POST", "/api/v1/apply", servertest.Policy, nil)
 }
 
 const shopRoute = "/api/v1/resources/HTTPRoute/default/shop"

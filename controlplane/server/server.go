@@ -20,7 +20,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -83,9 +82,8 @@ type Agents interface{ Status() []hosts.Status }
 // api is the handlers' receiver.
 type api struct {
 	Options
-	jobs      *jobs
-	huma      huma.API
-	overtaken sync.Mutex // see judged
+	jobs *jobs
+	huma huma.API
 }
 
 // New builds the handler. It starts nothing; rehearsals run in the requests'

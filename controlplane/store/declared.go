@@ -66,8 +66,17 @@ func (s *Store) PutDeclared(ctx context.Context, d DeclaredAPI) (changed bool, e
 
 // Declared lists all declarations, by service.
 func (s *Store) Declared(ctx context.Context) ([]DeclaredAPI, error) {
+	return s.declared(ctx, "*")
+}
+
+// DeclaredHeads is Declared without bodies: what changed has another time.
+func (s *Store) DeclaredHeads(ctx context.Context) ([]DeclaredAPI, error) {
+	return s.declared(ctx, "service", "name", "author", "time")
+}
+
+func (s *Store) declared(ctx context.Context, columns ...string) ([]DeclaredAPI, error) {
 	var rows []declaredRow
-	if err := s.state.read.NewSelect().Model(&rows).Order("service").Scan(ctx); err != nil {
+	if err := s.state.read.NewSelect().Model(&rows).Column(columns...).Order("service").Scan(ctx); err != nil {
 		return nil, fmt.Errorf("list declared APIs: %w", s.state.explain(err))
 	}
 	out := make([]DeclaredAPI, len(rows))

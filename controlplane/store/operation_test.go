@@ -114,6 +114,11 @@ func TestDeclaredAndObserved(t *testing.T) {
 		if diff := cmp.Diff([]DeclaredAPI{declared}, must(s.Declared(ctx))); diff != "" {
 			t.Error(diff)
 		}
+		head := declared
+		head.Body = nil
+		if diff := cmp.Diff([]DeclaredAPI{head}, must(s.DeclaredHeads(ctx))); diff != "" {
+			t.Error(diff)
+		}
 		must(s.PutDeclared(ctx, DeclaredAPI{Service: "a", Author: "anna"}))
 		if _, err := s.PutDeclared(ctx, DeclaredAPI{Service: "a", Author: "anna"}); !errors.Is(err, ErrNotFound) {
 			t.Error(err)

@@ -200,6 +200,12 @@ func TestRevisionsOfFiles(t *testing.T) {
 		if rs := must(s.Resources(ctx, "")); len(rs) != 0 {
 			t.Fatal("a file's resource became the store's")
 		}
+		gone := Resource{Key: Key{"K", "a", "gone"}, Origin: OriginFile, Manifest: []byte("x"), Author: "gone.yaml"}
+		must(s.RecordRevision(ctx, gone, false, ""))
+		must(s.RecordRevision(ctx, gone, true, ""))
+		if last := must(s.LastOwned(ctx, OriginFile)); len(last) != 1 || last[0].Key != shop || last[0].Revision != 4 || last[0].Author != "shop.yaml" {
+			t.Fatalf("files own %+v", last)
+		}
 		var audited []string
 		for _, e := range must(s.AuditLog(ctx, AuditQuery{Author: "shop.yaml"})) {
 			audited = append(audited, fmt.Sprintf("%d %s %s of %s %t %t", e.Revision, e.Note, e.Action, e.Resource, e.Before != "", e.After != ""))
@@ -212,6 +218,9 @@ func TestRevisionsOfFiles(t *testing.T) {
 		r, _, err := s.PutResource(ctx, manifest(shop, "b"), PutOptions{Author: "ann"})
 		if err != nil || r.Revision != 5 {
 			t.Fatal(r.Revision, err)
+		}
+		if last := must(s.LastOwned(ctx, OriginFile)); len(last) != 0 {
+			t.Fatalf("files own %+v", last)
 		}
 	})
 }

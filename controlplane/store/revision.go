@@ -106,6 +106,23 @@ func (s *Store) RecordRevision(ctx context.Context, r Resource, deleted bool, no
 	return number, nil
 }
 
+// LastOwned lists what an origin owned when it was last recorded: of each resource the
+// newest revision, unless that is of another origin or of its disappearance.
+func (s *Store) LastOwned(ctx context.Context, o Origin) ([]Revision, error) {
+	var rows []revisionRow
+	err := s.state.read.NewSelect().Model(&rows).Where("origin = ? AND NOT deleted", o).
+		Where("revision = (SELECT max(newer.revision) FROM revisions AS newer WHERE newer.kind = ?TableAlias.kind AND newer.namespace = ?TableAlias.namespace AND newer.name = ?TableAlias.name)").
+		Order("kind", "namespace", "name").Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list what is owned by %s: %w", o, s.state.explain(err))
+	}
+	out := make([]Revision, len(rows))
+	for i, r := range rows {
+		out[i] = r.revision()
+	}
+	return out, nil
+}
+
 // Revisions lists a resource's revisions, newest first; limit 0: all kept.
 func (s *Store) Revisions(ctx context.Context, k Key, limit int) ([]Revision, error) {
 	var rows []revisionRow

@@ -5,6 +5,7 @@ package plane
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -23,8 +24,18 @@ type Compiled struct {
 	Mark    func(context.Context) (store.Mark, error)
 }
 
-// Fresh is the store's mark: Set is read anew each time.
-func (c Compiled) Fresh(ctx context.Context) (store.Mark, error) { return c.Mark(ctx) }
+// Judged makes a change with the store's mark: Set is read anew each time.
+func (c Compiled) Judged(ctx context.Context, change func(store.Mark) error) error {
+	for {
+		mark, err := c.Mark(ctx)
+		if err != nil {
+			return err
+		}
+		if err := change(mark); !errors.Is(err, store.ErrMoved) {
+			return err
+		}
+	}
+}
 
 // Resource returns one by name, whatever its origin, or proposal.ErrNotFound.
 func (c Compiled) Resource(_ context.Context, k store.Key) (proposal.Resource, error) {

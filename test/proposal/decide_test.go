@@ -182,6 +182,25 @@ func TestAcceptedIsJudgedByWhatItIsWrittenInto(t *testing.T) {
 	}
 }
 
+// overtaken is a world in which somebody else always writes first.
+type overtaken struct{ proposal.World }
+
+func (overtaken) Judged(_ context.Context, change func(store.Mark) error) error { return change(-1) }
+
+// Who is overtaken again and again is told, and nothing is written.
+func TestOvertakenAcceptanceIsNotWritten(t *testing.T) {
+	ctx := context.Background()
+	b := newBench(t, source.Store, shopPolicy)
+	p := propose(t, b)
+	b.with(func(o *proposal.Options) { o.World = overtaken{o.World} })
+	if got, err := b.desk.Accept(ctx, p.ID, "grace"); !errors.Is(err, proposal.ErrBaseChanged) || got.Written {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if p, err := b.desk.Get(ctx, p.ID); err != nil || p.State != proposal.Proposed {
+		t.Errorf("%+v, %v", p, err)
+	}
+}
+
 func TestRejectedCannotBeAccepted(t *testing.T) {
 	ctx := context.Background()
 	b := newBench(t, source.Store, shopPolicy)

@@ -152,7 +152,7 @@ func lint(p filters.Policy) []wafrules.Problem {
 // noWorld knows no resource: proposals are tested where they live.
 type noWorld struct{}
 
-func (noWorld) Fresh(context.Context) (store.Mark, error) { return 0, nil }
+func (noWorld) Judged(_ context.Context, change func(store.Mark) error) error { return change(0) }
 
 func (noWorld) Resource(context.Context, store.Key) (proposal.Resource, error) {
 	return proposal.Resource{}, store.ErrNotFound

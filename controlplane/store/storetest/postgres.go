@@ -13,6 +13,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -37,6 +38,22 @@ func (p *Postgres) Database(t testing.TB) string {
 	run(t, admin, "CREATE DATABASE "+name)
 	t.Cleanup(func() { run(t, admin, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") })
 	return withDatabase(t, admin, name)
+}
+
+// Away cuts a database off from all who use it, until back is called.
+func (p *Postgres) Away(t testing.TB, dsn string) (back func()) {
+	t.Helper()
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := strings.TrimPrefix(u.Path, "/")
+	allow := func(connections bool) {
+		run(t, p.dsn, fmt.Sprintf("ALTER DATABASE %s ALLOW_CONNECTIONS %t", name, connections))
+	}
+	allow(false)
+	run(t, p.dsn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '"+name+"'")
+	return func() { allow(true) }
 }
 
 func withDatabase(t testing.TB, dsn, name string) string {

@@ -71,7 +71,7 @@ over, and 'gabion-agent detach' removes everything.`,
   gabion-agent -f policies.yaml -f workloads.yaml --state /tmp/agent --flows -
   gabion-agent -f policies.yaml --uplink eth0
   gabion-agent detach`,
-		Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
+		Args: noArgs, SilenceUsage: true, SilenceErrors: true,
 		RunE: func(c *cobra.Command, _ []string) error { return run(c.Context(), o, out, errs) },
 	}
 	c.SetOut(out)
@@ -98,7 +98,7 @@ over, and 'gabion-agent detach' removes everything.`,
 
 func newDetach(o *options, out io.Writer) *cobra.Command {
 	return &cobra.Command{
-		Use: "detach", Args: cobra.NoArgs,
+		Use: "detach", Args: noArgs,
 		Short: "Take everything out of the kernel: nothing is enforced any more",
 		RunE: func(*cobra.Command, []string) error {
 			if err := tcx.Probe(nil); err != nil {
@@ -127,7 +127,7 @@ func newDetach(o *options, out io.Writer) *cobra.Command {
 
 func newProbe(out io.Writer) *cobra.Command {
 	return &cobra.Command{
-		Use: "probe", Args: cobra.NoArgs,
+		Use: "probe", Args: noArgs,
 		Short: "Say whether this kernel has what the agent needs",
 		RunE: func(*cobra.Command, []string) error {
 			if err := tcx.Probe(tcx.Features()); err != nil {

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -255,5 +256,36 @@ spec: {addresses: ["%s", "%s"], interface: %s}
 	}
 	if n := strings.Count(u.log.String(), "it claims an address of this host"); n != 1 {
 		t.Errorf("that cart is not judged on uplinks is told %d times", n)
+	}
+}
+
+// Who asks changes nothing: what an agent's pins held is there for the next one to see.
+func TestStatusOnlyLooks(t *testing.T) {
+	u := newUplinked(t)
+	agent := u.start("--uplink", u.uplink)
+	u.watched(1)
+	if err := agent.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	agent.Wait()
+	u.net.Host.IP("link del "+u.uplink, "link del "+u.cart.Interfaces[0].HostName)
+	pins := func() (out []string) {
+		for _, dir := range []string{"uplinks", "links"} {
+			entries, err := os.ReadDir(filepath.Join(u.bpffs, "gabion", dir))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range entries {
+				out = append(out, dir+"/"+e.Name())
+			}
+		}
+		return out
+	}
+	before := pins()
+	if got := u.status(); strings.Contains(got, "uplink,") || strings.Count(got, "of a workload") != 1 {
+		t.Errorf("status shows interfaces that are gone:\n%s", got)
+	}
+	if after := pins(); !slices.Equal(before, after) || len(before) != 5 {
+		t.Errorf("status leaves pins %v of %v, which should be five", after, before)
 	}
 }

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -20,16 +21,14 @@ type prefilter struct {
 	names []string
 	said  string
 	told  map[workload.ID]bool // that they claim an address of the host
+	fault map[string]string    // why an uplink is not watched, as was told
 }
 
-// CheckUplinks refuses names of interfaces that there are not, and loopback.
+// CheckUplinks refuses loopback. An interface that does not exist may come: at boot,
+// the agent must not wait for it.
 func CheckUplinks(names []string) error {
 	for _, name := range names {
-		link, err := net.InterfaceByName(name)
-		switch {
-		case err != nil:
-			return fmt.Errorf("uplink %s: this host has no such interface", name)
-		case link.Flags&net.FlagLoopback != 0:
+		if link, err := net.InterfaceByName(name); err == nil && link.Flags&net.FlagLoopback != 0 {
 			return fmt.Errorf("uplink %s: it is the host's loopback, and nothing comes in by it", name)
 		}
 	}
@@ -38,7 +37,7 @@ func CheckUplinks(names []string) error {
 
 // openPrefilter refuses an uplink that an earlier run took for a workload's interface.
 func (a *Agent) openPrefilter(names []string) error {
-	a.early = &prefilter{agent: a, names: names, told: map[workload.ID]bool{}}
+	a.early = &prefilter{agent: a, names: names, told: map[workload.ID]bool{}, fault: map[string]string{}}
 	attached, err := a.dp.Attached()
 	if err != nil {
 		return err
@@ -121,23 +120,23 @@ func (p *prefilter) attach() error {
 	}
 	var now []int
 	for _, name := range p.names {
-		link, err := net.InterfaceByName(name)
+		index, err := p.attachTo(name)
 		if err != nil {
-			log.Debug("uplink is missing", "interface", name)
-			continue
-		}
-		if err := d.AttachUplink(link.Index); err != nil {
 			// What it would drop is dropped at the workloads' interfaces.
-			log.Warn("cannot watch uplink", "interface", name, "error", err)
+			if err.Error() != p.fault[name] {
+				log.Warn("cannot watch uplink", "interface", name, "error", err)
+			}
+			p.fault[name] = err.Error()
 			continue
 		}
-		now = append(now, link.Index)
-		if !slices.Contains(before, link.Index) {
+		delete(p.fault, name)
+		now = append(now, index)
+		if !slices.Contains(before, index) {
 			modes, err := survey.XDPModes()
 			if err != nil {
 				return err
 			}
-			log.Info("uplink watched", "interface", name, "xdp", modes[link.Index])
+			log.Info("uplink watched", "interface", name, "xdp", modes[index])
 		}
 	}
 	for _, index := range before {
@@ -150,6 +149,15 @@ func (p *prefilter) attach() error {
 		log.Info("uplink not watched any more", "interface", index)
 	}
 	return nil
+}
+
+// attachTo puts the program on an uplink.
+func (p *prefilter) attachTo(name string) (index int, err error) {
+	link, err := net.InterfaceByName(name)
+	if err != nil {
+		return 0, errors.New("this host has no such interface (yet)")
+	}
+	return link.Index, p.agent.dp.AttachUplink(link.Index)
 }
 
 // look tells the program whether packets come to the workloads as they come in.

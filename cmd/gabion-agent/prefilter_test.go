@@ -258,35 +258,24 @@ spec: {addresses: ["%s", "%s"], interface: %s}
 	}
 }
 
-// Who asks changes nothing: what an agent's pins held is there for the next one to see.
-func TestStatusOnlyLooks(t *testing.T) {
+// The host may come by an address later that a workload claims: from then on it is the
+// host's on the uplink too.
+func TestUplinksLeaveTheHostItsLaterAddresses(t *testing.T) {
 	u := newUplinked(t)
-	agent := u.start("--uplink", u.uplink)
+	i, later := u.cart.Interfaces[0], netip.MustParseAddr("192.0.2.9")
+	u.write("cart.yaml", fmt.Sprintf(`apiVersion: gabion.io/v1alpha1
+kind: Workload
+metadata: {name: cart, namespace: shop, labels: {app: cart}}
+spec: {addresses: ["%s", "%s"], interface: %s}
+`, i.V4, later, i.HostName))
+	u.start("--uplink", u.uplink)
 	u.watched(1)
-	if err := agent.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	agent.Wait()
-	u.net.Host.IP("link del "+u.uplink, "link del "+u.cart.Interfaces[0].HostName)
-	pins := func() (out []string) {
-		for _, dir := range []string{"uplinks", "links"} {
-			entries, err := os.ReadDir(filepath.Join(u.bpffs, "gabion", dir))
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, e := range entries {
-				out = append(out, dir+"/"+e.Name())
-			}
-		}
-		return out
-	}
-	before := pins()
-	if got := u.status(); strings.Contains(got, "uplink,") || strings.Count(got, "of a workload") != 1 {
-		t.Errorf("status shows interfaces that are gone:\n%s", got)
-	}
-	if after := pins(); !slices.Equal(before, after) || len(before) != 5 {
-		t.Errorf("status leaves pins %v of %v, which should be five", after, before)
-	}
+	u.net.Host.IP("addr add " + later.String() + "/32 dev lo")
+	at := netip.AddrPortFrom(later, 81)
+	u.net.Host.ServeUDP(at)
+	u.until("the host is reached", func() bool { return u.outside.Try("udp", netip.Addr{}, at, 100*time.Millisecond) == nil })
+	u.net.Host.IP("addr del " + later.String() + "/32 dev lo")
+	u.until("cart is judged on uplinks again", func() bool { return u.early() == 1 })
 }
 
 // At boot the agent may be there before the network card is, and must enforce.
@@ -344,4 +333,35 @@ func (u *uplinked) webAgain() {
 	u.net.Recreate(u.web, 0)
 	want := fmt.Sprintf("msg=attached interface=%d workload=shop/web", u.web.Interfaces[0].HostIndex)
 	u.until("web is attached again", func() bool { return strings.Contains(u.log.String(), want) })
+}
+
+// Who asks changes nothing: what an agent's pins held is there for the next one to see.
+func TestStatusOnlyLooks(t *testing.T) {
+	u := newUplinked(t)
+	agent := u.start("--uplink", u.uplink)
+	u.watched(1)
+	if err := agent.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	agent.Wait()
+	u.net.Host.IP("link del "+u.uplink, "link del "+u.cart.Interfaces[0].HostName)
+	pins := func() (out []string) {
+		for _, dir := range []string{"uplinks", "links"} {
+			entries, err := os.ReadDir(filepath.Join(u.bpffs, "gabion", dir))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range entries {
+				out = append(out, dir+"/"+e.Name())
+			}
+		}
+		return out
+	}
+	before := pins()
+	if got := u.status(); strings.Contains(got, "uplink,") || strings.Count(got, "of a workload") != 1 {
+		t.Errorf("status shows interfaces that are gone:\n%s", got)
+	}
+	if after := pins(); !slices.Equal(before, after) || len(before) != 5 {
+		t.Errorf("status leaves pins %v of %v, which should be five", after, before)
+	}
 }

@@ -20,7 +20,8 @@ type prefilter struct {
 	agent *Agent
 	names []string
 	said  string
-	told  map[workload.ID]bool // that they claim an address of the host
+	host  []netip.Addr         // the host's own, by which policy is published
+	told  map[workload.ID]bool // that they claim one of these
 	fault map[string]string    // why an uplink is not watched, as was told
 }
 
@@ -57,8 +58,7 @@ func (p *prefilter) places(present []policymap.Interface, watched []int) (out []
 	if len(p.names) == 0 {
 		return nil, nil
 	}
-	host, err := hostAddresses()
-	if err != nil {
+	if p.host, err = hostAddresses(); err != nil {
 		return nil, err
 	}
 	for _, i := range present {
@@ -67,19 +67,30 @@ func (p *prefilter) places(present []policymap.Interface, watched []int) (out []
 			continue
 		}
 		claimed := p.agent.addressesOf(i.Workload)
-		if slices.ContainsFunc(host, func(a netip.Addr) bool { return claimed[a] }) {
+		if slices.ContainsFunc(p.host, func(a netip.Addr) bool { return claimed[a] }) {
 			if !p.told[i.Workload] {
 				p.told[i.Workload] = true
 				p.agent.options.Log.Warn("not judged on uplinks: it claims an address of this host", "workload", i.Workload)
 			}
 			continue
 		}
+		delete(p.told, i.Workload)
 		out = append(out, at)
 	}
 	return out, nil
 }
 
-// hostAddresses are the host's own.
+// moved says whether the host has other addresses than those by which policy is
+// published: nothing else tells, a change of links least of all.
+func (p *prefilter) moved() bool {
+	if len(p.names) == 0 {
+		return false
+	}
+	host, err := hostAddresses()
+	return err == nil && !slices.Equal(host, p.host) // else the next look may know
+}
+
+// hostAddresses are the host's own, in order.
 func hostAddresses() (out []netip.Addr, err error) {
 	all, err := net.InterfaceAddrs()
 	if err != nil {
@@ -90,11 +101,13 @@ func hostAddresses() (out []netip.Addr, err error) {
 			out = append(out, p.Addr().Unmap())
 		}
 	}
+	slices.SortFunc(out, netip.Addr.Compare)
 	return out, nil
 }
 
-// watchUplinks puts the prefilter in place. Policy is published for some of its places.
-func (a *Agent) watchUplinks(present []policymap.Interface, published int) error {
+// watchUplinks puts the prefilter in place. Policy is published for some of its places:
+// hooks were put in place since, and the host's addresses may be others.
+func (a *Agent) watchUplinks(present, published []policymap.Interface) error {
 	watched, err := a.dp.Attached()
 	if err != nil {
 		return err
@@ -103,7 +116,7 @@ func (a *Agent) watchUplinks(present []policymap.Interface, published int) error
 	if err != nil {
 		return err
 	}
-	if len(all) > published {
+	if !slices.Equal(all, published) {
 		if err := a.publish(append(slices.Clone(present), all...)); err != nil {
 			return err
 		}

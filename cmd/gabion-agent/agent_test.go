@@ -372,7 +372,7 @@ func TestSaysWhatItNeeds(t *testing.T) {
 }
 
 func TestMistakesOfWhoeverCalls(t *testing.T) {
-	for _, args := range [][]string{{"--nonsense"}, {"--window", "soon"}, {"detach", "--nonsense"}} {
+	for _, args := range [][]string{{"--nonsense"}, {"--window", "soon"}, {"detach", "--nonsense"}, {"nonsense"}, {"detach", "nonsense"}, {"probe", "nonsense"}, {"status", "nonsense"}} {
 		c := exec.Command(os.Args[0], args...)
 		c.Env = append(os.Environ(), "GABION_AGENT_UNDER_TEST=1")
 		out, _ := c.CombinedOutput()

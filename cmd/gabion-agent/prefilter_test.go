@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -214,7 +215,6 @@ func TestUplinksThatAreNone(t *testing.T) {
 			t.Errorf("uplink %s: %v: %s", uplink, err, out)
 		}
 	}
-	refused("w9", "uplink w9: this host has no such interface")
 	refused("lo", "it is the host's loopback")
 	refused("w1", "uplink w1: it is the interface of Workload/shop/web, and judged there")
 	agent := u.start()
@@ -255,5 +255,113 @@ spec: {addresses: ["%s", "%s"], interface: %s}
 	}
 	if n := strings.Count(u.log.String(), "it claims an address of this host"); n != 1 {
 		t.Errorf("that cart is not judged on uplinks is told %d times", n)
+	}
+}
+
+// The host may come by an address later that a workload claims: from then on it is the
+// host's on the uplink too.
+func TestUplinksLeaveTheHostItsLaterAddresses(t *testing.T) {
+	u := newUplinked(t)
+	i, later := u.cart.Interfaces[0], netip.MustParseAddr("192.0.2.9")
+	u.write("cart.yaml", fmt.Sprintf(`apiVersion: gabion.io/v1alpha1
+kind: Workload
+metadata: {name: cart, namespace: shop, labels: {app: cart}}
+spec: {addresses: ["%s", "%s"], interface: %s}
+`, i.V4, later, i.HostName))
+	u.start("--uplink", u.uplink)
+	u.watched(1)
+	u.net.Host.IP("addr add " + later.String() + "/32 dev lo")
+	at := netip.AddrPortFrom(later, 81)
+	u.net.Host.ServeUDP(at)
+	u.until("the host is reached", func() bool { return u.outside.Try("udp", netip.Addr{}, at, 100*time.Millisecond) == nil })
+	u.net.Host.IP("addr del " + later.String() + "/32 dev lo")
+	u.until("cart is judged on uplinks again", func() bool { return u.early() == 1 })
+}
+
+// At boot the agent may be there before the network card is, and must enforce.
+func TestUplinksThatComeLater(t *testing.T) {
+	u := newUplinked(t)
+	u.start("--uplink", u.uplink, "--uplink", "w9")
+	u.watched(1)
+	missing := func() int {
+		return strings.Count(u.log.String(), `level=WARN msg="cannot watch uplink" interface=w9 error="this host has no such interface (yet)"`)
+	}
+	u.webAgain() // the agent comes back to it
+	if n := missing(); n != 1 {
+		t.Errorf("that an uplink is missing is told %d times, want once", n)
+	}
+	u.net.Host.IP("link add w9 type bridge")
+	u.until("it is watched when it comes", func() bool {
+		return strings.Contains(u.log.String(), `msg="uplink watched" interface=w9`)
+	})
+	u.net.Host.IP("link del w9")
+	u.until("it is told when it goes", func() bool { return missing() == 2 })
+}
+
+// Where somebody else has a program in an uplink's only place, that is told, once.
+func TestUplinksThatAreTaken(t *testing.T) {
+	u := newUplinked(t)
+	other, err := datapath.Open(filepath.Join(u.bpffs, "other"), datapath.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(other.Close)
+	index := u.outside.Interfaces[0].HostIndex
+	u.net.Host.Do(func() { err = other.AttachUplink(index) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.start("--uplink", u.uplink)
+	taken := `level=WARN msg="cannot watch uplink" interface=` + u.uplink
+	u.until("it is told", func() bool { return strings.Contains(u.log.String(), taken) })
+	for range 3 { // the agent comes back to it at each
+		u.webAgain()
+	}
+	if n := strings.Count(u.log.String(), taken); n != 1 {
+		t.Errorf("that the uplink is another's is told %d times, want once", n)
+	}
+	if err := other.DetachUplink(index); err != nil {
+		t.Fatal(err)
+	}
+	u.webAgain()
+	u.watched(1)
+}
+
+// webAgain makes web's interface again, and waits until that is attached.
+func (u *uplinked) webAgain() {
+	u.Helper()
+	u.net.Recreate(u.web, 0)
+	want := fmt.Sprintf("msg=attached interface=%d workload=shop/web", u.web.Interfaces[0].HostIndex)
+	u.until("web is attached again", func() bool { return strings.Contains(u.log.String(), want) })
+}
+
+// Who asks changes nothing: what an agent's pins held is there for the next one to see.
+func TestStatusOnlyLooks(t *testing.T) {
+	u := newUplinked(t)
+	agent := u.start("--uplink", u.uplink)
+	u.watched(1)
+	if err := agent.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	agent.Wait()
+	u.net.Host.IP("link del "+u.uplink, "link del "+u.cart.Interfaces[0].HostName)
+	pins := func() (out []string) {
+		for _, dir := range []string{"uplinks", "links"} {
+			entries, err := os.ReadDir(filepath.Join(u.bpffs, "gabion", dir))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range entries {
+				out = append(out, dir+"/"+e.Name())
+			}
+		}
+		return out
+	}
+	before := pins()
+	if got := u.status(); strings.Contains(got, "uplink,") || strings.Count(got, "of a workload") != 1 {
+		t.Errorf("status shows interfaces that are gone:\n%s", got)
+	}
+	if after := pins(); !slices.Equal(before, after) || len(before) != 5 {
+		t.Errorf("status leaves pins %v of %v, which should be five", after, before)
 	}
 }

@@ -20,21 +20,21 @@ import (
 
 // options are the flags of all commands.
 type options struct {
-	files  []string
-	server string // ADDRESS:PORT; empty: none
-	host   string
-	join   string
-	state  string
-	bpffs  string
-	name   string
-	flows  string
-	window time.Duration
-	http   bool     // capture it
-	asked  []string // resolvers, as given
-	grace  time.Duration
-	direct bool
-	ways   []string // uplinks
-	prove  time.Duration
+	files   []string
+	server  string // ADDRESS:PORT; empty: none
+	host    string
+	join    string
+	state   string
+	bpffs   string
+	name    string
+	flows   string
+	window  time.Duration
+	http    bool     // capture it
+	asked   []string // resolvers, as given
+	grace   time.Duration
+	direct  bool
+	uplinks []string // interfaces
+	prove   time.Duration
 }
 
 // defaultName is the directory of pins of an agent that was given no other.
@@ -71,7 +71,7 @@ over, and 'gabion-agent detach' removes everything.`,
   gabion-agent -f policies.yaml -f workloads.yaml --state /tmp/agent --flows -
   gabion-agent -f policies.yaml --uplink eth0
   gabion-agent detach`,
-		Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
+		Args: noArgs, SilenceUsage: true, SilenceErrors: true,
 		RunE: func(c *cobra.Command, _ []string) error { return run(c.Context(), o, out, errs) },
 	}
 	c.SetOut(out)
@@ -88,7 +88,7 @@ over, and 'gabion-agent detach' removes everything.`,
 	c.Flags().StringArrayVar(&o.asked, "resolver", nil, "address of a DNS resolver whose answers to workloads count for rules by name; may be repeated (default: those that this host asks itself)")
 	c.Flags().DurationVar(&o.grace, "name-grace", time.Minute, "how much longer than its TTL an address is its name's")
 	c.Flags().BoolVar(&o.direct, "fast-path", true, "hand packets between two workloads of this host straight over, where nothing else looks at them")
-	c.Flags().StringArrayVar(&o.ways, "uplink", nil, "interface by which this host reaches the world: what a policy surely denies is dropped there by XDP; may be repeated")
+	c.Flags().StringArrayVar(&o.uplinks, "uplink", nil, "interface by which this host reaches the world: what a policy surely denies is dropped there by XDP; may be repeated")
 	c.Flags().DurationVar(&o.prove, "confirm-within", time.Minute, "time in which the control plane must be reached on a new connection after a change of policy; else the policy before returns (0: it never does)")
 	c.PersistentFlags().StringVar(&o.bpffs, "bpffs", "/sys/fs/bpf", "where the BPF file system is, or is to be mounted")
 	c.PersistentFlags().StringVar(&o.name, "pins", "", "name of the directory in it, "+defaultName+"-NAME for a second agent on one machine (default "+defaultName+"; detach: all there are)")
@@ -98,7 +98,7 @@ over, and 'gabion-agent detach' removes everything.`,
 
 func newDetach(o *options, out io.Writer) *cobra.Command {
 	return &cobra.Command{
-		Use: "detach", Args: cobra.NoArgs,
+		Use: "detach", Args: noArgs,
 		Short: "Take everything out of the kernel: nothing is enforced any more",
 		RunE: func(*cobra.Command, []string) error {
 			if err := tcx.Probe(nil); err != nil {
@@ -127,7 +127,7 @@ func newDetach(o *options, out io.Writer) *cobra.Command {
 
 func newProbe(out io.Writer) *cobra.Command {
 	return &cobra.Command{
-		Use: "probe", Args: cobra.NoArgs,
+		Use: "probe", Args: noArgs,
 		Short: "Say whether this kernel has what the agent needs",
 		RunE: func(*cobra.Command, []string) error {
 			if err := tcx.Probe(tcx.Features()); err != nil {

@@ -31,7 +31,7 @@ func run(ctx context.Context, o *options, out, errs io.Writer) error {
 	if err := tcx.Probe(tcx.Features()); err != nil {
 		return fmt.Errorf("cannot enforce here: %w", err)
 	}
-	if err := agent.CheckUplinks(o.ways); err != nil {
+	if err := agent.CheckUplinks(o.uplinks); err != nil {
 		return err
 	}
 	unlock, err := lock(o.state)
@@ -65,13 +65,13 @@ func run(ctx context.Context, o *options, out, errs io.Writer) error {
 	}
 	defer files.Close()
 	wish := newWish(files, o.host, o.server, log)
-	wish.uplinks = o.ways
+	wish.uplinks = o.uplinks
 	if err := wish.checkUplinks(); err != nil {
 		return err
 	}
 
 	// Flows: to a file, and up to the control plane by way of a queue on disk.
-	up, err := o.uplink(holder, log)
+	queue, err := o.flowQueue(holder, log)
 	if err != nil {
 		return err
 	}
@@ -88,9 +88,9 @@ func run(ctx context.Context, o *options, out, errs io.Writer) error {
 	// The kernel, and what it counts.
 	g.Go(func() error {
 		return enforce(ctx, agent.Options{
-			Pins: o.pins(), State: o.state, Window: o.window, Report: tell(report, up),
+			Pins: o.pins(), State: o.state, Window: o.window, Report: tell(report, queue),
 			Resolvers: resolvers, Names: lookup.Limits{Grace: o.grace}, NoShortcuts: !o.direct,
-			Uplinks: o.ways, Looking: tcx.Pins{Dir: capturePins(o.pins())}, Log: log,
+			Uplinks: o.uplinks, Looking: tcx.Pins{Dir: capturePins(o.pins())}, Log: log,
 		}, seeing.follow(ctx, wish.desired))
 	})
 	g.Go(func() error { return seeing.run(ctx) })
@@ -100,11 +100,11 @@ func run(ctx context.Context, o *options, out, errs io.Writer) error {
 	} else {
 		g.Go(func() error { return holder.Keep(ctx, o.server) })
 		g.Go(func() error { return followPlane(ctx, o, holder, wish, log) })
-		g.Go(func() error { return up.Run(ctx) })
+		g.Go(func() error { return queue.Run(ctx) })
 	}
 	err = g.Wait()
-	if up != nil { // what is queued is sent by the next run
-		err = errors.Join(err, up.Close())
+	if queue != nil { // what is queued is sent by the next run
+		err = errors.Join(err, queue.Close())
 	}
 	return err
 }

@@ -17,7 +17,7 @@ import (
 
 func newStatus(o *options, out io.Writer) *cobra.Command {
 	return &cobra.Command{
-		Use: "status", Args: cobra.NoArgs,
+		Use: "status", Args: noArgs,
 		Short: "Say on which interfaces of this host something is enforced",
 		RunE: func(*cobra.Command, []string) error {
 			if err := tcx.Probe(nil); err != nil {

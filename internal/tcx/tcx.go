@@ -153,10 +153,16 @@ func detach(path string) error {
 
 // Attached lists the interfaces that have a live attachment on both hooks, and
 // removes pins whose interface is gone.
-func (p Pins) Attached() ([]int, error) { return p.with(Ingress, Egress) }
+func (p Pins) Attached() ([]int, error) { return p.with(link.Link.Unpin, Ingress, Egress) }
 
-// with lists the interfaces that have a live attachment on each of some hooks.
-func (p Pins) with(hooks ...Hook) (out []int, err error) {
+// Live lists the interfaces that have a live attachment on each of some hooks, and
+// changes nothing: for who is not the one that attaches.
+func (p Pins) Live(hooks ...Hook) ([]int, error) {
+	return p.with(func(link.Link) error { return nil }, hooks...)
+}
+
+// with is Live, and does something with pins whose interface is gone.
+func (p Pins) with(gone func(link.Link) error, hooks ...Hook) (out []int, err error) {
 	found := map[int]int{}
 	err = p.each(func(ifindex int, path string) error {
 		l, err := link.LoadPinnedLink(path, nil)
@@ -165,7 +171,7 @@ func (p Pins) with(hooks ...Hook) (out []int, err error) {
 		}
 		defer l.Close()
 		if on(l) != ifindex {
-			return l.Unpin()
+			return gone(l)
 		}
 		for _, h := range hooks {
 			if path == p.path(ifindex, h) {

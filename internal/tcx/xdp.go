@@ -29,4 +29,4 @@ func (p Pins) AttachXDP(prog *ebpf.Program, ifindex int) error {
 }
 
 // AttachedXDP is Attached for XDP.
-func (p Pins) AttachedXDP() ([]int, error) { return p.with(XDP) }
+func (p Pins) AttachedXDP() ([]int, error) { return p.with(link.Link.Unpin, XDP) }

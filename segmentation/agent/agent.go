@@ -241,7 +241,7 @@ func (a *Agent) Run(ctx context.Context, desired <-chan Desired) error {
 			if !began {
 				continue
 			}
-			if err := errors.Join(a.short.look(), a.early.look()); err != nil {
+			if err := a.look(); err != nil {
 				return err
 			}
 		case <-again.C:
@@ -358,7 +358,7 @@ func (a *Agent) Reconcile() error {
 		return err
 	}
 	a.on = present[:links]
-	if err := a.watchUplinks(present, len(early)); err != nil {
+	if err := a.watchUplinks(present, early); err != nil {
 		return err
 	}
 	if err := a.setGroups(ids); err != nil {
@@ -367,6 +367,14 @@ func (a *Agent) Reconcile() error {
 	here := a.names.Workloads
 	if err := a.dp.Retire(func(n uint32) bool { return here[n] != nil }); err != nil {
 		return err
+	}
+	return errors.Join(a.short.look(), a.early.look())
+}
+
+// look is what is done every second: changes that nobody tells.
+func (a *Agent) look() error {
+	if a.early.moved() {
+		return a.Reconcile()
 	}
 	return errors.Join(a.short.look(), a.early.look())
 }

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -19,17 +20,16 @@ type prefilter struct {
 	agent *Agent
 	names []string
 	said  string
-	told  map[workload.ID]bool // that they claim an address of the host
+	host  []netip.Addr         // the host's own, by which policy is published
+	told  map[workload.ID]bool // that they claim one of these
+	fault map[string]string    // why an uplink is not watched, as was told
 }
 
-// CheckUplinks refuses names of interfaces that there are not, and loopback.
+// CheckUplinks refuses loopback. An interface that does not exist may come: at boot,
+// the agent must not wait for it.
 func CheckUplinks(names []string) error {
 	for _, name := range names {
-		link, err := net.InterfaceByName(name)
-		switch {
-		case err != nil:
-			return fmt.Errorf("uplink %s: this host has no such interface", name)
-		case link.Flags&net.FlagLoopback != 0:
+		if link, err := net.InterfaceByName(name); err == nil && link.Flags&net.FlagLoopback != 0 {
 			return fmt.Errorf("uplink %s: it is the host's loopback, and nothing comes in by it", name)
 		}
 	}
@@ -38,7 +38,7 @@ func CheckUplinks(names []string) error {
 
 // openPrefilter refuses an uplink that an earlier run took for a workload's interface.
 func (a *Agent) openPrefilter(names []string) error {
-	a.early = &prefilter{agent: a, names: names, told: map[workload.ID]bool{}}
+	a.early = &prefilter{agent: a, names: names, told: map[workload.ID]bool{}, fault: map[string]string{}}
 	attached, err := a.dp.Attached()
 	if err != nil {
 		return err
@@ -58,8 +58,7 @@ func (p *prefilter) places(present []policymap.Interface, watched []int) (out []
 	if len(p.names) == 0 {
 		return nil, nil
 	}
-	host, err := hostAddresses()
-	if err != nil {
+	if p.host, err = hostAddresses(); err != nil {
 		return nil, err
 	}
 	for _, i := range present {
@@ -68,19 +67,30 @@ func (p *prefilter) places(present []policymap.Interface, watched []int) (out []
 			continue
 		}
 		claimed := p.agent.addressesOf(i.Workload)
-		if slices.ContainsFunc(host, func(a netip.Addr) bool { return claimed[a] }) {
+		if slices.ContainsFunc(p.host, func(a netip.Addr) bool { return claimed[a] }) {
 			if !p.told[i.Workload] {
 				p.told[i.Workload] = true
 				p.agent.options.Log.Warn("not judged on uplinks: it claims an address of this host", "workload", i.Workload)
 			}
 			continue
 		}
+		delete(p.told, i.Workload)
 		out = append(out, at)
 	}
 	return out, nil
 }
 
-// hostAddresses are the host's own.
+// moved says whether the host has other addresses than those by which policy is
+// published: nothing else tells, a change of links least of all.
+func (p *prefilter) moved() bool {
+	if len(p.names) == 0 {
+		return false
+	}
+	host, err := hostAddresses()
+	return err == nil && !slices.Equal(host, p.host) // else the next look may know
+}
+
+// hostAddresses are the host's own, in order.
 func hostAddresses() (out []netip.Addr, err error) {
 	all, err := net.InterfaceAddrs()
 	if err != nil {
@@ -91,11 +101,13 @@ func hostAddresses() (out []netip.Addr, err error) {
 			out = append(out, p.Addr().Unmap())
 		}
 	}
+	slices.SortFunc(out, netip.Addr.Compare)
 	return out, nil
 }
 
-// watchUplinks puts the prefilter in place. Policy is published for some of its places.
-func (a *Agent) watchUplinks(present []policymap.Interface, published int) error {
+// watchUplinks puts the prefilter in place. Policy is published for some of its places:
+// hooks were put in place since, and the host's addresses may be others.
+func (a *Agent) watchUplinks(present, published []policymap.Interface) error {
 	watched, err := a.dp.Attached()
 	if err != nil {
 		return err
@@ -104,7 +116,7 @@ func (a *Agent) watchUplinks(present []policymap.Interface, published int) error
 	if err != nil {
 		return err
 	}
-	if len(all) > published {
+	if !slices.Equal(all, published) {
 		if err := a.publish(append(slices.Clone(present), all...)); err != nil {
 			return err
 		}
@@ -121,23 +133,23 @@ func (p *prefilter) attach() error {
 	}
 	var now []int
 	for _, name := range p.names {
-		link, err := net.InterfaceByName(name)
+		index, err := p.attachTo(name)
 		if err != nil {
-			log.Debug("uplink is missing", "interface", name)
-			continue
-		}
-		if err := d.AttachUplink(link.Index); err != nil {
 			// What it would drop is dropped at the workloads' interfaces.
-			log.Warn("cannot watch uplink", "interface", name, "error", err)
+			if err.Error() != p.fault[name] {
+				log.Warn("cannot watch uplink", "interface", name, "error", err)
+			}
+			p.fault[name] = err.Error()
 			continue
 		}
-		now = append(now, link.Index)
-		if !slices.Contains(before, link.Index) {
+		delete(p.fault, name)
+		now = append(now, index)
+		if !slices.Contains(before, index) {
 			modes, err := survey.XDPModes()
 			if err != nil {
 				return err
 			}
-			log.Info("uplink watched", "interface", name, "xdp", modes[link.Index])
+			log.Info("uplink watched", "interface", name, "xdp", modes[index])
 		}
 	}
 	for _, index := range before {
@@ -150,6 +162,15 @@ func (p *prefilter) attach() error {
 		log.Info("uplink not watched any more", "interface", index)
 	}
 	return nil
+}
+
+// attachTo puts the program on an uplink.
+func (p *prefilter) attachTo(name string) (index int, err error) {
+	link, err := net.InterfaceByName(name)
+	if err != nil {
+		return 0, errors.New("this host has no such interface (yet)")
+	}
+	return link.Index, p.agent.dp.AttachUplink(link.Index)
 }
 
 // look tells the program whether packets come to the workloads as they come in.

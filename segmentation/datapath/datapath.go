@@ -50,7 +50,7 @@ func Open(dir string, limits Limits) (*Datapath, error) {
 	if err := configure(spec, limits.withDefaults()); err != nil {
 		return nil, err
 	}
-	d := &Datapath{dir: dir, pins: tcx.Pins{Dir: filepath.Join(dir, "links")}, spec: spec}
+	d := &Datapath{dir: dir, pins: links(dir), spec: spec}
 	if err := inherit(dir, spec); err != nil {
 		return nil, err
 	}
@@ -221,7 +221,10 @@ func (d *Datapath) Detach(ifindex int) error {
 	return errors.Join(d.pins.Detach(ifindex, tcx.Ingress), d.pins.Detach(ifindex, tcx.Egress))
 }
 
-// Attached lists the interfaces that the programs are on.
+// links is where the programs on the workloads' interfaces are pinned.
+func links(dir string) tcx.Pins { return tcx.Pins{Dir: filepath.Join(dir, "links")} }
+
+// Attached lists the interfaces that the programs are on, and removes pins of others.
 func (d *Datapath) Attached() ([]int, error) { return d.pins.Attached() }
 
 // Others counts the programs that a shortcut would pass by: foreign ones on the way
@@ -251,7 +254,7 @@ func (d *Datapath) Close() { d.all.Close() }
 // Remove takes everything out of the kernel: programs off all interfaces, maps.
 // It needs no loaded programs.
 func Remove(dir string) error {
-	err := errors.Join(uplinks(dir).DetachAll(), tcx.Pins{Dir: filepath.Join(dir, "links")}.DetachAll(),
+	err := errors.Join(uplinks(dir).DetachAll(), links(dir).DetachAll(),
 		detachHooks(filepath.Join(dir, "sockets")), detachHooks(filepath.Join(dir, "groups")))
 	if rm := os.RemoveAll(dir); rm != nil && !errors.Is(rm, fs.ErrNotExist) {
 		err = errors.Join(err, fmt.Errorf("remove pinned maps: %w", rm))

@@ -27,17 +27,15 @@ func (d *Datapath) AttachUplink(ifindex int) error {
 // DetachUplink takes the prefilter off an uplink.
 func (d *Datapath) DetachUplink(ifindex int) error { return uplinks(d.dir).Detach(ifindex, tcx.XDP) }
 
-// Uplinks lists those that have the prefilter.
-func (d *Datapath) Uplinks() ([]int, error) { return Uplinks(d.dir) }
+// Uplinks lists those that have the prefilter, and removes pins whose uplink is gone.
+func (d *Datapath) Uplinks() ([]int, error) { return uplinks(d.dir).AttachedXDP() }
 
-// Uplinks is the same of the datapath whose pins are below a directory.
-func Uplinks(dir string) ([]int, error) { return uplinks(dir).AttachedXDP() }
+// Uplinks lists those of the datapath whose pins are below a directory, and only looks.
+func Uplinks(dir string) ([]int, error) { return uplinks(dir).Live(tcx.XDP) }
 
 // Interfaces lists the workloads' interfaces that the programs of the datapath are on
-// whose pins are below a directory.
-func Interfaces(dir string) ([]int, error) {
-	return tcx.Pins{Dir: filepath.Join(dir, "links")}.Attached()
-}
+// whose pins are below a directory, and only looks.
+func Interfaces(dir string) ([]int, error) { return links(dir).Live(tcx.Ingress, tcx.Egress) }
 
 // BeforeUplink counts the programs of others that see an uplink's packets after the
 // prefilter and before their receivers' hooks.

@@ -176,19 +176,23 @@ func TestDirects(t *testing.T) {
 
 // What could translate addresses is seen, and what could not is none.
 func TestStraight(t *testing.T) {
-	n := netnstest.New(t)
+	n, modules := netnstest.New(t), t.TempDir()
 	n.Workload("web")
 	for _, c := range []struct{ do, undo, want string }{
 		{"true", "true", ""},
 		{"tc qdisc add dev w1 clsact", "tc qdisc del dev w1 clsact", "an interface has classifiers"},
 		{"nft 'table ip t { chain p { type nat hook postrouting priority 100; masquerade\n }\n}'", "nft delete table ip t", "nftables has rules for what is forwarded"},
 		{"nft 'table ip t { chain i { type filter hook input priority 0; drop\n }\n}'", "nft delete table ip t", ""},
+		{"mkdir " + modules + "/nf_nat", "rmdir " + modules + "/nf_nat", ""},
+		{"mkdir " + modules + "/openvswitch", "rmdir " + modules + "/openvswitch", "openvswitch may translate"},
+		{"mkdir " + modules + "/jool", "rmdir " + modules + "/jool", "jool may translate"},
+		{"mkdir " + modules + "/jool_siit", "rmdir " + modules + "/jool_siit", "jool_siit may translate"},
 	} {
 		if out, err := n.Host.Command("sh", "-c", c.do).CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v: %s", c.do, err, out)
 		}
 		n.Host.Do(func() {
-			if why, err := Straight(); why != c.want || err != nil {
+			if why, err := straight(modules); why != c.want || err != nil {
 				t.Errorf("with %s: %q (%v), want %q", c.do, why, err, c.want)
 			}
 		})

@@ -14,8 +14,8 @@ import (
 	"github.com/gabion-io/gabion/segmentation/uplink"
 )
 
-// uplink opens the queue of flows for the control plane; without one there is none.
-func (o *options) uplink(holder *enrol.Holder, log *slog.Logger) (*uplink.Uplink, error) {
+// flowQueue opens the queue of flows for the control plane; without one there is none.
+func (o *options) flowQueue(holder *enrol.Holder, log *slog.Logger) (*uplink.Uplink, error) {
 	if holder == nil {
 		return nil, nil
 	}
@@ -25,11 +25,11 @@ func (o *options) uplink(holder *enrol.Holder, log *slog.Logger) (*uplink.Uplink
 }
 
 // tell hands a window to everybody who wants it.
-func tell(report *report, up *uplink.Uplink) func(agent.Window) {
+func tell(report *report, queue *uplink.Uplink) func(agent.Window) {
 	return func(w agent.Window) {
 		report.write(w)
-		if up != nil {
-			up.Add(w)
+		if queue != nil {
+			queue.Add(w)
 		}
 	}
 }

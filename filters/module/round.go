@@ -28,13 +28,12 @@ const roundEvery = 8 * time.Millisecond
 // started is what times are counted from.
 var started = time.Now()
 
-// goRound lets Go's scheduler go round, now and then, where no stream of its own
-// waits for the hook. What long judgements take of the scheduler leaves it room
-// (makeRoom). All hooks of a thread run on
+// goRound lets Go's scheduler go round, now and then. All hooks of a thread run on
 // one goroutine, and so schedule nothing by themselves. Of that the monitor thread
 // thinks it hangs: whenever it looks and the thread is back in Envoy, it takes the
 // processor away that stood ready for the next hook, and goes on looking every
-// 20 µs. A request cost a twentieth more.
+// 20 µs. A request cost a twentieth more. Other streams of the thread wait meanwhile;
+// makeRoom keeps that short.
 func goRound() {
 	if C.due(C.int64_t(time.Since(started)), C.int64_t(roundEvery)) {
 		runtime.Gosched()

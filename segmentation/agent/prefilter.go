@@ -175,7 +175,7 @@ func (p *prefilter) attachTo(name string) (index int, err error) {
 
 // look tells the program whether packets come to the workloads as they come in.
 func (p *prefilter) look() error {
-	if p == nil || len(p.names) == 0 {
+	if len(p.names) == 0 {
 		return nil
 	}
 	why, err := p.bends()

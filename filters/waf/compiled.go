@@ -33,11 +33,10 @@ type compiledRule struct {
 	actions         []compiledAction
 	setvars         []setVar
 	ctls            []ctl
-	skips           int             // of its action skip
-	jumpsTo         string          // by its action skipAfter; of several the last counts
-	texts           []string        // all that is expanded when the link is evaluated or matches
-	chain           []compiledRule  // the links after the first
-	phrases         func() *phrases // of its operator; nil: not known
+	skips           int            // of its action skip
+	jumpsTo         string         // by its action skipAfter; of several the last counts
+	texts           []string       // all that is expanded when the link is evaluated or matches
+	chain           []compiledRule // the links after the first
 }
 
 type compiledTarget struct {

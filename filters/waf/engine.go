@@ -179,7 +179,7 @@ func (e *Engine) compile(files fs.FS) error {
 		e.closing = e.closing || r.Phase == 4
 	}
 	if skips {
-		e.slow = e.compiler.fast.plan(e, files)
+		e.slow = e.compiler.fast.plan(e)
 	}
 	return nil
 }

@@ -3,7 +3,6 @@ package waf
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -42,7 +41,7 @@ var registerFast = sync.OnceFunc(func() {
 
 // plan tells the skip actions of e what they may skip. Without that, for which
 // the error gives the reason, they skip nothing.
-func (f *fast) plan(e *Engine, files fs.FS) error {
+func (f *fast) plan(e *Engine) error {
 	tx := e.waf.NewTransactionWithID("plan")
 	defer tx.Close()
 	if _, ok := tx.(ruleRemover); !ok {
@@ -61,16 +60,8 @@ func (f *fast) plan(e *Engine, files fs.FS) error {
 		}
 		return fmt.Errorf("plan skipping: rule %d looks at what the rule before matched", rules[i].id)
 	}
-	settings := e.config.Settings
-	for i := range rules {
-		for _, l := range rules[i].links() {
-			if settings.Fast.NoLiterals {
-				continue
-			}
-			l.phrases = func() *phrases { return phrasesOf(l, files) }
-		}
-	}
 	skips, at := ownActions(rules)
+	settings := e.config.Settings
 	dead := map[int]bool{}
 	fixed := !countsChange(rules)[variables.TX] // what rules see of TX is what is there
 	if fixed && !settings.Fast.NoLevels {

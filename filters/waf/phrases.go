@@ -1,11 +1,5 @@
 package waf
 
-import (
-	"io/fs"
-	"path"
-	"strings"
-)
-
 // phrases rule values out that hold none of the phrases of @pm or @pmFromFile,
 // at a nanosecond or two a byte.
 type phrases struct {
@@ -14,41 +8,21 @@ type phrases struct {
 	all   literals
 }
 
-// phrasesOf is nil when r has no phrases, or one of a single byte.
-func phrasesOf(r *compiledRule, files fs.FS) *phrases {
-	var list []string
-	switch strings.ToLower(strings.TrimPrefix(strings.TrimPrefix(r.function, "!"), "@")) {
-	case "pm":
-		list = strings.Split(strings.ToLower(r.data), " ")
-	case "pmfromfile", "pmf":
-		if r.id < 100_000 { // the author's: none, they are refused
-			return nil
-		}
-		b, err := fs.ReadFile(files, path.Join("@owasp_crs", strings.TrimSpace(r.data)))
-		if err != nil {
-			return nil
-		}
-		list = phrasesIn(b)
-	default:
-		return nil
-	}
+// newPhrases takes phrases in lower case; nil when one of them is a single byte.
+func newPhrases(list []string) *phrases {
 	p := &phrases{}
 	for _, s := range list {
-		low := []byte(s)
-		for i, c := range low {
-			low[i] = lowerByte(c)
-		}
-		if len(low) < 2 {
+		if len(s) < 2 {
 			return nil
 		}
-		h := pair(low[0], low[1])
-		if len(low) > 2 {
-			h = triple(low[0], low[1], low[2])
+		h := pair(s[0], s[1])
+		if len(s) > 2 {
+			h = triple(s[0], s[1], s[2])
 		} else {
 			p.pairs = true
 		}
 		p.first[h/64] |= 1 << (h % 64)
-		p.all = append(p.all, literal{string(low), gramsOf(string(low))})
+		p.all = append(p.all, literal{s, gramsOf(s)})
 	}
 	return p
 }

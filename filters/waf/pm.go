@@ -18,6 +18,7 @@ import (
 // answers by an automaton of its own, in a tenth of the memory; what was found it
 // leaves to the matcher that the engine has, which is made when that is first asked.
 type pm struct {
+	list    []string    // of phrases, in lower case; nil: values are not ruled out by them
 	holds   *phraseTree // nil: ask the matcher
 	matcher func() ahocorasick.AhoCorasick
 }
@@ -27,18 +28,34 @@ const maxPhrases = 10
 
 func newPM(o plugintypes.OperatorOptions) (plugintypes.Operator, error) {
 	list := strings.Split(strings.ToLower(o.Arguments), " ")
-	return once(o.Memoizer, "gabion:pm:"+o.Arguments, func() (*pm, error) { return compilePM(list, true), nil })
+	op, err := once(o.Memoizer, "gabion:pm:"+o.Arguments, func() (*pm, error) { return compilePM(list, true), nil })
+	if err != nil {
+		return nil, err
+	}
+	return op.by(o), nil
 }
 
 func newPMFromFile(o plugintypes.OperatorOptions) (plugintypes.Operator, error) {
 	key := "gabion:pmfromfile:" + strings.Join(o.Path, ",") + o.Arguments
-	return once(o.Memoizer, key, func() (*pm, error) {
+	op, err := once(o.Memoizer, key, func() (*pm, error) {
 		b, err := readRuleFile(o)
 		if err != nil {
 			return nil, err
 		}
 		return compilePM(phrasesIn(b), false), nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	return op.by(o), nil
+}
+
+// by is the operator as an engine wants it.
+func (p *pm) by(o plugintypes.OperatorOptions) *pm {
+	if f, ok := o.Root.(ruleFiles); !ok || !f.literals {
+		return &pm{holds: p.holds, matcher: p.matcher}
+	}
+	return p
 }
 
 // readRuleFile reads the file that an operator names, from the first of the
@@ -69,7 +86,7 @@ func phrasesIn(b []byte) (list []string) {
 }
 
 func compilePM(list []string, dense bool) *pm {
-	p := &pm{matcher: sync.OnceValue(func() ahocorasick.AhoCorasick {
+	p := &pm{list: list, matcher: sync.OnceValue(func() ahocorasick.AhoCorasick {
 		b := ahocorasick.NewAhoCorasickBuilder(ahocorasick.Opts{AsciiCaseInsensitive: true, MatchKind: ahocorasick.LeftMostLongestMatch, DFA: dense})
 		return b.Build(list)
 	})}
@@ -112,19 +129,10 @@ type phraseTree struct {
 	whole []uint64    // a bit for each state: a phrase ends there
 }
 
-// newPhraseTree takes phrases that are not empty.
+// newPhraseTree takes phrases in lower case that are not empty.
 func newPhraseTree(list []string) *phraseTree {
 	t := &phraseTree{read: []byte{0}, fail: []uint32{0}}
-	low := make([]string, len(list))
-	for i, s := range list {
-		b := []byte(s)
-		for j, c := range b {
-			b[j] = lowerByte(c)
-		}
-		low[i] = string(b)
-	}
-	slices.Sort(low)
-	low = slices.Compact(low)
+	low := slices.Compact(slices.Sorted(slices.Values(list)))
 	// Each state of a level is the phrases that share what was read so far.
 	level, ends := [][]string{low}, []bool{false}
 	for depth := 0; len(level) > 0; depth++ {

@@ -100,10 +100,11 @@ func (p *predicates) addEcho(r *compiledRule, rule int, setup *setup, then *echo
 		last = r.prefixes[n-1]
 	}
 	o, isRX := r.operator.(*rx)
+	of, isPM := r.operator.(*pm)
 	// The author's rules are kept apart: their files resolve elsewhere. So are those
 	// that do without the alphabet, or without literals: others would have to do
 	// without them, too.
-	plain := isRX && o.words == nil || !isRX && r.phrases == nil
+	plain := isRX && o.words == nil || isPM && of.list == nil
 	key := fmt.Sprintf("%t %t %t %t %t %d %s %s", rule < 100_000, isRX && o.reach == nil, plain, r.negated, r.multi, last, name, data)
 	if then != nil {
 		key += "\x00" + then.key
@@ -133,8 +134,8 @@ func (p *predicates) addEcho(r *compiledRule, rule int, setup *setup, then *echo
 	if q.oneOf = oneOfFor(name, r.operator); name == "detectsqli" || name == "gabionsqli" {
 		q.sqli = p.sql
 	}
-	if r.phrases != nil {
-		q.phrases = r.phrases()
+	if isPM && of.list != nil {
+		q.phrases = newPhrases(of.list)
 	}
 	switch {
 	case q.phrases != nil:

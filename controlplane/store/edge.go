@@ -137,22 +137,10 @@ type Objection struct {
 func (s *Store) EachObjection(ctx context.Context, since time.Time, yield func(Objection)) error {
 	return s.telemetry.view(ctx, func(tx bun.Tx) error {
 		sel := tx.NewSelect().Model((*edgeRow)(nil)).ExcludeColumn("id", "size").Where("verdict <> ?", int64(segmentation.Allowed))
-		rows, err := (&FlowQuery{Since: since}).narrow(sel, nil).Rows(ctx)
-		if err != nil {
-			return fmt.Errorf("read edges: %w", s.telemetry.explain(err))
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var r edgeRow
-			if err := s.telemetry.read.ScanRow(ctx, rows, &r); err != nil {
-				return fmt.Errorf("read edges: %w", s.telemetry.explain(err))
-			}
+		return s.eachEdgeRow(ctx, (&FlowQuery{Since: since}).narrow(sel, nil), func(r *edgeRow) error {
 			yield(Objection{r.Rule, segmentation.Verdict(r.Verdict), uint64(r.Flows), fromNanos(r.Last)})
-		}
-		if err := rows.Err(); err != nil {
-			return fmt.Errorf("read edges: %w", s.telemetry.explain(err))
-		}
-		return nil
+			return nil
+		})
 	})
 }
 
@@ -170,23 +158,31 @@ func (s *Store) eachEdgeAt(ctx context.Context, tx bun.Tx, q FlowQuery, hours bo
 	if hours {
 		sel = sel.Order("hour")
 	}
-	rows, err := q.narrow(sel, ends).Rows(ctx)
+	f := edgeFold{ends: ends, query: q, hours: hours, yield: yield}
+	if err := s.eachEdgeRow(ctx, q.narrow(sel, ends), f.add); err != nil {
+		return err
+	}
+	return f.flush()
+}
+
+// eachEdgeRow calls yield for what is selected, one row at a time.
+func (s *Store) eachEdgeRow(ctx context.Context, sel *bun.SelectQuery, yield func(*edgeRow) error) error {
+	rows, err := sel.Rows(ctx)
 	if err != nil {
 		return fmt.Errorf("read edges: %w", s.telemetry.explain(err))
 	}
 	defer rows.Close()
-	f := edgeFold{ends: ends, query: q, hours: hours, yield: yield}
 	for rows.Next() {
 		var r edgeRow
 		if err := s.telemetry.read.ScanRow(ctx, rows, &r); err != nil {
 			return fmt.Errorf("read edges: %w", s.telemetry.explain(err))
 		}
-		if err := f.add(&r); err != nil {
+		if err := yield(&r); err != nil {
 			return err
 		}
 	}
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("read edges: %w", s.telemetry.explain(err))
 	}
-	return f.flush()
+	return nil
 }

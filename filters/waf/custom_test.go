@@ -65,6 +65,14 @@ func TestCustomRules(t *testing.T) {
 		"what another rule matched":   {twice, []string{`SecRule MATCHED_VAR_NAME "@rx ." "id:1001,phase:2,pass,log"`}, nil},
 		"what another rule says": {twice, []string{`SecRule ARGS "@contains never" "id:1001,phase:2,pass,log,msg:'hello'"`,
 			`SecRule ARGS "@contains hello" "id:1002,phase:2,pass,log"`, `SecRuleUpdateTargetById 1002 "RULE:msg"`}, nil},
+		"the head of a response":      {twice, []string{`SecRule RESPONSE_HEADERS:x-part "@streq b" "id:1001,phase:3,pass,log"`, `SecRule &RESPONSE_HEADERS "@eq 3" "id:1002,phase:3,pass,log"`}, nil},
+		"the head, when all is over":  {twice, []string{`SecRule RESPONSE_STATUS "@eq 418" "id:1001,phase:5,pass,log"`, `SecRule RESPONSE_HEADERS_NAMES "@rx ." "id:1002,phase:5,pass,log"`}, nil},
+		"the head, before the body":   {twice + "1", []string{`SecRule RESPONSE_STATUS "@eq 418" "id:1001,phase:4,pass,log"`, `SecRule RESPONSE_HEADERS "@streq a" "id:1002,phase:4,pass,log"`}, nil},
+		"an answer that leaks":        {"/?q=12", nil, nil},
+		"a jump over the response":    {"/?q=12", []string{`SecAction "id:1001,phase:2,pass,nolog,skipAfter:NOWHERE"`, `SecRule RESPONSE_STATUS "@eq 418" "id:1002,phase:3,pass,log"`}, nil},
+		"a jump that ends there":      {"/?q=12", []string{`SecMarker BACK`, `SecAction "id:1001,phase:2,pass,nolog,skipAfter:BACK"`, `SecRule RESPONSE_STATUS "@eq 418" "id:1002,phase:4,pass,log"`}, nil},
+		"names and values, many ways": {"/?Q=1&q=2&q=3&go=on", []string{`SecRule ARGS:q "@streq 1" "id:1001,phase:2,pass,log"`, `SecRule &ARGS:q "@eq 2" "id:1002,phase:2,pass,log"`, `SecRule ARGS_GET_NAMES:q "@streq q" "id:1003,phase:2,pass,log"`, `SecRule REQUEST_HEADERS_NAMES "@streq accept" "id:1004,phase:1,pass,log"`, `SecRule &REQUEST_HEADERS "@ge 3" "id:1005,phase:1,pass,log"`, `SecRule REQUEST_HEADERS:/^ACC/ "@rx ." "id:1006,phase:1,pass,log"`, `SecRule REQUEST_HEADERS:ACCEPT "@rx ." "id:1007,phase:1,pass,log"`}, nil},
+		"what the setup left behind":  {twice, []string{`SecRule TX:/^inbound_anomaly/ "@ge 0" "id:1001,phase:2,pass,log"`, `SecRule &TX:critical_anomaly_score "@eq 1" "id:1002,phase:1,pass,log"`, `SecAction "id:1003,phase:1,pass,nolog,setvar:tx.critical_anomaly_score=+1"`, `SecRule TX:critical_anomaly_score "@eq 6" "id:1004,phase:2,pass,log"`}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := wafrules.Defaults()
@@ -104,6 +112,11 @@ func judged(t *testing.T, e *Engine, path string, but func(rule int) bool) []str
 	if err := tx.RequestBody(nil, false); err != nil {
 		t.Fatal(err)
 	}
+	tx.ResponseHeaders(&filters.ResponseHead{Status: 418, Headers: []filters.Header{{Name: "Content-Type", Value: "text/html"}, {Name: "x-part", Value: "a"}, {Name: "X-Part", Value: "b"}}})
+	if err := tx.ResponseBody([]byte("<p>java.lang.NullPointerException</p>")[:len(path)%2*37]); err != nil {
+		t.Fatal(err)
+	}
+	tx.Logging()
 	hits := slices.DeleteFunc(tx.Hits(), func(hit string) bool {
 		id, _ := strconv.Atoi(hit[:strings.IndexByte(hit, ' ')])
 		return but(id)

@@ -69,6 +69,8 @@ type Engine struct {
 	logging  bool  // custom rules of phase 5 exist
 	closing  bool  // phase 4 can matter without a response body
 	slow     error // why no rules are skipped
+	opener   opener
+	third    *skipPlan // of phase 3, if that may be put off while it rests; nil: it may not
 	decided  map[int]bool
 	compiler *Compiler
 	key      string

@@ -47,6 +47,15 @@ func (f *fast) plan(e *Engine) error {
 	if _, ok := tx.(ruleRemover); !ok {
 		return errors.New("plan skipping: rules cannot be taken out of a transaction")
 	}
+	state, ok := tx.(plugintypes.TransactionState)
+	if !ok {
+		return errors.New("plan skipping: the state of a transaction is hidden")
+	}
+	opener, err := newOpener(state)
+	if err != nil {
+		return err
+	}
+	e.opener = opener
 	rules, err := compiledRules(tx, f.texts)
 	if err != nil {
 		return err
@@ -84,7 +93,7 @@ func (f *fast) plan(e *Engine) error {
 			continue
 		}
 		p := newSkipPlan(rules, phase, settings.Level(), f.predicates, setup, dead)
-		p.stats = &f.stats
+		p.stats, p.opener = &f.stats, opener
 		if !settings.Fast.NoMemory {
 			p.remember = f.verdicts
 		}
@@ -98,6 +107,9 @@ func (f *fast) plan(e *Engine) error {
 		if p != nil {
 			skips[phase].plan.Store(p)
 		}
+	}
+	if p := plans[3]; p != nil && len(p.targets) == 0 && !mayMiss(rules, 3) {
+		e.third = p
 	}
 	return dropRules(tx, rules, dead)
 }

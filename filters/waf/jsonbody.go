@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"strings"
 
 	"github.com/tidwall/gjson"
 
@@ -44,11 +43,11 @@ func (jsonBody) ProcessResponse(body io.Reader, v plugintypes.TransactionVariabl
 
 // addJSON adds what is in a body, up to where it cannot be read, and says why not.
 func addJSON(body io.Reader, to collection.Map, v plugintypes.TransactionVariables, depth, limit int) (text string, err error) {
-	var b strings.Builder
-	if _, err := io.Copy(&b, body); err != nil {
+	b, err := io.ReadAll(body) // io.Copy takes 32 KB, whatever there is to copy
+	if err != nil {
 		return "", err
 	}
-	text = b.String()
+	text = string(b)
 	r := jsonAdder{to: to, limit: limit, left: max(jsonTimes*len(text), jsonFloor), path: []byte("json")}
 	truncated, err := r.items(gjson.Parse(text), depth)
 	if truncated {

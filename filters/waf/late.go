@@ -84,7 +84,7 @@ func removeTargetsByTag(rules []compiledRule, dead map[int]bool, second *skipPla
 	for i := range second.rules {
 		index[second.rules[i].id] = int32(i)
 	}
-	if mayMiss(rules, skipRuleID+2) {
+	if mayMiss(rules, 2) {
 		index = nil // nobody might see to them
 	}
 	for i := range rules {
@@ -102,9 +102,10 @@ func removeTargetsByTag(rules []compiledRule, dead map[int]bool, second *skipPla
 	}
 }
 
-// mayMiss says that rule id of phase 2 may not run although the phase does: an
-// action takes it out, or a jump of phase 1 has not ended when it comes.
-func mayMiss(rules []compiledRule, id int) bool {
+// mayMiss says that our action of a phase may not run although the phase does: some
+// action takes it out, or a jump of a phase before has not ended when it comes.
+func mayMiss(rules []compiledRule, phase int) bool {
+	id := skipRuleID + phase
 	for _, removal := range ruleRemovals(rules) {
 		if removal.takes(&compiledRule{id: id}) {
 			return true
@@ -113,7 +114,7 @@ func mayMiss(rules []compiledRule, id int) bool {
 	ahead := map[string]bool{}
 	for i := len(rules) - 1; i >= 0; i-- {
 		r := &rules[i]
-		if r.phase == 1 && r.jumps() && !ahead[r.jumpsTo] {
+		if r.phase < phase && r.jumps() && !ahead[r.jumpsTo] {
 			return true
 		}
 		ahead[r.mark] = true

@@ -104,8 +104,8 @@ func (c *crowd) empty() {
 // judgeAll adds to s.hits what matches any of the values.
 func (p *skipPlan) judgeAll(tx plugintypes.TransactionState, t *skipTarget, values fetched, s *skipScratch) {
 	if len(values.of) < manyValues {
-		for i, m := range values.of {
-			p.judge(tx, t, m.Key(), values.value(i), s)
+		for i := range values.of {
+			p.judge(tx, t, values.of[i].key, values.value(i), s)
 		}
 		return
 	}
@@ -113,12 +113,12 @@ func (p *skipPlan) judgeAll(tx plugintypes.TransactionState, t *skipTarget, valu
 		s.crowd = newCrowd()
 	}
 	s.many = true
-	for i, m := range values.of {
+	for i := range values.of {
 		if i%64 == 0 && late(tx) {
 			break
 		}
 		if value := values.value(i); len(value) > maxAlike {
-			p.judge(tx, t, m.Key(), value, s)
+			p.judge(tx, t, values.of[i].key, value, s)
 		} else {
 			s.crowd.add(value)
 		}

@@ -18,7 +18,29 @@ type plumbing struct {
 	name   string         // one name, if it is one
 	simple bool           // it only sets variables and leaves no other trace
 	traces bool           // looking at a value that does not match leaves one
-	sets   []setVar
+	sets   []plumbingSet
+}
+
+// plumbingSet is what the rule writes into one variable.
+type plumbingSet struct {
+	name   string
+	adds   string // adds the value of the variable of this name
+	value  string // writes this, if it does not add
+	unsure bool   // whether it changes anything cannot be told
+}
+
+func newPlumbingSet(v setVar) plumbingSet {
+	s := plumbingSet{name: v.name, value: v.value}
+	m := txMacro.FindStringSubmatch(v.value)
+	switch {
+	case v.remove || v.value == "":
+		s.unsure = true
+	case m != nil && v.value == "+"+m[0]:
+		s.adds = strings.ToLower(m[1])
+	default:
+		s.unsure = strings.Contains(v.value, "%{") || v.value[0] == '+' || v.value[0] == '-'
+	}
+	return s
 }
 
 // newPlumbing is nil for other rules.
@@ -27,7 +49,10 @@ func newPlumbing(r *compiledRule) *plumbing {
 	if reads.all || writes.all || len(writes.prefixes) > 0 || r.multi || r.skips > 0 {
 		return nil
 	}
-	p := &plumbing{link: compiledRule{operator: r.operator, negated: r.negated, transformations: r.transformations}, sets: r.setvars}
+	p := &plumbing{link: compiledRule{operator: r.operator, negated: r.negated, transformations: r.transformations}}
+	for _, v := range r.setvars {
+		p.sets = append(p.sets, newPlumbingSet(v))
+	}
 	if r.operator != nil {
 		if len(r.targets) != 1 || !pure[r.operatorName()] {
 			return nil
@@ -45,30 +70,31 @@ func newPlumbing(r *compiledRule) *plumbing {
 	return p
 }
 
-// idle says that evaluating the rule now would change nothing.
-func (p *plumbing) idle(tx plugintypes.TransactionState) bool {
-	if p.link.operator != nil && !p.matches(tx) {
+// idle says that evaluating the rule now would change nothing. known is what is
+// under TX; nil: it cannot be told.
+func (p *plumbing) idle(tx plugintypes.TransactionState, known *engineMap) bool {
+	if known == nil {
+		return false
+	}
+	if p.link.operator != nil && !p.matches(tx, known) {
 		return true
 	}
 	if !p.simple {
 		return false
 	}
-	for _, s := range p.sets {
-		now, ok := txVariable(tx, s.name)
-		if !ok || s.remove || s.value == "" {
+	for i := range p.sets {
+		s := &p.sets[i]
+		if s.unsure {
 			return false
 		}
+		now, ok := known.one(s.name)
 		switch {
-		case strings.HasPrefix(s.value, "+%{") && strings.HasSuffix(s.value, "}"):
-			m := txMacro.FindStringSubmatch(s.value)
-			if m == nil || len(m[0]) != len(s.value)-1 {
-				return false
-			}
-			if by, ok := txVariable(tx, strings.ToLower(m[1])); !ok || by != "0" || !plainNumber(now) {
-				return false
-			}
-		case strings.Contains(s.value, "%{") || s.value[0] == '+' || s.value[0] == '-':
+		case !ok:
 			return false
+		case s.adds != "":
+			if by, ok := known.one(s.adds); !ok || by != "0" || !plainNumber(now) {
+				return false
+			}
 		case s.value != now:
 			return false
 		}
@@ -83,7 +109,7 @@ func plainNumber(s string) bool {
 }
 
 // matches says that the rule matches, or would leave a trace all the same.
-func (p *plumbing) matches(tx plugintypes.TransactionState) bool {
+func (p *plumbing) matches(tx plugintypes.TransactionState, known *engineMap) bool {
 	if p.name == "" || p.target.count {
 		found := find(tx.Variables().TX(), &p.target)
 		if p.target.count {
@@ -96,8 +122,8 @@ func (p *plumbing) matches(tx plugintypes.TransactionState) bool {
 		}
 		return false
 	}
-	for _, value := range tx.Variables().TX().Get(p.name) {
-		if p.traces || p.asks(tx, value) {
+	for _, found := range known.data[p.name] {
+		if p.traces || p.asks(tx, found.value) {
 			return true
 		}
 	}
@@ -106,12 +132,4 @@ func (p *plumbing) matches(tx plugintypes.TransactionState) bool {
 
 func (p *plumbing) asks(tx plugintypes.TransactionState, value string) bool {
 	return p.link.operator.Evaluate(tx, p.link.transform(value)) != p.link.negated
-}
-
-// txVariable is a TX variable that has one value.
-func txVariable(tx plugintypes.TransactionState, name string) (string, bool) {
-	if values := tx.Variables().TX().Get(name); len(values) == 1 {
-		return values[0], true
-	}
-	return "", false
 }

@@ -90,9 +90,10 @@ type skipPlan struct {
 	words      int        // of 64 predicates each
 	targets    []skipTarget
 	rules      []skipRule // of the phase, in order of evaluation, without the dead
-	order      []skipSlot // all of the phase, by id
+	order      []int      // ids of all of the phase, sorted
 	writes     []setVar   // of the setup
 	late       []lateTargets
+	opener     opener
 	remember   *verdicts // nil: ask anew each time
 	stats      *skipStats
 	prospects  prospects
@@ -102,6 +103,7 @@ type skipPlan struct {
 // skipRule is what decides whether a rule may be left out.
 type skipRule struct {
 	id       int
+	place    int       // of id in skipPlan.order
 	want     uint8     // links that must be able to match; 0: nothing is known by values
 	guards   []int32   // rules that, when they run, count this one
 	jumps    bool      // markers matter when it runs
@@ -113,6 +115,7 @@ type skipRule struct {
 // skipTarget is a variable, or one key of it, and who looks at it.
 type skipTarget struct {
 	compiledTarget
+	small  string    // key, in small letters
 	asks   []uint64  // bits of predicates
 	asked  []skipAsk // sorted by predicate
 	scalar bool      // a number or a whole made of many values: not remembered
@@ -134,25 +137,22 @@ func (t *skipTarget) of(predicate int) []skipAsk {
 	return t.asked[from:to]
 }
 
-type skipSlot struct {
-	id   int
-	rule int32 // index into skipPlan.rules; -1: never runs
-}
-
 type skipStats struct{ values, known, asked, considered, skipped atomic.Uint64 }
 
 type skipScratch struct {
 	trial trial
 	got   []uint8 // links that could match
 	keep  []bool
+	kept  []int // places of the rules to keep
 	hits  []uint64
 	many  bool // values: none of them is remembered
 	fresh int  // alphabets worked out
 	made  []alphabet
 	rough []uint64
 	crowd *crowd
-	// fetched is what was fetched in this phase.
+	// fetched is what was gathered in this phase, in entries.
 	fetched []fetched
+	entries []entry
 	stats   struct{ values, known, asked uint64 }
 }
 
@@ -164,18 +164,19 @@ func (p *skipPlan) run(tx plugintypes.TransactionState, remover ruleRemover) {
 	}
 	clear(s.got)
 	s.fresh = 0
-	write(tx, p.writes)
+	if len(p.writes) > 0 {
+		p.opener.open(tx.Variables().TX()).set(p.writes)
+	}
 	for i := range p.targets {
-		if late(tx) {
+		if i%8 == 0 && late(tx) {
 			break
 		}
 		p.look(tx, &p.targets[i], s)
 	}
 	s.trial.end()
-	clear(s.fetched)
-	s.fetched = s.fetched[:0]
+	s.letGo()
 	p.choose(tx, s)
-	p.remove(remover, s.keep)
+	p.remove(remover, s)
 	p.removeTargets(tx, remover, s.keep)
 	p.stats.values.Add(s.stats.values)
 	p.stats.known.Add(s.stats.known)
@@ -184,16 +185,27 @@ func (p *skipPlan) run(tx plugintypes.TransactionState, remover ruleRemover) {
 	p.scratch.Put(s)
 }
 
+// letGo forgets what was gathered.
+func (s *skipScratch) letGo() {
+	clear(s.fetched)
+	clear(s.entries)
+	s.fetched, s.entries = s.fetched[:0], s.entries[:0]
+	if cap(s.entries) > 4*manyValues {
+		s.entries = nil
+	}
+}
+
 // choose marks the rules to keep, in order: what one of them may change makes
 // those keep that look at it.
 func (p *skipPlan) choose(tx plugintypes.TransactionState, s *skipScratch) {
 	var written uint64
+	known := p.opener.open(tx.Variables().TX())
 	for i := range p.rules {
 		r := &p.rules[i]
 		keep := true
 		switch {
 		case r.plumbing != nil:
-			keep = written&r.touches != 0 || !r.plumbing.idle(tx)
+			keep = written&r.touches != 0 || !r.plumbing.idle(tx, known)
 		case r.want != 0:
 			keep = s.got[i]&r.want == r.want
 		}
@@ -207,6 +219,23 @@ func (p *skipPlan) choose(tx plugintypes.TransactionState, s *skipScratch) {
 	}
 }
 
+// rests says that evaluating any rule of a phase without targets would change nothing.
+func (p *skipPlan) rests(of any) bool {
+	tx, ok := of.(plugintypes.TransactionState)
+	if !ok {
+		return false
+	}
+	known := p.opener.open(tx.Variables().TX())
+	for i := range p.rules {
+		if r := &p.rules[i]; r.plumbing == nil || !r.plumbing.idle(tx, known) {
+			return false
+		}
+	}
+	p.stats.considered.Add(uint64(len(p.order)))
+	p.stats.skipped.Add(uint64(len(p.order)))
+	return true
+}
+
 // look marks the rules that could match what is under one target.
 func (p *skipPlan) look(tx plugintypes.TransactionState, t *skipTarget, s *skipScratch) {
 	col := tx.Collection(t.variable)
@@ -216,7 +245,7 @@ func (p *skipPlan) look(tx plugintypes.TransactionState, t *skipTarget, s *skipS
 	clear(s.hits)
 	if c, ok := col.(collection.Single); ok && !t.count {
 		p.judge(tx, t, "", c.Get(), s)
-	} else if found := s.find(tx, col, &t.compiledTarget); t.count {
+	} else if found := p.find(tx, col, t, s); t.count {
 		p.judge(tx, t, "", strconv.Itoa(len(found.of)), s)
 	} else {
 		p.judgeAll(tx, t, found, s)
@@ -233,43 +262,77 @@ func (p *skipPlan) look(tx plugintypes.TransactionState, t *skipTarget, s *skipS
 // fetched is what is under a variable or a part of it.
 type fetched struct {
 	variable variables.RuleVariable
-	of       []types.MatchData
+	of       []entry
 	names    bool // the keys are meant, not the values
 }
 
 func (f *fetched) value(i int) string {
 	if f.names {
-		return f.of[i].Key()
+		return f.of[i].key
 	}
-	return f.of[i].Value()
+	return f.of[i].value
 }
 
-// find gives what is under a target. What is under arguments as a whole is fetched
-// once a phase: the engine makes it anew for whoever asks.
-func (s *skipScratch) find(tx plugintypes.TransactionState, col collection.Collection, t *compiledTarget) fetched {
-	variable, names := t.variable, false
-	switch variable {
+// namesOf gives the variable whose keys are the values of another.
+func namesOf(v variables.RuleVariable) (of variables.RuleVariable, names bool) {
+	switch v {
 	case variables.ArgsNames:
-		variable, names = variables.Args, true
+		return variables.Args, true
 	case variables.ArgsPostNames:
-		variable, names = variables.ArgsPost, true
+		return variables.ArgsPost, true
 	case variables.ArgsGetNames:
-		variable, names = variables.ArgsGet, true
-	case variables.Args, variables.ArgsPost, variables.ArgsGet:
-	default:
-		return fetched{of: find(col, t)}
+		return variables.ArgsGet, true
+	case variables.RequestHeadersNames:
+		return variables.RequestHeaders, true
+	case variables.ResponseHeadersNames:
+		return variables.ResponseHeaders, true
+	case variables.RequestCookiesNames:
+		return variables.RequestCookies, true
 	}
+	return v, false
+}
+
+// find gives what is under a target. What is under a variable as a whole is gathered
+// once a phase.
+func (p *skipPlan) find(tx plugintypes.TransactionState, col collection.Collection, t *skipTarget, s *skipScratch) fetched {
 	if t.pattern != nil || t.key != "" {
-		return fetched{of: find(col, t)}
+		return fetched{of: p.findSome(col, t, s)}
 	}
+	variable, names := namesOf(t.variable)
 	at := slices.IndexFunc(s.fetched, func(f fetched) bool { return f.variable == variable })
 	if at < 0 {
+		if names {
+			col = tx.Collection(variable)
+		}
+		from := len(s.entries)
+		s.entries = p.opener.appendAll(s.entries, col)
 		at = len(s.fetched)
-		s.fetched = append(s.fetched, fetched{variable: variable, of: tx.Collection(variable).FindAll()})
+		s.fetched = append(s.fetched, fetched{variable: variable, of: s.entries[from:]})
 	}
 	found := s.fetched[at]
 	found.names = names
 	return found
+}
+
+// findSome gives what is under the keys of a target.
+func (p *skipPlan) findSome(col collection.Collection, t *skipTarget, s *skipScratch) []entry {
+	m := p.opener.open(col)
+	if m != nil && t.pattern == nil {
+		return m.under(t.key, t.small)
+	}
+	from := len(s.entries)
+	if m != nil {
+		for key, list := range m.data {
+			if t.pattern.MatchString(key) {
+				s.entries = append(s.entries, list...)
+			}
+		}
+	} else {
+		for _, m := range find(col, &t.compiledTarget) {
+			s.entries = append(s.entries, entry{m.Key(), m.Value()})
+		}
+	}
+	return s.entries[from:]
 }
 
 func find(col collection.Collection, t *compiledTarget) []types.MatchData {
@@ -335,36 +398,39 @@ func (p *skipPlan) judge(tx plugintypes.TransactionState, t *skipTarget, key, va
 
 // remove takes runs of rules out at once: the engine compares every rule with
 // every range. A range may cover rules of other phases, endSkip takes it back.
-func (p *skipPlan) remove(tx ruleRemover, keep []bool) {
-	from, to, skipped, kept, marked := 0, 0, 0, false, false // marked: markers matter
+func (p *skipPlan) remove(tx ruleRemover, s *skipScratch) {
+	marked := false // markers matter
+	s.kept = s.kept[:0]
+	for i, keep := range s.keep {
+		if keep {
+			s.kept = append(s.kept, p.rules[i].place)
+			marked = marked || p.rules[i].jumps
+		}
+	}
+	slices.Sort(s.kept)
 	tx.RemoveRuleByIDRange(skipMark, skipMark)
-	for _, slot := range p.order {
-		if slot.rule < 0 || !keep[slot.rule] {
-			if from == 0 {
-				from = slot.id
+	if len(s.kept) == 0 { // nothing runs: no marker matters either
+		if !p.opener.endPhase(tx) {
+			tx.RemoveRuleByIDRange(0, math.MaxInt)
+		}
+	} else {
+		from := 0
+		for _, place := range s.kept {
+			if place > from {
+				tx.RemoveRuleByIDRange(p.order[from], p.order[place-1])
 			}
-			to = slot.id
-			skipped++
-			continue
+			from = place + 1
 		}
-		kept, marked = true, marked || p.rules[slot.rule].jumps
-		if from != 0 {
-			tx.RemoveRuleByIDRange(from, to)
-			from = 0
+		if from < len(p.order) {
+			tx.RemoveRuleByIDRange(p.order[from], p.order[len(p.order)-1])
 		}
-	}
-	switch {
-	case !kept: // nothing runs: no marker matters either
-		tx.RemoveRuleByIDRange(0, math.MaxInt)
-	case from != 0:
-		tx.RemoveRuleByIDRange(from, to)
-	}
-	if kept && !marked {
-		tx.RemoveRuleByIDRange(markerID, markerID)
+		if !marked {
+			tx.RemoveRuleByIDRange(markerID, markerID)
+		}
 	}
 	tx.RemoveRuleByIDRange(skipMark, skipMark)
 	p.stats.considered.Add(uint64(len(p.order)))
-	p.stats.skipped.Add(uint64(skipped))
+	p.stats.skipped.Add(uint64(len(p.order) - len(s.kept)))
 }
 
 // markerID is the number that all markers have, and no rule. The engine evaluates
@@ -425,11 +491,11 @@ func newSkipPlan(rules []compiledRule, phase, paranoia int, table *predicates, s
 		case r.phase != phase && r.phase != 0 || r.id == 0 || r.id > skipRuleID && r.id <= skipRuleID+skipPhases:
 			continue
 		case dead[r.id]:
-			b.plan.order = append(b.plan.order, skipSlot{r.id, -1})
+			b.plan.order = append(b.plan.order, r.id)
 			continue
 		}
 		at[r.id] = int32(len(b.plan.rules))
-		b.plan.order = append(b.plan.order, skipSlot{r.id, at[r.id]})
+		b.plan.order = append(b.plan.order, r.id)
 		made := skipRule{id: r.id, jumps: r.jumps() || r.skips > 0}
 		for _, g := range guards[r.id] {
 			if index, ok := at[g]; ok {
@@ -488,7 +554,7 @@ func (b *planner) use(l *compiledRule, predicate, rule int, link uint8) {
 		if !known {
 			at = len(b.plan.targets)
 			b.targets[k] = at
-			b.plan.targets = append(b.plan.targets, skipTarget{compiledTarget: t, scalar: t.count || scalar(t.variable)})
+			b.plan.targets = append(b.plan.targets, skipTarget{compiledTarget: t, small: strings.ToLower(t.key), scalar: t.count || scalar(t.variable)})
 		}
 		b.uses = append(b.uses, skipUse{at, predicate, rule, link})
 	}
@@ -537,7 +603,10 @@ func (b *planner) nameBits(kept []*compiledRule) {
 
 func (b *planner) finish() {
 	p := b.plan
-	slices.SortFunc(p.order, func(a, b skipSlot) int { return a.id - b.id })
+	slices.Sort(p.order)
+	for i := range p.rules {
+		p.rules[i].place, _ = slices.BinarySearch(p.order, p.rules[i].id)
+	}
 	p.predicates, p.nodes = b.table.snapshot()
 	p.table = b.table.wordTable()
 	p.words = (len(p.predicates) + 63) / 64

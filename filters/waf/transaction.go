@@ -31,6 +31,8 @@ type Transaction struct {
 	seen    int // matched rules looked at
 	matched bool
 	changed bool
+
+	response *filters.ResponseHead // that the engine has not been shown; nil: none
 }
 
 // Begin starts a transaction. Close it.
@@ -114,22 +116,36 @@ func (t *Transaction) forgiveCut() {
 	}
 }
 
-// ResponseHeaders runs phase 3.
+// ResponseHeaders runs phase 3. While that would change nothing it is put off until
+// something follows for which it counts. h must stay as it is.
 func (t *Transaction) ResponseHeaders(h *filters.ResponseHead) {
 	endAllow(t.tx, 3)
 	if t.stopped() {
+		return
+	}
+	t.response = h
+	if p := t.engine.third; p == nil || !p.rests(t.tx) {
+		t.respond()
+	}
+	t.after(3)
+}
+
+// respond shows the engine the response that was put off, if any.
+func (t *Transaction) respond() {
+	h := t.response
+	if t.response = nil; h == nil {
 		return
 	}
 	for _, f := range h.Headers {
 		t.tx.AddResponseHeader(f.Name, f.Value)
 	}
 	t.tx.ProcessResponseHeaders(h.Status, t.proto)
-	t.after(3)
 }
 
 // DecodedResponse says that ResponseBody will be given what was inside a
 // compressed body: the rule set leaves bodies alone whose head calls them so.
 func (t *Transaction) DecodedResponse() {
+	t.respond()
 	if v := t.variables(); v != nil {
 		if h, ok := v.ResponseHeaders().(interface{ Remove(string) }); ok {
 			h.Remove("content-encoding")
@@ -145,6 +161,7 @@ func (t *Transaction) ResponseBody(body []byte) error {
 	if t.stopped() || len(body) == 0 && !t.engine.closing && t.OutScore() == 0 {
 		return nil
 	}
+	t.respond()
 	if len(body) > 0 {
 		if _, _, err := t.tx.WriteResponseBody(body); err != nil {
 			return fmt.Errorf("show response body: %w", err)
@@ -160,6 +177,7 @@ func (t *Transaction) ResponseBody(body []byte) error {
 // Logging runs phase 5, if anything in it could matter.
 func (t *Transaction) Logging() {
 	if t.matched || t.engine.logging {
+		t.respond()
 		endAllow(t.tx, 5)
 		t.tx.ProcessLogging()
 		t.after(5)
@@ -247,33 +265,43 @@ func (t *Transaction) explain(i *types.Interruption) *Denial {
 
 // Score is the inbound anomaly score.
 func (t *Transaction) Score() int {
-	return max(t.number("blocking_inbound_anomaly_score"), t.sum("inbound"))
+	return max(t.number("blocking_inbound_anomaly_score"), t.sum(&inboundLevels))
 }
 
 // OutScore is the outbound anomaly score.
 func (t *Transaction) OutScore() int {
-	return max(t.number("blocking_outbound_anomaly_score"), t.sum("outbound"))
+	return max(t.number("blocking_outbound_anomaly_score"), t.sum(&outboundLevels))
 }
 
 // sum adds the levels up: CRS totals them only in the phases that decide.
-func (t *Transaction) sum(direction string) int {
+func (t *Transaction) sum(levels *[4]string) int {
 	n := 0
-	for level := 1; level <= 4; level++ {
-		n += t.number(direction + "_anomaly_score_pl" + strconv.Itoa(level))
+	for _, name := range levels {
+		n += t.number(name)
 	}
 	return n
 }
+
+// The scores by paranoia level.
+var (
+	inboundLevels  = [4]string{"inbound_anomaly_score_pl1", "inbound_anomaly_score_pl2", "inbound_anomaly_score_pl3", "inbound_anomaly_score_pl4"}
+	outboundLevels = [4]string{"outbound_anomaly_score_pl1", "outbound_anomaly_score_pl2", "outbound_anomaly_score_pl3", "outbound_anomaly_score_pl4"}
+)
 
 func (t *Transaction) number(name string) int {
 	v := t.variables()
 	if v == nil {
 		return 0
 	}
-	values := v.TX().Get(name)
-	if len(values) == 0 {
-		return 0
+	var text string
+	if m := t.engine.opener.open(v.TX()); m != nil {
+		if list := m.data[name]; len(list) > 0 {
+			text = list[0].value
+		}
+	} else if values := v.TX().Get(name); len(values) > 0 {
+		text = values[0]
 	}
-	n, _ := strconv.Atoi(values[0])
+	n, _ := strconv.Atoi(text)
 	return n
 }
 

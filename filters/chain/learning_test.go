@@ -14,6 +14,7 @@ import (
 
 	"github.com/gabion-io/gabion/filters"
 	"github.com/gabion-io/gabion/internal/exchange"
+	wafrules "github.com/gabion-io/gabion/waf-rules"
 )
 
 // learningTable is a table that tells of operations.
@@ -133,6 +134,43 @@ func TestSampling(t *testing.T) {
 	now = now.Add(time.Hour)
 	if !looked("/orders/9", `{"id":1}`) {
 		t.Error("an hour later nothing was looked into")
+	}
+}
+
+// The response's body is shown when something comes of it, and else need not be: what
+// is told is the same.
+func TestHeedsResponse(t *testing.T) {
+	r := NewRuntime(Options{})
+	inspecting := testPolicy(t, filters.ModeDetect, func(p *filters.Policy, _ *wafrules.Settings) { p.ResponseBody.Inspect = true })
+	answer := func() *filters.ResponseHead {
+		return &filters.ResponseHead{Status: 200, Headers: []filters.Header{{Name: "content-type", Value: "text/html"}}}
+	}
+	for name, c := range map[string]struct {
+		table *Table
+		heeds bool
+	}{
+		"nothing":  {table(t, r, testPolicy(t, filters.ModeDetect, nil), nil), false},
+		"inspects": {table(t, r, inspecting, nil), true},
+		"told":     {learningTable(t, r, filters.ModeDetect, filters.Learn{BodyLimit: 1000}), false},
+		"looks":    {learningTable(t, r, filters.ModeDetect, filters.Learn{First: 10, BodyLimit: 1000}), true},
+	} {
+		var told [2]string
+		for i, show := range []bool{true, false} {
+			x := c.table.Begin("k")
+			x.RequestHeaders(get("/a?b=c", "x-tenant", "acme"), true)
+			x.ResponseHeaders(answer(), false)
+			if x.HeedsResponse() != c.heeds {
+				t.Errorf("%s: heeds: %v", name, !c.heeds)
+			}
+			if show {
+				x.ResponseBody([]byte("<p>"), false)
+				x.ResponseBody([]byte("</p>"), true)
+			}
+			told[i] = string(x.Observation(true)) + fmt.Sprint(x.Complete(), x.Active(), x.Wants())
+		}
+		if !c.heeds && told[0] != told[1] {
+			t.Errorf("%s: %s\nwithout the body %s", name, told[0], told[1])
+		}
 	}
 }
 

@@ -35,10 +35,13 @@ func BenchmarkFacts(b *testing.B) {
 	list := pages(4096)
 	door := &Door{Service: "-", Key: Key{1}, Names: new(Names), Facts: true}
 	var o Observation
+	var f Facts
+	var text []byte
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		door.Observe(&list[i%len(list)], &o)
-		if FactsOf(&o).Encode() == nil {
+		f.Take(&o)
+		if text = f.Encode(text); text == nil {
 			b.Fatal("nothing is told")
 		}
 	}

@@ -15,7 +15,7 @@ type Door struct {
 	Service string // of every observation; "" takes the host
 	Limits  Limits // of bodies
 	Names   *Names // nil: all are looked up each time
-	Facts   bool   // what FactsOf takes is all that is wanted: parameters of the query are passed over
+	Facts   bool   // what Facts take is all that is wanted: parameters of the query are passed over
 }
 
 // Bounds of one observation; what is beyond is left out.

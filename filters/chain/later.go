@@ -98,7 +98,11 @@ func countValues(media string, b []byte) int64 {
 
 // items is about how many values JSON has that is part of a text, encoded or not.
 func items(text string) int {
-	return strings.Count(text, ",") + strings.Count(text, "%2C") + strings.Count(text, "%2c")
+	n := strings.Count(text, ",")
+	if strings.IndexByte(text, '%') >= 0 {
+		n += strings.Count(text, "%2C") + strings.Count(text, "%2c")
+	}
+	return n
 }
 
 // Later has run called by the pool, then done, each once and neither on this

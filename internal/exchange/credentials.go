@@ -105,8 +105,11 @@ func plumbing(name string) bool {
 // isKeyName: names that API keys are sent under. All of them end in key, token or
 // secret; of queries, which may be long, every name is asked.
 func isKeyName(name string) bool {
-	end := strings.TrimRight(name, "-_")
-	if end == "" || strings.IndexByte("ynt", end[len(end)-1]|0x20) < 0 {
+	end := len(name) - 1
+	for end >= 0 && (name[end] == '-' || name[end] == '_') {
+		end--
+	}
+	if end < 0 || strings.IndexByte("ynt", name[end]|0x20) < 0 {
 		return false
 	}
 	switch name = joined(name); name {
@@ -351,10 +354,17 @@ func (d *Door) caller(kind, value string, o *Observation) {
 }
 
 func rank(kind string) int {
-	for i, k := range []string{"", "client", "session", "key", "subject", "workload"} {
-		if k == kind {
-			return i
-		}
+	switch kind {
+	case "client":
+		return 1
+	case "session":
+		return 2
+	case "key":
+		return 3
+	case "subject":
+		return 4
+	case "workload":
+		return 5
 	}
 	return 0
 }

@@ -74,9 +74,10 @@ func (w *words) hint(lastWords int) (h hint) {
 	m := dictionary()
 	for length := min(maxPhrase, w.n); length > 0; length-- {
 		for end := w.n; end >= length; end-- {
-			e, ok := m[string(w.phrase(end-length, end))]
-			if !ok && length <= 2 {
-				e, ok = m[string(singular(w.phrase(end-length, end)))]
+			phrase := w.phrase(end-length, end)
+			e, ok := m[string(phrase)]
+			if one := singular(phrase); !ok && length <= 2 && len(one) < len(phrase) {
+				e, ok = m[string(one)]
 			}
 			if !ok {
 				continue

@@ -162,7 +162,12 @@ func (e envoyStream) appendChunks(out [][]byte, which C.int) [][]byte {
 	if n == 0 {
 		return out
 	}
-	raw := make([]C.gabion_bytes, n)
+	var few [4]C.gabion_bytes
+	raw := few[:]
+	if n > len(few) {
+		raw = make([]C.gabion_bytes, n)
+	}
+	raw = raw[:n]
 	if !C.envoy_dynamic_module_callback_http_get_body_chunks(C.gabion_envoy(e), which, &raw[0]) {
 		return out
 	}

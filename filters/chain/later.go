@@ -37,7 +37,7 @@ func (x *Exchange) BodyCost(response bool, chunks [][]byte, end bool) time.Durat
 func (x *Exchange) inspectionCost(response bool, chunks [][]byte, end bool) (cost time.Duration) {
 	b, media := &x.req, ""
 	switch {
-	case !x.judging() || response && (x.tx == nil || x.response == nil):
+	case !x.judging() || response && (x.tx == nil || !x.resp.inspect):
 		return 0
 	case response:
 		b, media = &x.resp, mediaType(x.response.Headers)

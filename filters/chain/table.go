@@ -98,7 +98,7 @@ func (t *Table) Begin(key string) *Exchange {
 	}
 	if b.recorded {
 		x.record = t.config.Record
-		x.sampled = t.runtime.o.Random()*100 < x.record.Percent
+		x.sampled = x.record.Percent > 0 && t.runtime.o.Random()*100 < x.record.Percent
 	}
 	if x.policy != nil || x.unknown || x.record != nil {
 		x.id = t.runtime.o.NewID()

@@ -32,7 +32,7 @@ type Runtime struct {
 
 	effort  effort
 	sampler sampler
-	names   exchange.Names // of members of bodies
+	names   exchange.Names // of headers, cookies and members of bodies
 
 	pool     *pool
 	timeless bool         // nothing is broken off: the result must not depend on the clock

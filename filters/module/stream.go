@@ -106,7 +106,7 @@ func (s *stream) body(d direction, end bool) verdict {
 		h.ended = h.ended || end
 		return pause
 	}
-	if !s.inspecting() || h.over || d == response && !s.exchange.HeedsResponse() {
+	if !s.inspecting() || h.over || d == response && !h.held && !s.exchange.HeedsResponse() {
 		return goOn
 	}
 	fresh := s.fresh(d)

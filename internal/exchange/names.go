@@ -14,8 +14,8 @@ import (
 // used by many goroutines.
 type Names struct {
 	fields  [512]atomic.Pointer[fieldName]
-	slots   [1024]atomic.Pointer[memberName]
-	readers sync.Pool // of *jsonReader
+	slots   [1024]atomic.Pointer[memberName] // of members
+	readers sync.Pool                        // of *jsonReader
 }
 
 // memberName is all that a member's name and that of the member above it say.

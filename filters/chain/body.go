@@ -91,7 +91,7 @@ func requestStream(h *filters.RequestHead) string {
 }
 
 func hasToken(list, token string) bool {
-	for _, t := range strings.Split(list, ",") {
+	for t := range strings.SplitSeq(list, ",") {
 		if strings.EqualFold(strings.TrimSpace(t), token) {
 			return true
 		}

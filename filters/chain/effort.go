@@ -24,7 +24,7 @@ func (x *Exchange) Effort() []byte {
 		return nil
 	}
 	r := x.runtime
-	now, told := r.o.Now().UnixNano(), r.effort.told.Load()
+	now, told := x.began.UnixNano(), r.effort.told.Load()
 	if now-told < int64(effortEvery) || !r.effort.told.CompareAndSwap(told, now) {
 		return nil
 	}

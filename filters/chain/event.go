@@ -65,6 +65,10 @@ func (x *Exchange) Complete() (e *filters.Event) {
 		x.tx.Close()
 		x.tx = nil
 	}
+	if x.told != nil {
+		x.learn.pool.Put(x.told)
+		x.told = nil
+	}
 	return e
 }
 

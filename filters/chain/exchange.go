@@ -50,6 +50,7 @@ type Exchange struct {
 	learn    *learning // nil: nothing is told of operations
 	watched  bool      // its bodies are looked into
 	observed bool      // it was told
+	told     *telling  // with what, for the next; nil: nothing to give back
 
 	finding  []byte
 	stale    bool
@@ -88,6 +89,12 @@ func (x *Exchange) Wants() Bodies {
 		HoldResponse: x.resp.inspect && x.blocks(),
 	}
 }
+
+// HeedsResponse says that something comes of showing the response's body.
+func (x *Exchange) HeedsResponse() bool { return x.resp.inspect || x.answering || x.keeps() }
+
+// Began is when the exchange did.
+func (x *Exchange) Began() time.Time { return x.began }
 
 // Active reports whether anything is left to inspect or record; when false a
 // transport may skip to Complete.

@@ -11,10 +11,11 @@ import (
 // media type, and "te: trailers", which every client sends. Anything else is a
 // message like any other, and gRPC-Web sends one whole message.
 func callsItselfGRPC(h *filters.RequestHead) bool {
+	if strings.HasPrefix(h.Proto, "HTTP/1") || strings.HasPrefix(h.Proto, "HTTP/0") || !hasToken(header(h.Headers, "te"), "trailers") {
+		return false
+	}
 	media := mediaType(h.Headers)
-	return (media == "application/grpc" || strings.HasPrefix(media, "application/grpc+")) &&
-		!strings.HasPrefix(h.Proto, "HTTP/1") && !strings.HasPrefix(h.Proto, "HTTP/0") &&
-		hasToken(header(h.Headers, "te"), "trailers")
+	return media == "application/grpc" || strings.HasPrefix(media, "application/grpc+")
 }
 
 const (

@@ -37,7 +37,7 @@ func (x *Exchange) BodyCost(response bool, chunks [][]byte, end bool) time.Durat
 func (x *Exchange) inspectionCost(response bool, chunks [][]byte, end bool) (cost time.Duration) {
 	b, media := &x.req, ""
 	switch {
-	case !x.judging() || response && (x.tx == nil || x.response == nil):
+	case !x.judging() || response && (x.tx == nil || !x.resp.inspect):
 		return 0
 	case response:
 		b, media = &x.resp, mediaType(x.response.Headers)
@@ -98,7 +98,11 @@ func countValues(media string, b []byte) int64 {
 
 // items is about how many values JSON has that is part of a text, encoded or not.
 func items(text string) int {
-	return strings.Count(text, ",") + strings.Count(text, "%2C") + strings.Count(text, "%2c")
+	n := strings.Count(text, ",")
+	if strings.IndexByte(text, '%') >= 0 {
+		n += strings.Count(text, "%2C") + strings.Count(text, "%2c")
+	}
+	return n
 }
 
 // Later has run called by the pool, then done, each once and neither on this

@@ -15,7 +15,15 @@ import (
 type learning struct {
 	filters.Learn
 	door exchange.Door
-	pool sync.Pool // of *exchange.Observation
+	pool sync.Pool // of *telling
+}
+
+// telling is what one exchange is told of with. Its memory is used again for the next.
+type telling struct {
+	asked, answered []exchange.Header
+	seen            exchange.Observation
+	facts           exchange.Facts
+	text            []byte
 }
 
 // learning makes a table's. Without its key nothing is told: what it is for must
@@ -57,10 +65,9 @@ func (x *Exchange) watch() {
 	if x.learn == nil || x.stream != "" {
 		return
 	}
-	path, _, _ := strings.Cut(x.request.Path, "?")
-	kind := exchange.Key{}.Hash(x.request.Method + " " + exchange.MaskPath(path))
+	kind := exchange.Key{}.Hash(x.request.Method + " " + exchange.MaskPath(x.request.Path))
 	r := x.runtime
-	x.watched = r.sampler.first(kind, x.learn.First, r.o.Now().Unix()/3600) || r.o.Random()*100 < x.learn.Percent
+	x.watched = r.sampler.first(kind, x.learn.First, x.began.Unix()/3600) || r.o.Random()*100 < x.learn.Percent
 	if x.watched {
 		x.req.keep, x.resp.keep = max(x.req.keep, x.learn.BodyLimit), max(x.resp.keep, x.learn.BodyLimit)
 	}
@@ -68,7 +75,7 @@ func (x *Exchange) watch() {
 
 // Observation is the JSON of what only the filter can see of the exchange, once:
 // when all of it was shown, or at its end. Nil when there is nothing to tell, or
-// not yet.
+// not yet. It is valid until Complete.
 func (x *Exchange) Observation(ended bool) (out []byte) {
 	if x.learn == nil || x.observed || x.complete || x.request == nil || x.answered != nil || !ended && !x.shown() {
 		return nil
@@ -81,14 +88,18 @@ func (x *Exchange) Observation(ended bool) (out []byte) {
 			out = nil
 		}
 	}()
-	raw := x.raw()
-	o, _ := x.learn.pool.Get().(*exchange.Observation)
-	if o == nil {
-		o = new(exchange.Observation)
+	t, _ := x.learn.pool.Get().(*telling)
+	if t == nil {
+		t = new(telling)
 	}
-	defer x.learn.pool.Put(o)
-	x.learn.door.Observe(&raw, o)
-	return exchange.FactsOf(o).Encode()
+	raw := x.raw(t)
+	x.learn.door.Observe(&raw, &t.seen)
+	t.facts.Take(&t.seen)
+	t.text = t.facts.Encode(t.text)
+	clear(t.asked) // values are not kept for longer than they are read
+	clear(t.answered)
+	x.told = t
+	return t.text
 }
 
 // shown says that nothing more of the exchange will be shown.
@@ -101,10 +112,13 @@ func (x *Exchange) shown() bool {
 
 // raw is the exchange with all that was kept of it, without its path: that is in
 // the access log.
-func (x *Exchange) raw() exchange.Raw {
+func (x *Exchange) raw(t *telling) exchange.Raw {
 	h := x.request
-	_, query, _ := strings.Cut(h.Path, "?")
-	raw := exchange.Raw{Time: x.began, Method: h.Method, Scheme: h.Scheme, Path: "?" + query, Request: exchange.RawMessage{Headers: rawHeaders(h.Headers)}}
+	t.asked = rawHeaders(t.asked[:0], h.Headers)
+	raw := exchange.Raw{Time: x.began, Method: h.Method, Scheme: h.Scheme, Request: exchange.RawMessage{Headers: t.asked}}
+	if i := strings.IndexByte(h.Path, '?'); i >= 0 {
+		raw.Path = h.Path[i:]
+	}
 	if a := h.Client.Addr(); a.IsValid() {
 		raw.Client = a.Unmap().String()
 	}
@@ -113,7 +127,8 @@ func (x *Exchange) raw() exchange.Raw {
 	}
 	if x.response != nil {
 		raw.Status = x.response.Status
-		raw.Response.Headers = rawHeaders(x.response.Headers)
+		t.answered = rawHeaders(t.answered[:0], x.response.Headers)
+		raw.Response.Headers = t.answered
 		if x.watched && responseStream(x.response) == "" {
 			raw.Response.Body = x.shownBody(&x.resp, x.response.Headers)
 		}
@@ -137,10 +152,9 @@ func (x *Exchange) shownBody(b *body, hs []filters.Header) []byte {
 	return d.body
 }
 
-func rawHeaders(hs []filters.Header) []exchange.Header {
-	list := make([]exchange.Header, len(hs))
-	for i, h := range hs {
-		list[i] = exchange.Header(h)
+func rawHeaders(list []exchange.Header, hs []filters.Header) []exchange.Header {
+	for _, h := range hs {
+		list = append(list, exchange.Header(h))
 	}
 	return list
 }

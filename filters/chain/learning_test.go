@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/gabion-io/gabion/filters"
 	"github.com/gabion-io/gabion/internal/exchange"
+	wafrules "github.com/gabion-io/gabion/waf-rules"
 )
 
 // learningTable is a table that tells of operations.
@@ -135,6 +137,43 @@ func TestSampling(t *testing.T) {
 	}
 }
 
+// The response's body is shown when something comes of it, and else need not be: what
+// is told is the same.
+func TestHeedsResponse(t *testing.T) {
+	r := NewRuntime(Options{})
+	inspecting := testPolicy(t, filters.ModeDetect, func(p *filters.Policy, _ *wafrules.Settings) { p.ResponseBody.Inspect = true })
+	answer := func() *filters.ResponseHead {
+		return &filters.ResponseHead{Status: 200, Headers: []filters.Header{{Name: "content-type", Value: "text/html"}}}
+	}
+	for name, c := range map[string]struct {
+		table *Table
+		heeds bool
+	}{
+		"nothing":  {table(t, r, testPolicy(t, filters.ModeDetect, nil), nil), false},
+		"inspects": {table(t, r, inspecting, nil), true},
+		"told":     {learningTable(t, r, filters.ModeDetect, filters.Learn{BodyLimit: 1000}), false},
+		"looks":    {learningTable(t, r, filters.ModeDetect, filters.Learn{First: 10, BodyLimit: 1000}), true},
+	} {
+		var told [2]string
+		for i, show := range []bool{true, false} {
+			x := c.table.Begin("k")
+			x.RequestHeaders(get("/a?b=c", "x-tenant", "acme"), true)
+			x.ResponseHeaders(answer(), false)
+			if x.HeedsResponse() != c.heeds {
+				t.Errorf("%s: heeds: %v", name, !c.heeds)
+			}
+			if show {
+				x.ResponseBody([]byte("<p>"), false)
+				x.ResponseBody([]byte("</p>"), true)
+			}
+			told[i] = string(x.Observation(true)) + fmt.Sprint(x.Complete(), x.Active(), x.Wants())
+		}
+		if !c.heeds && told[0] != told[1] {
+			t.Errorf("%s: %s\nwithout the body %s", name, told[0], told[1])
+		}
+	}
+}
+
 // Without its key nothing is told, and all else works.
 func TestLearningWithoutAKey(t *testing.T) {
 	tab := table(t, NewRuntime(Options{}), testPolicy(t, filters.ModeDetect, nil), func(c *filters.Table) {
@@ -176,5 +215,48 @@ func BenchmarkObservation(b *testing.B) {
 				x.Complete()
 			}
 		})
+	}
+}
+
+// pages are page views as a proxy shows them, no two alike: what the benchmark of the
+// WAF sends (test/bench/waf).
+func pages(n int) []*filters.RequestHead {
+	rnd := rand.New(rand.NewPCG(1, 1))
+	words := []string{"tea-anchor", "copper-rope", "violet-atlas", "winter-saddle", "lamp-crate", "garden-linen"}
+	word := func() string { return fmt.Sprint(words[rnd.IntN(len(words))], "-", rnd.IntN(400)) }
+	list := make([]*filters.RequestHead, n)
+	for i := range list {
+		version := rnd.IntN(40)
+		list[i] = get(fmt.Sprintf("/search?page=%d&q=%s&sort=%s", rnd.IntN(50), word(), word()))
+		list[i].Headers = []filters.Header{
+			{Name: "user-agent", Value: fmt.Sprintf("Mozilla/5.0 (X11; Linux x86_64; rv:1%02d.0) Gecko/20100101 Firefox/1%02d.0", version, version)},
+			{Name: "accept", Value: "application/json, text/plain, */*"}, {Name: "accept-encoding", Value: "gzip, deflate"}, {Name: "accept-language", Value: "en-GB,en;q=0.7"},
+			{Name: "cookie", Value: "id=" + word()}, {Name: "referer", Value: "https://shop.example.com/list/" + word()},
+			{Name: "x-client-request-id", Value: fmt.Sprintf("%08x-%d", rnd.Uint32(), 1<<20+i)}, {Name: "x-request-start", Value: fmt.Sprintf("t=%d", 1700000000000+i)},
+			{Name: "x-trace-id", Value: fmt.Sprintf("%016x%016x", rnd.Uint64(), rnd.Uint64())}, {Name: "x-forwarded-proto", Value: "http"},
+			{Name: "x-request-id", Value: fmt.Sprintf("%08x-1c2d-4e3f-8a9b-%012x", rnd.Uint32(), rnd.Uint64()>>16)},
+		}
+	}
+	return list
+}
+
+// What telling of page views costs beside the WAF.
+func BenchmarkPages(b *testing.B) {
+	list := pages(4096)
+	answer := &filters.ResponseHead{Status: 200, Headers: []filters.Header{{Name: "content-type", Value: "application/json"}, {Name: "content-length", Value: "23"},
+		{Name: "date", Value: "Sat, 28 Nov 2026 00:00:00 GMT"}, {Name: "x-envoy-upstream-service-time", Value: "0"}, {Name: "server", Value: "envoy"}}}
+	body := []byte(`{"ok":true,"items":[]}`)
+	tab := learningTable(b, NewRuntime(Options{}), filters.ModeOff, filters.Learn{First: 20, Percent: 1, BodyLimit: 64 << 10})
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		x := tab.Begin("k")
+		x.RequestHeaders(list[i%len(list)], true)
+		x.Finding()
+		x.ResponseHeaders(answer, false)
+		x.Finding()
+		x.ResponseBody(body, true)
+		x.Finding()
+		x.Observation(true)
+		x.Complete()
 	}
 }

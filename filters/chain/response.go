@@ -55,9 +55,10 @@ const none = "-"
 
 func (x *Exchange) skipResponse(b filters.BodyInspection, end bool) string {
 	status := x.response.Status
-	switch stream := responseStream(x.response); {
-	case !b.Inspect, end, x.request.Method == "HEAD", status == 204, status == 304:
+	if !b.Inspect || end || x.request.Method == "HEAD" || status == 204 || status == 304 {
 		return none
+	}
+	switch stream := responseStream(x.response); {
 	case stream != "" || x.stream != "":
 		return "response body is a stream (" + cmp.Or(stream, x.stream) + ")"
 	case !listed(b.ContentTypes, mediaType(x.response.Headers)):

@@ -32,7 +32,7 @@ type Runtime struct {
 
 	effort  effort
 	sampler sampler
-	names   exchange.Names // of members of bodies
+	names   exchange.Names // of headers, cookies and members of bodies
 
 	pool     *pool
 	timeless bool         // nothing is broken off: the result must not depend on the clock
@@ -139,6 +139,7 @@ func (r *Runtime) fill(t *Table) error {
 			return err
 		}
 	}
+	t.bind()
 	return nil
 }
 
@@ -208,7 +209,7 @@ func (r *Runtime) drop(t *Table) {
 		// A sink may flush when it is closed; that must not hold up a request.
 		go r.closeSink(s)
 	}
-	t.policies, t.events, t.records = nil, nil, nil
+	t.policies, t.bound, t.events, t.records = nil, nil, nil, nil
 }
 
 func (r *Runtime) reap(t *Table) {

@@ -13,11 +13,18 @@ type Table struct {
 	runtime         *Runtime
 	config          filters.Table
 	policies        map[string]*policy
+	bound           map[string]bound
 	events, records *sink
-	learn           *learning       // nil: nothing is told of operations
-	keys            map[string]bool // bindings recorded; nil: all
-	users           atomic.Int64    // exchanges, and one for the owner
+	learn           *learning    // nil: nothing is told of operations
+	users           atomic.Int64 // exchanges, and one for the owner
 	released        atomic.Bool
+}
+
+// bound is what a key stands for.
+type bound struct {
+	filters.Binding
+	policy   *policy // nil: nothing governs
+	recorded bool
 }
 
 // Config is the decoded table. Not to be changed.
@@ -35,13 +42,21 @@ func (t *Table) link() error {
 	if err := validFailure("unknown", c.Unknown); err != nil {
 		return err
 	}
-	if c.Record != nil && len(c.Record.Keys) > 0 {
-		t.keys = map[string]bool{}
-		for _, k := range c.Record.Keys {
-			t.keys[k] = true
+	return nil
+}
+
+// bind says what each key stands for, when all of it is there.
+func (t *Table) bind() {
+	keys := map[string]bool{} // whose exchanges are recorded; none: all
+	if r := t.config.Record; r != nil {
+		for _, k := range r.Keys {
+			keys[k] = true
 		}
 	}
-	return nil
+	t.bound = make(map[string]bound, len(t.config.Bindings))
+	for key, b := range t.config.Bindings {
+		t.bound[key] = bound{Binding: b, policy: t.policies[b.Policy], recorded: t.records != nil && (len(keys) == 0 || keys[key])}
+	}
 }
 
 // Release says no further Begin will come. Compiled policies are freed when the
@@ -73,21 +88,17 @@ func (t *Table) done() {
 func (t *Table) Begin(key string) *Exchange {
 	t.users.Add(1)
 	x := &Exchange{table: t, runtime: t.runtime, key: key, began: t.runtime.o.Now()}
-	b, ok := t.config.Bindings[key]
+	b, ok := t.bound[key]
 	switch {
-	case ok && b.Policy != "":
-		x.policy = t.policies[b.Policy]
-	case !ok && key != "":
+	case ok:
+		x.binding, x.policy, x.learn = b.Binding, b.policy, t.learn
+	case key != "":
 		x.unknown = true
 		t.runtime.unknown.Add(1)
 	}
-	x.binding = b
-	if ok {
-		x.learn = t.learn
-	}
-	if r := t.config.Record; r != nil && t.records != nil && (t.keys == nil || t.keys[key]) && ok {
-		x.record = r
-		x.sampled = t.runtime.o.Random()*100 < r.Percent
+	if b.recorded {
+		x.record = t.config.Record
+		x.sampled = x.record.Percent > 0 && t.runtime.o.Random()*100 < x.record.Percent
 	}
 	if x.policy != nil || x.unknown || x.record != nil {
 		x.id = t.runtime.o.NewID()

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 typedef uintptr_t gabion_envoy;   // an object of Envoy's
-typedef uintptr_t gabion_module;  // an object of ours: a cgo.Handle, 0 for none
+typedef uintptr_t gabion_module;  // an object of ours: a cgo.Handle or a stream's number, 0 for none
 
 // Bytes; owned by Envoy when Envoy fills it in, by us when we pass it.
 typedef struct {

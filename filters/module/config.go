@@ -24,6 +24,8 @@ type module struct {
 
 	mu   sync.Mutex
 	live map[[sha256.Size]byte]*config
+
+	streams streams
 }
 
 func newModule(log *slog.Logger, validating bool) *module {

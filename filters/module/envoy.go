@@ -29,7 +29,7 @@ import (
 )
 
 // envoyStream is Envoy's side of one HTTP stream. Everything it hands out is
-// copied, except body chunks, which are valid inside the hook only.
+// copied, except attributes and body chunks, which are valid inside the hook only.
 type envoyStream C.gabion_envoy
 
 func (e envoyStream) routeKey() string {
@@ -42,7 +42,7 @@ func (e envoyStream) routeKey() string {
 
 func (e envoyStream) requestHead(now time.Time) *filters.RequestHead {
 	h := &filters.RequestHead{
-		Proto:  e.attribute(C.gabion_attr_protocol),
+		Proto:  parseProtocol(e.attribute(C.gabion_attr_protocol)),
 		Client: parseAddress(e.attribute(C.gabion_attr_source)),
 		Server: parseAddress(e.attribute(C.gabion_attr_destination)),
 		Time:   now,
@@ -92,7 +92,7 @@ func (e envoyStream) headers(which C.int) []filters.Header {
 	if n == 0 {
 		return nil
 	}
-	var few [64]C.gabion_header
+	var few [32]C.gabion_header
 	raw := few[:]
 	if n > len(few) {
 		raw = make([]C.gabion_header, n)
@@ -125,12 +125,13 @@ func copyText(text []byte, ptr *C.char, n C.size_t) (string, []byte) {
 	return unsafe.String(&text[at], int(n)), text
 }
 
+// attribute is Envoy's memory: valid inside the hook only.
 func (e envoyStream) attribute(id C.int) string {
 	var b C.gabion_bytes
 	if !C.envoy_dynamic_module_callback_http_filter_get_attribute_string(C.gabion_envoy(e), id, &b) || b.len == 0 {
 		return ""
 	}
-	return C.GoStringN(b.ptr, C.int(b.len))
+	return unsafe.String((*byte)(unsafe.Pointer(b.ptr)), int(b.len))
 }
 
 // chunks gives the body bytes Envoy has for us, in order: what it buffered
@@ -161,7 +162,12 @@ func (e envoyStream) appendChunks(out [][]byte, which C.int) [][]byte {
 	if n == 0 {
 		return out
 	}
-	raw := make([]C.gabion_bytes, n)
+	var few [4]C.gabion_bytes
+	raw := few[:]
+	if n > len(few) {
+		raw = make([]C.gabion_bytes, n)
+	}
+	raw = raw[:n]
 	if !C.envoy_dynamic_module_callback_http_get_body_chunks(C.gabion_envoy(e), which, &raw[0]) {
 		return out
 	}
@@ -251,8 +257,19 @@ func (e envoyStream) caller() (call, drop func()) {
 	}, drop
 }
 
+// parseProtocol gives what is not Envoy's memory.
+func parseProtocol(s string) string {
+	switch s {
+	case "HTTP/1.1":
+		return "HTTP/1.1"
+	case "HTTP/2":
+		return "HTTP/2"
+	}
+	return strings.Clone(s)
+}
+
 // parseAddress reads "192.0.2.1:80" or "[::1]:80"; anything else (a Unix
-// socket) has no address.
+// socket) has no address. It keeps nothing of s: netip clones zones.
 func parseAddress(s string) netip.AddrPort {
 	a, err := netip.ParseAddrPort(s)
 	if err != nil {

@@ -69,7 +69,7 @@ func (s *stream) later(d direction, cost time.Duration, bytes int64, end bool, j
 func (s *stream) gone() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.complete && s.policy.Mode == filters.ModeBlock
+	return s.complete && s.config.policy(s.key).Mode == filters.ModeBlock
 }
 
 // comeBack leaves the outcome for the worker, or, when the stream has ended in

@@ -66,19 +66,17 @@ func envoy_dynamic_module_on_http_filter_per_route_config_destroy(h C.gabion_mod
 
 //export envoy_dynamic_module_on_http_filter_new
 func envoy_dynamic_module_on_http_filter_new(c C.gabion_module, e C.gabion_envoy) C.gabion_module {
-	var h cgo.Handle
+	var number uint64
 	guard(process.log, "new", func() {
-		h = cgo.NewHandle(cgo.Handle(c).Value().(*config).begin(envoyStream(e)))
+		number = process.streams.add(cgo.Handle(c).Value().(*config).begin(envoyStream(e)))
 	})
-	return C.gabion_module(h)
+	return C.gabion_module(number)
 }
 
 //export envoy_dynamic_module_on_http_filter_destroy
 func envoy_dynamic_module_on_http_filter_destroy(h C.gabion_module) {
 	guard(process.log, "destroy", func() {
-		s := cgo.Handle(h).Value().(*stream)
-		cgo.Handle(h).Delete()
-		s.end() // when Envoy destroyed the stream without completing it
+		process.streams.remove(uint64(h)).end() // when Envoy destroyed the stream without completing it
 	})
 }
 
@@ -86,7 +84,7 @@ func envoy_dynamic_module_on_http_filter_destroy(h C.gabion_module) {
 func on(h C.gabion_module, where string, d direction, f func(*stream) verdict) (v verdict) {
 	var s *stream
 	if guard(process.log, where, func() {
-		s = cgo.Handle(h).Value().(*stream)
+		s = process.streams.get(uint64(h))
 		v = f(s)
 	}) {
 		guard(process.log, where, func() { v = s.lapse(d) })
@@ -126,13 +124,13 @@ func envoy_dynamic_module_on_http_filter_response_trailers(_ C.gabion_envoy, h C
 
 //export envoy_dynamic_module_on_http_filter_stream_complete
 func envoy_dynamic_module_on_http_filter_stream_complete(_ C.gabion_envoy, h C.gabion_module) {
-	guard(process.log, "stream_complete", func() { cgo.Handle(h).Value().(*stream).end() })
+	guard(process.log, "stream_complete", func() { process.streams.get(uint64(h)).end() })
 	goRound()
 }
 
 //export envoy_dynamic_module_on_http_filter_scheduled
 func envoy_dynamic_module_on_http_filter_scheduled(_ C.gabion_envoy, h C.gabion_module, event C.uint64_t) {
-	guard(process.log, "scheduled", func() { cgo.Handle(h).Value().(*stream).scheduled() })
+	guard(process.log, "scheduled", func() { process.streams.get(uint64(h)).scheduled() })
 }
 
 func headersAnswer(d direction, v verdict) C.int {

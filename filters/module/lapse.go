@@ -37,7 +37,7 @@ func (s *stream) failsClosed() bool {
 	if _, ok := t.Bindings[s.key]; !ok {
 		return s.key != "" && t.Unknown == filters.FailClosed
 	}
-	return s.policy.FailsClosed()
+	return s.config.policy(s.key).FailsClosed()
 }
 
 // tellLapse leaves the event that says so.
@@ -49,7 +49,7 @@ func (s *stream) tellLapse(closed bool) {
 	b := t.Bindings[s.key]
 	e := filters.Event{
 		ID: s.exchange.ID(), Time: time.Now().UTC(), Listener: t.Listener, Key: s.key,
-		Route: b.Route, RouteRule: b.Rule, Policy: b.Source, PolicyID: b.Policy, Mode: s.policy.Mode,
+		Route: b.Route, RouteRule: b.Rule, Policy: b.Source, PolicyID: b.Policy, Mode: s.config.policy(s.key).Mode,
 		Decision: filters.Allow, Engine: "chain", Reason: "inspection failed: the transport panicked",
 	}
 	if closed {

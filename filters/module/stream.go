@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"sync"
-	"time"
 
 	"github.com/gabion-io/gabion/filters"
 	"github.com/gabion-io/gabion/filters/chain"
@@ -35,7 +34,6 @@ type stream struct {
 	config *config
 	envoy  envoyStream
 	key    string
-	policy filters.Policy // zero when the key names none
 
 	exchange *chain.Exchange
 	finding  []byte // last handed to Envoy
@@ -67,10 +65,9 @@ func (c *config) begin(e envoyStream) *stream { return &stream{config: c, envoy:
 
 func (s *stream) requestHeaders(end bool) verdict {
 	s.key = s.envoy.routeKey()
-	s.policy = s.config.policy(s.key)
 	s.exchange = s.config.table.Begin(s.key)
 	fault("hook")
-	head := s.envoy.requestHead(time.Now())
+	head := s.envoy.requestHead(s.exchange.Began())
 	if cost := s.exchange.HeadCost(head); cost > chain.Inline && !s.config.module.onWorker {
 		s.exchange.SetClient(head)
 		s.envoy.raiseBufferLimit(s.config.bufferLimit)
@@ -109,7 +106,7 @@ func (s *stream) body(d direction, end bool) verdict {
 		h.ended = h.ended || end
 		return pause
 	}
-	if !s.inspecting() || h.over {
+	if !s.inspecting() || h.over || d == response && !h.held && !s.exchange.HeedsResponse() {
 		return goOn
 	}
 	fresh := s.fresh(d)

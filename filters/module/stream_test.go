@@ -9,8 +9,7 @@ import (
 	"net/netip"
 	"runtime"
 	"testing"
-
-	"github.com/gabion-io/gabion/filters"
+	"unsafe"
 
 	"github.com/gabion-io/gabion/filters/chain"
 )
@@ -64,12 +63,32 @@ func TestGuard(t *testing.T) {
 // A body whose client left while it waited for its turn costs nothing.
 func TestGone(t *testing.T) {
 	for _, c := range []struct {
-		mode           filters.Mode
+		key            string
 		complete, gone bool
-	}{{filters.ModeBlock, false, false}, {filters.ModeBlock, true, true}, {filters.ModeDetect, true, false}} {
-		s := &stream{policy: filters.Policy{Mode: c.mode}, complete: c.complete}
+	}{{"b", false, false}, {"b", true, true}, {"d", true, false}} {
+		s := &stream{config: modes(t), key: c.key, complete: c.complete}
 		if s.gone() != c.gone {
-			t.Errorf("mode %s, complete %v: gone is %v", c.mode, c.complete, s.gone())
+			t.Errorf("key %s, complete %v: gone is %v", c.key, c.complete, s.gone())
+		}
+	}
+}
+
+// What is kept of attributes is not Envoy's memory, which is gone when the hook is.
+func TestAttributesAreNotKept(t *testing.T) {
+	for _, text := range []string{"HTTP/1.1", "HTTP/2", "HTTP/3"} {
+		lent := []byte(text)
+		kept := parseProtocol(unsafe.String(&lent[0], len(lent)))
+		clear(lent)
+		if kept != text {
+			t.Errorf("%q became %q", text, kept)
+		}
+	}
+	for _, text := range []string{"192.0.2.7:80", "[2001:db8::1]:80", "[fe80::1%eth7]:80"} {
+		lent := []byte(text)
+		kept := parseAddress(unsafe.String(&lent[0], len(lent)))
+		clear(lent)
+		if kept.String() != text {
+			t.Errorf("%s became %s", text, kept)
 		}
 	}
 }
@@ -109,19 +128,26 @@ func TestLoadSharesEqualContent(t *testing.T) {
 	}
 }
 
-// Detect never changes a response, whatever its failure mode says.
-func TestFailsClosed(t *testing.T) {
-	m := newModule(slog.New(slog.DiscardHandler), false)
+// modes is a configuration with a policy of each kind that matters when nothing can
+// be judged.
+func modes(t *testing.T) *config {
+	t.Helper()
 	table := []byte(`{"listener":"a","unknown":"closed","bindings":{"b":{"policy":"1","route":"r"},"d":{"policy":"2","route":"r"},"o":{"policy":"3","route":"r"}},
 		"policies":{"1":{"mode":"block","failureMode":"closed","requestBody":{"inspect":false,"limit":0,"beyond":"partial"},"responseBody":{"inspect":false,"limit":0,"beyond":"partial"},"block":{"status":403}},
 		"2":{"mode":"detect","failureMode":"closed","requestBody":{"inspect":false,"limit":0,"beyond":"partial"},"responseBody":{"inspect":false,"limit":0,"beyond":"partial"},"block":{"status":403}},
 		"3":{"mode":"block","failureMode":"open","requestBody":{"inspect":false,"limit":0,"beyond":"partial"},"responseBody":{"inspect":false,"limit":0,"beyond":"partial"},"block":{"status":403}}}}`)
-	c, err := m.load(table)
+	c, err := newModule(slog.New(slog.DiscardHandler), false).load(table)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return c
+}
+
+// Detect never changes a response, whatever its failure mode says.
+func TestFailsClosed(t *testing.T) {
+	c := modes(t)
 	for key, want := range map[string]bool{"b": true, "d": false, "o": false, "nowhere": true, "": false} {
-		s := &stream{config: c, key: key, policy: c.policy(key)}
+		s := &stream{config: c, key: key}
 		if got := s.failsClosed(); got != want {
 			t.Errorf("%q: %v, want %v", key, got, want)
 		}

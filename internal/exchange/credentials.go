@@ -64,19 +64,20 @@ func lower(s string) string {
 
 // header: a parameter of the API, a key, or one of those that every client sends.
 func (d *Door) header(name, value string, o *Observation) {
+	if name == "" || name[0] == ':' {
+		return
+	}
+	f := d.Names.of("header", name)
 	switch {
-	case name == "" || name[0] == ':' || plumbing(name):
+	case f.role == passedOver:
 	case name == "if-none-match" && (o.Method == "GET" || o.Method == "HEAD"): // caches send it
-	case isKeyName(name) || isTokenName(name) && isCredential(value):
-		d.key(AuthSeen{Kind: "apiKey", In: "header", Name: paramName(name)}, value, o)
-	case len(o.Params) < maxParams:
-		if name = paramName(name); name != "" {
-			p := ParamSeen{In: "header", Name: name, Value: d.Value(value)}
-			field := d.Names.below(nil, name).field
-			p.Sensitive = carries(p.Kind, value, field)
-			p.withoutNames(field)
-			o.Params = append(o.Params, p)
-		}
+	case f.role == credential || f.role == either && isCredential(value):
+		d.key(AuthSeen{Kind: "apiKey", In: "header", Name: f.shown}, value, o)
+	case len(o.Params) < maxParams && f.shown != "":
+		p := ParamSeen{In: "header", Name: f.shown, Value: d.Value(value)}
+		p.Sensitive = carries(p.Kind, value, f.field)
+		p.withoutNames(f)
+		o.Params = append(o.Params, p)
 	}
 }
 
@@ -101,8 +102,16 @@ func plumbing(name string) bool {
 	return false
 }
 
-// isKeyName: names that API keys are sent under.
+// isKeyName: names that API keys are sent under. All of them end in key, token or
+// secret; of queries, which may be long, every name is asked.
 func isKeyName(name string) bool {
+	end := len(name) - 1
+	for end >= 0 && (name[end] == '-' || name[end] == '_') {
+		end--
+	}
+	if end < 0 || strings.IndexByte("ynt", name[end]|0x20) < 0 {
+		return false
+	}
 	switch name = joined(name); name {
 	case "xauthkey", "xfunctionskey", "privatetoken", "xvaulttoken", "xamzsecuritytoken":
 		return true
@@ -304,12 +313,15 @@ func (d *Door) cookies(value string, o *Observation) {
 		var pair string
 		pair, value, _ = strings.Cut(value, ";")
 		name, v, found := strings.Cut(strings.TrimSpace(pair), "=")
-		switch {
-		case !found || name == "" || isTracker(name):
-		case isSession(name):
-			d.key(AuthSeen{Kind: "cookie", In: "cookie", Name: paramName(name)}, v, o)
+		if !found || name == "" {
+			continue
+		}
+		switch f := d.Names.of("cookie", name); f.role {
+		case passedOver:
+		case credential:
+			d.key(AuthSeen{Kind: "cookie", In: "cookie", Name: f.shown}, v, o)
 		default:
-			d.param("cookie", name, v, o)
+			d.param(f, v, o)
 		}
 	}
 }
@@ -342,10 +354,17 @@ func (d *Door) caller(kind, value string, o *Observation) {
 }
 
 func rank(kind string) int {
-	for i, k := range []string{"", "client", "session", "key", "subject", "workload"} {
-		if k == kind {
-			return i
-		}
+	switch kind {
+	case "client":
+		return 1
+	case "session":
+		return 2
+	case "key":
+		return 3
+	case "subject":
+		return 4
+	case "workload":
+		return 5
 	}
 	return 0
 }

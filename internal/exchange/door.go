@@ -14,8 +14,8 @@ type Door struct {
 	Key     Key
 	Service string // of every observation; "" takes the host
 	Limits  Limits // of bodies
-	Names   *Names // of members of bodies; nil: looked up each time
-	Facts   bool   // what FactsOf takes is all that is wanted: parameters of the query are passed over
+	Names   *Names // nil: all are looked up each time
+	Facts   bool   // what Facts take is all that is wanted: parameters of the query are passed over
 }
 
 // Bounds of one observation; what is beyond is left out.
@@ -117,7 +117,8 @@ func (d *Door) matrix(segment string, semi int, o *Observation) string {
 		if name == "" {
 			continue
 		}
-		p := ParamSeen{In: "matrix", Name: paramName(Unescape(name)), Position: len(o.Segments)}
+		f := d.Names.of("matrix", Unescape(name))
+		p := ParamSeen{In: "matrix", Name: f.shown, Position: len(o.Segments)}
 		value = Unescape(value)
 		whole := value
 		if i := strings.IndexByte(value, ','); i > 0 {
@@ -128,7 +129,7 @@ func (d *Door) matrix(segment string, semi int, o *Observation) string {
 		if base == "" && rest == "" {
 			return whole
 		}
-		p.withoutNames(sensitive.Named(p.Name))
+		p.withoutNames(f)
 		o.Params = append(o.Params, p)
 	}
 	return base
@@ -269,13 +270,11 @@ func (d *Door) query(query string, o *Observation) {
 			continue
 		}
 		name, value, _ := strings.Cut(pair, "=")
-		name, value = UnescapeQuery(name), UnescapeQuery(value)
-		if isKeyName(name) {
-			d.queryKey(paramName(name), value, o)
-			continue
-		}
-		if !d.Facts {
-			d.param("query", name, value, o)
+		switch name = UnescapeQuery(name); {
+		case isKeyName(name):
+			d.queryKey(paramName(name), UnescapeQuery(value), o)
+		case !d.Facts:
+			d.param(d.Names.of("query", name), UnescapeQuery(value), o)
 		}
 	}
 }
@@ -288,14 +287,13 @@ func (d *Door) queryKey(name, value string, o *Observation) {
 }
 
 // param adds one parameter, or marks the one that is there as repeated.
-func (d *Door) param(in, name, value string, o *Observation) {
-	name, form := bracketed(name)
-	if name == "" {
+func (d *Door) param(f *fieldName, value string, o *Observation) {
+	if f.shown == "" {
 		return
 	}
-	deep, indexed := form == deepName, form == indexedName
+	deep, indexed := f.form == deepName, f.form == indexedName
 	for i := range o.Params {
-		if p := &o.Params[i]; p.Name == name && p.In == in {
+		if p := &o.Params[i]; p.Name == f.shown && p.In == f.in {
 			p.Repeated = true
 			switch {
 			case deep || len(p.More) >= maxMore:
@@ -304,16 +302,18 @@ func (d *Door) param(in, name, value string, o *Observation) {
 			default:
 				p.More = append(p.More, d.Value(value))
 			}
-			p.withoutNames(d.Names.below(nil, name).field)
+			p.withoutNames(f)
 			return
 		}
 	}
-	p, whole := ParamSeen{In: in, Name: name, Deep: deep, Repeated: indexed}, value
-	for _, sep := range []struct{ at, style string }{{",", "form"}, {"|", "pipeDelimited"}} {
-		if i := strings.Index(value, sep.at); i > 0 && i < len(value)-1 && in == "query" && !strings.ContainsAny(value, " {\"") {
-			p.Listed, p.More = sep.style, d.more(value[i+1:], sep.at)
-			value = value[:i]
-			break
+	p, whole := ParamSeen{In: f.in, Name: f.shown, Deep: deep, Repeated: indexed}, value
+	if f.in == "query" && !strings.ContainsAny(value, " {\"") {
+		for _, sep := range []struct{ at, style string }{{",", "form"}, {"|", "pipeDelimited"}} {
+			if i := strings.Index(value, sep.at); i > 0 && i < len(value)-1 {
+				p.Listed, p.More = sep.style, d.more(value[i+1:], sep.at)
+				value = value[:i]
+				break
+			}
 		}
 	}
 	p.Value = d.Value(value)
@@ -321,9 +321,8 @@ func (d *Door) param(in, name, value string, o *Observation) {
 	if p.Listed != "" {
 		kind = KindList
 	}
-	field := d.Names.below(nil, name).field
-	p.Sensitive = carries(kind, whole, field)
-	p.withoutNames(field)
+	p.Sensitive = carries(kind, whole, f.field)
+	p.withoutNames(f)
 	o.Params = append(o.Params, p)
 }
 

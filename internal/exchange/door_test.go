@@ -91,6 +91,26 @@ func TestNamesStopAtTheDoor(t *testing.T) {
 	}
 }
 
+// One name says different things of a header, a cookie and a parameter, and the same
+// each time: a door that remembers says what one does that looks everything up.
+func TestNamesAreRememberedApart(t *testing.T) {
+	const value = "k3J9x2LmQ8vR5tYw"
+	door := Door{Names: new(Names)}
+	for range 2 {
+		for _, name := range []string{"sid", "utm", "via", "theme", "owner", "circle-token", "api-key", "4711", "filter[name]", "ids[]", "x[ada@example.com]", "Theme", strings.Repeat("n", 80)} {
+			for _, v := range []string{"word", value, "ada@example.com"} {
+				r := Raw{Method: "GET", Host: "h", Status: 200, Path: "/a;" + name + "=" + v + "/b?" + name + "=" + v,
+					Request: RawMessage{Headers: []Header{{name, v}, {"Cookie", name + "=" + v}}}}
+				var got Observation
+				door.Observe(&r, &got)
+				if diff := cmp.Diff(observed(t, r), &got); diff != "" {
+					t.Errorf("%s: %s: %s", name, v, diff)
+				}
+			}
+		}
+	}
+}
+
 func TestParameterForms(t *testing.T) {
 	o := observed(t, Raw{Method: "GET", Host: "h", Status: 200, Path: "/x?expand[0]=a&expand[1]=b&filter[state]=open&created[gte]=1&by[a][b]=1&x[ada@example.com]=1&ids[]=1&zip=01234&n=1234"})
 	var got []string

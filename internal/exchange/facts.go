@@ -23,32 +23,34 @@ type Facts struct {
 // maxFacts bounds the JSON of facts, in bytes.
 const maxFacts = 48 << 10
 
-// FactsOf takes the facts out of an observation. They share its memory.
-func FactsOf(o *Observation) Facts {
-	f := Facts{Auth: o.Auth, Caller: o.Caller, Request: o.Request, Response: o.Response, Protocol: o.Protocol, Streaming: o.Streaming, Calls: o.Calls}
-	for _, p := range o.Params {
-		if p.In != "header" && p.In != "cookie" {
+// Take fills f with the facts of an observation. They share its memory, but for the
+// parameters: their slice is f's, and used again.
+func (f *Facts) Take(o *Observation) {
+	params := f.Params[:0]
+	for i := range o.Params {
+		if in := o.Params[i].In; in != "header" && in != "cookie" {
 			continue
 		}
+		params = append(params, o.Params[i])
+		p := &params[len(params)-1]
 		p.More = nil                                         // of headers and cookies few are lists
 		if p.Kind != KindWord || len(p.Text) > maxWordText { // only words make an enumeration
 			p.Text = ""
 		}
-		f.Params = append(f.Params, p)
 	}
-	return f
+	*f = Facts{Params: params, Auth: o.Auth, Caller: o.Caller, Request: o.Request, Response: o.Response, Protocol: o.Protocol, Streaming: o.Streaming, Calls: o.Calls}
 }
 
-// Encode is the JSON of the facts. When it is too long, shapes are left out, and
-// then parameters; nil when that does not help.
-func (f Facts) Encode() []byte {
+// Encode is the JSON of the facts, in the memory of b if they fit. When it is too long,
+// shapes are left out, and then parameters; nil when that does not help.
+func (f Facts) Encode(b []byte) []byte {
 	for range 3 {
-		b, err := f.append(make([]byte, 0, 512))
+		text, err := f.append(b[:0])
 		if err != nil {
 			return nil
 		}
-		if len(b) <= maxFacts {
-			return b
+		if len(text) <= maxFacts {
+			return text
 		}
 		if f.Request.Shape == nil && f.Response.Shape == nil {
 			f.Params, f.Calls = nil, nil

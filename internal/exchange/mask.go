@@ -31,14 +31,32 @@ func MaskPath(path string) string {
 	if i := strings.IndexAny(path, "?#"); i >= 0 {
 		path = path[:i]
 	}
-	segments := strings.Split(path, "/")
-	for i, s := range segments {
-		if i == maxSegments {
-			return strings.Join(append(segments[:i:i], "…"), "/")
+	var masked []byte // the segments up to from, once one of them is not as it was
+	from := 0
+	for n := 0; from <= len(path); n++ {
+		end := len(path)
+		if i := strings.IndexByte(path[from:], '/'); i >= 0 {
+			end = from + i
 		}
-		segments[i] = MaskSegment(s)
+		shown := MaskSegment(path[from:end])
+		if n == maxSegments {
+			shown, end = "…", len(path)
+		}
+		if masked == nil && shown != path[from:end] {
+			masked = append(make([]byte, 0, len(path)+len(shown)), path[:from]...)
+		}
+		if masked != nil {
+			masked = append(masked, shown...)
+			if end < len(path) {
+				masked = append(masked, '/')
+			}
+		}
+		from = end + 1
 	}
-	return strings.Join(segments, "/")
+	if masked == nil {
+		return path
+	}
+	return string(masked)
 }
 
 // MaskSegment masks one path segment or one parameter name.
@@ -64,7 +82,7 @@ func MaskSegment(s string) string {
 // escapes, equal signs, brackets and spaces are values or attacks.
 func plain(s string) bool {
 	for i := range len(s) {
-		if c := s[i]; !isLetter(c) && !isDigit(c) && !strings.ContainsRune("-_.~:$*", rune(c)) {
+		if c := s[i]; !isLetter(c) && !isDigit(c) && !isSign(c) {
 			return false
 		}
 	}
@@ -81,7 +99,7 @@ func isNumber(s string) bool {
 		switch c := s[i]; {
 		case isDigit(c):
 			digits++
-		case !strings.ContainsRune("+-.,:_", rune(c)):
+		case strings.IndexByte("+-.,:_", c) < 0:
 			return false
 		}
 	}
@@ -105,23 +123,33 @@ func isUUID(s string) bool {
 
 func isHex(c byte) bool { return isDigit(c) || c|0x20 >= 'a' && c|0x20 <= 'f' }
 
-// isToken looks at a segment whole and at its words (parted by - _ . ~ :).
+// isToken looks at a segment whole and at its words (see isSign).
 func isToken(s string) bool {
 	if len(s) > maxName {
 		return true
 	}
-	digits := 0
-	for _, w := range strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune("-_.~:$*", r) }) {
-		if wordIsToken(w) {
-			return true
-		}
-		for i := range len(w) {
-			if isDigit(w[i]) {
-				digits++
+	start, digits := 0, 0
+	for i := 0; i <= len(s); i++ {
+		switch {
+		case i == len(s) || isSign(s[i]):
+			if i > start && wordIsToken(s[start:i]) {
+				return true
 			}
+			start = i + 1
+		case isDigit(s[i]):
+			digits++
 		}
 	}
 	return digits > 4
+}
+
+// isSign: what parts the words of a name, or stands in front of it.
+func isSign(c byte) bool {
+	switch c {
+	case '-', '_', '.', '~', ':', '$', '*':
+		return true
+	}
+	return false
 }
 
 // wordIsToken: more digits than a version or a year has, hexadecimal with

@@ -8,12 +8,14 @@ import (
 	"github.com/gabion-io/gabion/internal/sensitive"
 )
 
-// Names remembers what names of members say about their values: bodies of one
-// API have the same ones again and again. It holds a bounded number of them, and
-// what bodies are read with, and may be used by many goroutines.
+// Names remembers what names say about their values, those of headers, cookies and
+// parameters and those of members of bodies: one API has the same ones again and
+// again. It holds a bounded number of them, and what bodies are read with, and may be
+// used by many goroutines.
 type Names struct {
-	slots   [1024]atomic.Pointer[memberName]
-	readers sync.Pool // of *jsonReader
+	fields  [512]atomic.Pointer[fieldName]
+	slots   [1024]atomic.Pointer[memberName] // of members
+	readers sync.Pool                        // of *jsonReader
 }
 
 // memberName is all that a member's name and that of the member above it say.
@@ -24,6 +26,61 @@ type memberName struct {
 	member       bool // else it is a value itself: see isMemberName
 	tag          bool // see isTag
 	telling      int  // see discriminates
+}
+
+// fieldName is all that the name of a header, a cookie or a parameter says.
+type fieldName struct {
+	in, name string
+	role     role
+	form     nameForm        // of a parameter or a cookie
+	peopled  bool            // see ParamSeen.withoutNames
+	field    sensitive.Field // what it is meant to hold, as far as it is shown
+	shown    string          // the name, masked as far as it is a value
+}
+
+// role is what is done with the value under a name.
+type role uint8
+
+const (
+	parameter  role = iota
+	passedOver      // everybody sends it, whatever the API
+	credential      // it says who calls
+	either          // a credential if it looks like one
+)
+
+// of is what the name of a "header" (in lower case), a "cookie", or a parameter of the
+// "query" or a "matrix" says. A nil Names remembers nothing.
+func (n *Names) of(in, name string) *fieldName {
+	if n == nil || len(name) > maxKnownName {
+		return lookUpField(in, name)
+	}
+	h := hashName(name) + uint64(in[0])
+	slot := &n.fields[(h^h>>32)%uint64(len(n.fields))]
+	if k := slot.Load(); k != nil && k.name == name && k.in == in {
+		return k
+	}
+	k := lookUpField(in, strings.Clone(name))
+	slot.Store(k)
+	return k
+}
+
+func lookUpField(in, name string) *fieldName {
+	f := &fieldName{in: in, name: name, shown: paramName(name)}
+	switch {
+	case in == "header" && plumbing(name), in == "cookie" && isTracker(name):
+		f.role = passedOver
+		return f
+	case in == "header" && isKeyName(name), in == "cookie" && isSession(name):
+		f.role = credential
+		return f
+	case in == "header" && isTokenName(name):
+		f.role = either
+	case in == "cookie", in == "query":
+		f.shown, f.form = bracketed(name)
+	}
+	f.field = sensitive.Named(f.shown)
+	f.peopled = f.field.Kind() != sensitive.None || peopled(f.shown)
+	return f
 }
 
 // maxKnownName is the length in bytes up to which names are remembered.

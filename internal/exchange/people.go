@@ -31,12 +31,8 @@ func peopled(name string) bool {
 
 // withoutNames takes the texts out of a parameter that holds names, by what is known
 // of its own.
-func (p *ParamSeen) withoutNames(f sensitive.Field) {
-	some := p.Text != ""
-	for i := range p.More {
-		some = some || p.More[i].Text != ""
-	}
-	if !some || f.Kind() == sensitive.None && !peopled(p.Name) {
+func (p *ParamSeen) withoutNames(f *fieldName) {
+	if !f.peopled {
 		return
 	}
 	p.Text = ""

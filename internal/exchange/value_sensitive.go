@@ -13,9 +13,8 @@ func carries(k Kind, s string, field sensitive.Field) sensitive.Kind {
 			return sensitive.None
 		}
 	}
-	var room [4]sensitive.Finding
 	best, found := sensitive.None, sensitive.Likely
-	for _, f := range field.Classify(room[:0], s) {
+	for _, f := range field.Classify(nil, s) {
 		if f.Confidence >= found && (best == sensitive.None || f.Confidence > found) {
 			best, found = f.Kind, f.Confidence
 		}

@@ -16,7 +16,7 @@ func (s *scan) assigned(i int) {
 	if from == 0 || class(v[from-1])&letter == 0 && v[from-1] < 0x80 {
 		return
 	}
-	h := before(v[:from])
+	h := s.before(from)
 	if h.kind.Class() != Secret {
 		return
 	}

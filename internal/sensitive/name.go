@@ -74,9 +74,10 @@ func (w *words) hint(lastWords int) (h hint) {
 	m := dictionary()
 	for length := min(maxPhrase, w.n); length > 0; length-- {
 		for end := w.n; end >= length; end-- {
-			e, ok := m[string(w.phrase(end-length, end))]
-			if !ok && length <= 2 {
-				e, ok = m[string(singular(w.phrase(end-length, end)))]
+			phrase := w.phrase(end-length, end)
+			e, ok := m[string(phrase)]
+			if one := singular(phrase); !ok && length <= 2 && len(one) < len(phrase) {
+				e, ok = m[string(one)]
 			}
 			if !ok {
 				continue
@@ -199,9 +200,18 @@ func plainLetter(r rune, was string) string {
 
 const contextBytes = 48
 
-// before is what the words before a position in a text say about what follows.
-func before(text string) hint {
-	text = strings.TrimRight(text, " \t\"'=:#([\\")
+// before is what the words before a position in the value say about what follows. A
+// sign and the number behind it ask for the same.
+func (s *scan) before(position int) hint {
+	text := strings.TrimRight(s.value[:position], " \t\"'=:#([\\")
+	if len(text) != s.read {
+		s.read, s.said = len(text), lastWords(text)
+	}
+	return s.said
+}
+
+// lastWords is what the end of a text says about what follows.
+func lastWords(text string) hint {
 	from := max(0, len(text)-contextBytes)
 	cut := from > 0
 	for k := len(text) - 1; k >= from; k-- {

@@ -21,6 +21,9 @@ type scan struct {
 	name  hint
 	found []Finding
 	base  int // findings before it are the caller's
+
+	read int  // the text up to here was read last for what it says
+	said hint // of what follows; nothing before the first
 }
 
 // The classes of bytes.
@@ -218,7 +221,7 @@ func (s *scan) keep(kind Kind, c Confidence, start, end int) {
 // before it, else the field's name.
 func (s *scan) hintAt(start int) hint {
 	if start > 1 && s.name.kind == None {
-		if h := before(s.value[:start]); h.kind != None || h.technical {
+		if h := s.before(start); h.kind != None || h.technical {
 			return h
 		}
 	}

@@ -256,13 +256,11 @@ func (l *learning) peel(ctx context.Context, groups grouping, claims map[claim]s
 			continue
 		}
 		l.peeled[e.ID] = true
-		ok, err := l.honesty.honest(ctx, e.Client)
+		kept, err := l.honestOnly(ctx, l.place(groups, voices))
 		if err != nil {
 			return nil, err
 		}
-		if ok {
-			out = append(out, l.hear(voices)...)
-		}
+		out = append(out, l.hear(kept)...)
 	}
 	return out, nil
 }
@@ -381,16 +379,14 @@ func (l *learning) hear(voices []voice) []voice {
 // could matter.
 func (l *learning) honest(ctx context.Context, voices []voice) ([]voice, error) {
 	claims := l.rules.supported(l.place(l.rules.group(voices), voices))
-	paths := pathsOf(voices)
+	return l.honestOnly(ctx, slices.DeleteFunc(slices.Clone(voices), func(v voice) bool { return !v.heard(claims) }))
+}
+
+// honestOnly keeps the voices of honest clients.
+func (l *learning) honestOnly(ctx context.Context, voices []voice) ([]voice, error) {
 	var out []voice
 	for _, v := range voices {
-		if !v.heard(claims) {
-			continue
-		}
-		ok, err := l.honesty.honest(ctx, v.event.Client)
-		if err == nil && ok {
-			ok, err = l.honesty.uses(ctx, v, paths[v.field])
-		}
+		ok, err := l.honesty.honest(ctx, v)
 		if err != nil {
 			return nil, err
 		}
@@ -399,17 +395,6 @@ func (l *learning) honest(ctx context.Context, voices []voice) ([]voice, error) 
 		}
 	}
 	return out, nil
-}
-
-// pathsOf are the paths that voices were seen on, by field.
-func pathsOf(voices []voice) map[field][]string {
-	out := map[field][]string{}
-	for _, v := range voices {
-		if !slices.Contains(out[v.field], v.at.path) {
-			out[v.field] = append(out[v.field], v.at.path)
-		}
-	}
-	return out
 }
 
 // cases gathers the voices by field, most clients first.

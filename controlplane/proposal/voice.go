@@ -55,17 +55,18 @@ func everywhere(e filters.Event, target string) bool {
 	return found
 }
 
-// nameable: gabion suggests nothing wider than one parameter by itself. Whoever
-// wants a rule away from all arguments asks for it.
+// nameable: gabion suggests nothing wider than one parameter by itself, and nothing
+// that known attacks cannot be sent to, as no price could be told. Whoever wants a
+// rule away from all arguments, the body or an answer asks for it.
 func nameable(target string) bool {
 	name, key := cutTarget(target)
 	switch {
-	case target == "":
+	case name == "XML", strings.HasPrefix(name, "RESPONSE_"):
 		return false
 	case key != "":
 		return true
 	}
-	return !slices.Contains([]string{"ARGS", "ARGS_GET", "ARGS_POST", "REQUEST_COOKIES", "REQUEST_HEADERS", "FILES"}, name)
+	return slices.Contains([]string{"REQUEST_METHOD", "REQUEST_PROTOCOL", "REQUEST_FILENAME", "REQUEST_BASENAME"}, name)
 }
 
 // voice is one event that speaks for one field.

@@ -152,14 +152,84 @@ func TestWhatIsLearned(t *testing.T) {
 				}
 			})...)
 		}, []string{"201130 ARGS:prefs GET /cart", "--", "942350 ARGS:text POST /comments", "--"}},
+		"a method, which is no parameter but the whole of what it says": {func() []visit {
+			return crowd(8, 2*day, func(v *visit) {
+				v.change = with("PUT", "/files", misfire(911100, "REQUEST_METHOD", "generic"))
+			})
+		}, []string{"911100 REQUEST_METHOD PUT /files", "--"}},
+		"two rules together, where neither has been seen on that path": {func() []visit {
+			vs := crowd(10, 2*day, func(v *visit) {
+				v.on = "POST /blog/known-story/comment"
+				v.change = with("POST", "/blog/"+slug(v.client)+"/comment", misfire(932235, "ARGS:text", "rce"))
+			})
+			return append(vs, crowd(8, 3*day, func(v *visit) {
+				v.client, v.on = "b"+v.client, "POST /blog/known-story/comment"
+				v.change = with("POST", "/blog/"+slug(v.client)+"/comment", misfire(932235, "ARGS:text", "rce"), misfire(932260, "ARGS:text", "rce"))
+			})...)
+		}, []string{"932235 ARGS:text POST /blog/*", "932260 ARGS:text POST /blog/*", "--"}},
 
 		// Evidence that somebody makes.
-		"thirty networks for days, where others comment and pass": {func() []visit {
+		"thirty networks behind a rule that really misfires": {func() []visit {
+			vs := crowd(8, 2*day, func(v *visit) {
+				v.on, v.change = "POST /comments", with("POST", "/comments", misfire(932235, "ARGS:text", "rce"))
+			})
+			return append(vs, crowd(30, 3*day, func(v *visit) {
+				v.client = "evil" + v.client
+				v.change = with("POST", "/comments", misfire(932235, "ARGS:text", "rce"), misfire(932160, "ARGS:text", "rce"))
+			})...)
+		}, []string{"932235 ARGS:text POST /comments", "--"}},
+		"thirty networks beside a cookie that really misfires": {func() []visit {
+			cookie := misfire(942100, "REQUEST_COOKIES:prefs", "sqli")
+			vs := crowd(8, 2*day, func(v *visit) { v.on, v.change = "POST /comments", with("GET", "/cart", cookie) })
+			return append(vs, crowd(30, 3*day, func(v *visit) {
+				v.client = "evil" + v.client
+				v.change = with("POST", "/comments", cookie, misfire(932160, "ARGS:text", "rce"))
+			})...)
+		}, []string{"942100 REQUEST_COOKIES:prefs GET /cart", "--"}},
+		"thirty networks on paths of their own making, where others comment and pass": {func() []visit {
+			vs := crowd(30, 3*day, func(v *visit) {
+				v.change = with("POST", "/blog/"+slug(v.client)+"/comment", misfire(942100, "ARGS:text", "sqli"))
+			})
+			return append(vs, passing("POST /blog/true-story/comment")...)
+		}, nil},
+		"thirty networks, where others pass and one floods": {func() []visit {
 			vs := crowd(30, 3*day, func(v *visit) { v.change = with("POST", "/comments", misfire(942100, "ARGS:text", "sqli")) })
-			for i := range 6 {
-				vs = append(vs, visit{client: fmt.Sprintf("people%d.1", i), at: day, times: -1, harmless: 3, on: "POST /comments"})
+			return append(append(vs, passing("POST /comments")...),
+				visit{client: "flood.1", at: 4 * day, times: -1, harmless: 5_001, on: "POST /comments"})
+		}, nil},
+		"thirty networks whose other comments were refused": {func() []visit {
+			vs := crowd(30, 3*day, func(v *visit) {
+				v.on, v.status = "POST /comments", 401
+				v.change = with("POST", "/comments", misfire(942100, "ARGS:text", "sqli"))
+			})
+			return append(vs, passing("POST /comments")...)
+		}, nil},
+		"thirty networks that send files, where others do and pass": {func() []visit {
+			vs := crowd(30, 3*day, func(v *visit) { v.change = with("POST", "/photos", misfire(933110, "FILES:photo", "php")) })
+			return append(vs, passing("POST /photos")...)
+		}, nil},
+		"what holds every parameter": {func() []visit {
+			var vs []visit
+			for i, whole := range []string{"REQUEST_BODY", "QUERY_STRING", "REQUEST_URI", "REQUEST_LINE", "ARGS_NAMES", "XML:/*", "MULTIPART_PART_HEADERS"} {
+				vs = append(vs, crowd(8, 2*day, func(v *visit) {
+					v.client = fmt.Sprint(i, v.client)
+					v.change = with("POST", "/comments", misfire(942100, whole, "sqli"))
+				})...)
 			}
 			return vs
+		}, nil},
+		"an answer": {func() []visit {
+			return crowd(8, 2*day, func(v *visit) {
+				v.change = func(e *filters.Event) {
+					m := misfire(951100, "RESPONSE_BODY", "disclosure")
+					m.Phase = 4
+					e.Method, e.Path, e.Matches, e.Score, e.OutScore = "GET", "/notes", []filters.Match{m}, 0, 5
+				}
+			})
+		}, nil},
+		"thirty networks for days, where others comment and pass": {func() []visit {
+			vs := crowd(30, 3*day, func(v *visit) { v.change = with("POST", "/comments", misfire(942100, "ARGS:text", "sqli")) })
+			return append(vs, passing("POST /comments")...)
 		}, nil},
 		"people who comment and mostly pass": {func() []visit {
 			return crowd(8, 3*day, func(v *visit) {
@@ -197,6 +267,15 @@ func TestWhatIsLearned(t *testing.T) {
 			t.Errorf("%s: proposed again: %v", name, again)
 		}
 	}
+}
+
+// passing is six people who use an operation, and in whose requests nothing is found.
+func passing(on string) []visit {
+	var out []visit
+	for i := range 6 {
+		out = append(out, visit{client: fmt.Sprintf("people%d.1", i), at: day, times: -1, harmless: 3, on: on})
+	}
+	return out
 }
 
 // slug is a name that looks like no value.

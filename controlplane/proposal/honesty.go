@@ -3,7 +3,6 @@ package proposal
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/gabion-io/gabion/controlplane/store"
@@ -17,14 +16,24 @@ type honesty struct {
 	rules   SuggestRules
 	flagged map[string][]string // ids of a client's events
 	judged  map[string]bool
-	ids     map[string]bool                // of all events
-	served  map[string][]exchange.Exchange // a client's that passed and were answered
-	shared  map[field]bool                 // others pass where a field is
+	ids     map[string]bool    // of all events
+	traffic map[string]traffic // by client
+	shared  map[field]bool     // others pass where a field is
 }
+
+// traffic is what a client did lately.
+type traffic struct {
+	exchanges int
+	events    map[string]bool // ids of those that had one
+	served    map[where]bool  // where it passed, and was answered
+}
+
+// where an exchange was.
+type where struct{ method, host, path string }
 
 func newHonesty(s Store, r SuggestRules, events []filters.Event) *honesty {
 	h := &honesty{store: s, rules: r, flagged: map[string][]string{}, judged: map[string]bool{}, ids: map[string]bool{},
-		served: map[string][]exchange.Exchange{}, shared: map[field]bool{}}
+		traffic: map[string]traffic{}, shared: map[field]bool{}}
 	for _, e := range events {
 		h.ids[e.ID] = true
 		h.flagged[e.Client] = append(h.flagged[e.Client], e.ID)
@@ -66,25 +75,38 @@ func (h *honesty) honest(ctx context.Context, v voice) (bool, error) {
 }
 
 func (h *honesty) judge(ctx context.Context, client string) (bool, error) {
-	seen, err := h.store.Exchanges(ctx, store.ExchangeQuery{Client: client, Since: h.rules.Since, Limit: clientTraffic})
-	if err != nil {
-		return false, fmt.Errorf("read exchanges of a client: %w", err)
-	}
-	h.served[client] = slices.DeleteFunc(slices.Clone(seen), func(x exchange.Exchange) bool { return !h.passed(x) || x.Status == 0 || x.Status >= 400 })
-	flagged := len(h.flagged[client])
-	if len(seen) == clientTraffic { // only the latest were read: count the same ones
-		ids := map[string]bool{}
-		for _, x := range seen {
-			ids[x.ID], ids[x.Event] = true, true
+	did, known := h.traffic[client]
+	if !known {
+		seen, err := h.store.Exchanges(ctx, store.ExchangeQuery{Client: client, Since: h.rules.Since, Limit: clientTraffic})
+		if err != nil {
+			return false, fmt.Errorf("read exchanges of a client: %w", err)
 		}
+		did = h.trafficOf(seen)
+		h.traffic[client] = did
+	}
+	flagged := len(h.flagged[client])
+	if did.exchanges == clientTraffic { // only the latest were read: count the same ones
 		flagged = 0
 		for _, id := range h.flagged[client] {
-			if ids[id] {
+			if did.events[id] {
 				flagged++
 			}
 		}
 	}
-	return 2*flagged <= len(seen), nil
+	return 2*flagged <= did.exchanges, nil
+}
+
+func (h *honesty) trafficOf(seen []exchange.Exchange) traffic {
+	out := traffic{exchanges: len(seen), events: map[string]bool{}, served: map[where]bool{}}
+	for _, x := range seen {
+		switch {
+		case !h.passed(x):
+			out.events[x.ID], out.events[x.Event] = true, true
+		case x.Status > 0 && x.Status < 400:
+			out.served[where{x.Method, x.Host, x.Path}] = true
+		}
+	}
+	return out
 }
 
 // operationTraffic is how much of the traffic of one operation is looked at.
@@ -105,7 +127,15 @@ func (h *honesty) uses(ctx context.Context, v voice) (bool, error) {
 		}
 		h.shared[v.field] = shared
 	}
-	return !shared || slices.ContainsFunc(h.served[v.event.Client], v.field.at), nil
+	if !shared {
+		return true, nil
+	}
+	for w := range h.traffic[v.event.Client].served {
+		if v.field.at(w) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // others: enough clients pass where the field is. Of more traffic than is looked at
@@ -124,7 +154,7 @@ func (h *honesty) others(ctx context.Context, f field) (bool, error) {
 			return false, fmt.Errorf("read exchanges of an operation: %w", err)
 		}
 		for _, x := range seen {
-			if h.passed(x) && f.at(x) {
+			if h.passed(x) && f.at(where{x.Method, x.Host, x.Path}) {
 				clients[x.Client] = true
 			}
 		}
@@ -136,9 +166,9 @@ func (h *honesty) others(ctx context.Context, f field) (bool, error) {
 	return true, nil
 }
 
-// at: the exchange is where the field is.
-func (f field) at(x exchange.Exchange) bool {
-	return (f.method == "" || f.method == x.Method) && (f.host == "" || x.Host == "" || f.host == bareHost(x.Host)) && fits(f.path, x.Path)
+// at: the field is there.
+func (f field) at(w where) bool {
+	return (f.method == "" || f.method == w.method) && (f.host == "" || w.host == "" || f.host == bareHost(w.host)) && fits(f.path, w.path)
 }
 
 // passed: nothing was found in the exchange that would be denied.

@@ -2,6 +2,7 @@ package proposal_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -167,6 +168,28 @@ func TestWhatIsLearned(t *testing.T) {
 				v.change = with("POST", "/blog/"+slug(v.client)+"/comment", misfire(932235, "ARGS:text", "rce"), misfire(932260, "ARGS:text", "rce"))
 			})...)
 		}, []string{"932235 ARGS:text POST /blog/*", "932260 ARGS:text POST /blog/*", "--"}},
+		"what is known only by what others know": {func() []visit {
+			// The second crowd's strong events are explained by what the first shows, the
+			// third's by what the second does.
+			first := func(v *visit) {
+				v.on, v.change = "POST /comments", with("POST", "/comments", misfire(932235, "ARGS:text", "rce"))
+			}
+			strong := func(path, field string) func(*visit) {
+				return func(v *visit) {
+					v.on, v.change = "POST "+path, with("POST", path, misfire(932235, "ARGS:"+field, "rce"), misfire(932260, "ARGS:"+field, "rce"))
+				}
+			}
+			alone := func(path, field string) func(*visit) {
+				return func(v *visit) {
+					v.at += time.Hour
+					v.on, v.change = "POST "+path, with("POST", path, misfire(932235, "ARGS:"+field, "rce"))
+				}
+			}
+			return slices.Concat(crowd(8, 2*day, first),
+				named("b", crowd(8, 2*day, strong("/comments", "text"))), named("b", crowd(8, 2*day, alone("/notes", "note"))),
+				named("c", crowd(8, 2*day, strong("/notes", "note"))), named("c", crowd(8, 2*day, alone("/mail", "body"))))
+		}, []string{"932235 ARGS:text POST /comments", "932260 ARGS:text POST /comments", "--",
+			"932235 ARGS:note POST /notes", "932260 ARGS:note POST /notes", "--", "932235 ARGS:body POST /mail", "--"}},
 
 		// Evidence that somebody makes.
 		"thirty networks behind a rule that really misfires": {func() []visit {
@@ -217,6 +240,14 @@ func TestWhatIsLearned(t *testing.T) {
 				})...)
 			}
 			return vs
+		}, nil},
+		"a parameter named like a pattern, which would be every parameter": {func() []visit {
+			return crowd(8, 2*day, func(v *visit) { v.change = with("GET", "/search", misfire(942100, "ARGS:/.*/", "sqli")) })
+		}, nil},
+		"a parameter that the address of another page had": {func() []visit {
+			return crowd(8, 2*day, func(v *visit) {
+				v.change = with("GET", "/about", readFrom("Referer", misfire(942100, "ARGS:q", "sqli")))
+			})
 		}, nil},
 		"an answer": {func() []visit {
 			return crowd(8, 2*day, func(v *visit) {
@@ -269,6 +300,14 @@ func TestWhatIsLearned(t *testing.T) {
 	}
 }
 
+// named are the same visits of others.
+func named(prefix string, vs []visit) []visit {
+	for i := range vs {
+		vs[i].client = prefix + vs[i].client
+	}
+	return vs
+}
+
 // passing is six people who use an operation, and in whose requests nothing is found.
 func passing(on string) []visit {
 	var out []visit
@@ -302,6 +341,18 @@ func TestWhoAttacksDoesNotTestify(t *testing.T) {
 	e := got.Proposals[0].Evidence
 	if e.Clients != 8 || slices.ContainsFunc(e.Events, func(id string) bool { return strings.Contains(id, "evil") }) || got.Looked.Discredited == 0 {
 		t.Errorf("%+v, %+v", e, got.Looked)
+	}
+}
+
+func TestLearningSaysWhatItDoesNotName(t *testing.T) {
+	b, like, start := learner(t, chain.NewChecker())
+	b.visits(like, start, crowd(8, 2*day, func(v *visit) { v.change = with("POST", "/comments", misfire(942100, "REQUEST_BODY", "sqli")) })...)
+	got, err := b.desk.Suggest(context.Background(), proposal.SuggestRules{})
+	if err != nil || len(got.Proposals) != 0 || got.Looked.Unnamed != 8 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if _, err = b.desk.Suggest(context.Background(), proposal.SuggestRules{Route: "default/shopp"}); !errors.Is(err, proposal.ErrInvalid) {
+		t.Errorf("a route that is not there: %v", err)
 	}
 }
 

@@ -47,7 +47,7 @@ func (b *bench) visits(like filters.Event, start time.Time, vs ...visit) {
 			method, path = "GET", "/"
 		}
 		for i := range v.harmless {
-			seen = append(seen, exchange.Exchange{ID: fmt.Sprintf("%s-%s-ok-%d", b.t.Name(), v.client, i), Client: v.client, Time: start.Add(v.at), Method: method, Path: path, Status: cmp.Or(v.status, 200)})
+			seen = append(seen, exchange.Exchange{ID: fmt.Sprintf("%s-%s-%s-ok-%d", b.t.Name(), v.client, v.on, i), Client: v.client, Time: start.Add(v.at), Method: method, Path: path, Status: cmp.Or(v.status, 200)})
 		}
 		if _, err := b.store.AddEvents(context.Background(), events); err != nil {
 			b.t.Fatal(err)

@@ -29,7 +29,8 @@ pass when they are sent in that very parameter of that operation.
 Evidence is counted by client network, for each rule by itself: enough different ones,
 over enough time. Events that match several classes of attack or a strong rule never
 count, nor does anything from a network that sent one which the exclusions do not
-explain, nor clients most of whose traffic would be denied.
+explain, nor clients most of whose traffic would be denied, nor clients that never
+pass in an operation where others do.
 
 Nothing changes: review with 'gabion proposal show', write with 'gabion proposal accept'.
 What was rejected is proposed again only when later events would be enough alone.`,
@@ -79,6 +80,10 @@ func (a *app) propose(c *cobra.Command, req server.SuggestRequest) error {
 	l := list.Looked
 	fmt.Fprintf(a.out, "\n%s looked at: %d that one parameter explains, %d of them proposed or decided before; %d alarming, which never count.\n",
 		plural(l.Events, "event", "events"), l.Voices, l.Known, l.Alarming)
+	if l.Unnamed > 0 {
+		fmt.Fprintf(a.out, "%s explained by no parameter, but by something wider (the body, the URI, a name that was redacted), or by another site's address: whoever wants that excluded asks for it with '%s waf exclude EVENT'.\n",
+			plural(l.Unnamed, "event is", "events are"), a.self)
+	}
 	if l.Discredited > 0 {
 		fmt.Fprintf(a.out, "Nothing was learned from %s that sent what looks like an attack.\n", plural(l.Discredited, "client network", "client networks"))
 	}

@@ -208,13 +208,14 @@ func escapeXML(s string) string {
 	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(s)
 }
 
-// nestJSON writes {"a":{"b":"value"}}; numbers are places in arrays.
+// nestJSON writes {"a":{"b":"value"}}; zeros are places in arrays. A later place is
+// written as a name, which the engine reads as the same.
 func nestJSON(keys []string, value string) string {
 	if len(keys) == 0 {
 		return strconv.QuoteToASCII(value)
 	}
 	inner := nestJSON(keys[1:], value)
-	if _, err := strconv.Atoi(keys[0]); err == nil {
+	if keys[0] == "0" {
 		return "[" + inner + "]"
 	}
 	return "{" + strconv.QuoteToASCII(keys[0]) + ":" + inner + "}"

@@ -350,28 +350,34 @@ func rulesIn(xs []wafrules.Exclusion) []int {
 	return out
 }
 
+// learnedBudget is how much longer attacks are tried where nobody waits for one of many.
+const learnedBudget = 5
+
 // opens tries the attacks of the regression suite against the policy of e's route.
 func (w *draft) opens(ctx context.Context, e filters.Event, o ProposeOptions) Opens {
-	attacks, err := w.desk.attacks()
-	if err != nil {
-		return Opens{Error: err.Error()}
-	}
-	before, _ := w.before.policy(e.Listener, e.Key)
-	after, _ := w.after.policy(e.Listener, e.Key)
-	if before == nil || after == nil {
-		return Opens{Error: "the event's route is no longer inspected by any policy"}
-	}
 	budget := w.desk.o.Budget
 	switch {
 	case o.Full:
 		budget = 0
-	case w.only != nil: // nobody waits for one of many
-		budget *= 5
+	case w.only != nil:
+		budget *= learnedBudget
 	}
-	return Opened(ctx, AttackTrial{
-		Engine: w.desk.o.Engine, Attacks: attacks, Before: *before, After: *after, Exclusions: w.exclusions,
-		Budget: budget, Workers: w.desk.o.Workers, Progress: o.Progress,
-	})
+	return w.desk.opens(ctx, AttackTrial{Exclusions: w.exclusions, Budget: budget, Progress: o.Progress}, w.before, w.after, e)
+}
+
+// opens is a trial of exclusions on both sides of the route that an event was on.
+func (d *Desk) opens(ctx context.Context, t AttackTrial, before, after side, e filters.Event) Opens {
+	attacks, err := d.attacks()
+	if err != nil {
+		return Opens{Error: err.Error()}
+	}
+	was, _ := before.policy(e.Listener, e.Key)
+	is, _ := after.policy(e.Listener, e.Key)
+	if was == nil || is == nil {
+		return Opens{Error: "the event's route is no longer inspected by any policy"}
+	}
+	t.Engine, t.Attacks, t.Before, t.After, t.Workers = d.o.Engine, attacks, *was, *is, d.o.Workers
+	return Opened(ctx, t)
 }
 
 // clientsOf counts clients as clientOf tells them apart.

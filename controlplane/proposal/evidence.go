@@ -64,6 +64,8 @@ type Opens struct {
 	IDs      []string    `json:"ids,omitempty"`   // "942100-1", sorted, at most MaxOpened
 	Complete bool        `json:"complete"`        // every attack the exclusions can touch was tried
 	Error    string      `json:"error,omitempty"` // why there is no figure
+
+	sent int // requests
 }
 
 // MaxOpened bounds the ids listed in Opens.IDs.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gabion-io/gabion/controlplane/store"
 	"github.com/gabion-io/gabion/filters"
+	"github.com/gabion-io/gabion/internal/exchange"
 )
 
 // honesty knows clients by how much of their traffic would be denied.
@@ -15,12 +16,24 @@ type honesty struct {
 	rules   SuggestRules
 	flagged map[string][]string // ids of a client's events
 	judged  map[string]bool
-	ids     map[string]bool           // of all events
-	passing map[field]map[string]bool // clients that pass where a field is
+	ids     map[string]bool    // of all events
+	traffic map[string]traffic // by client
+	shared  map[field]bool     // others pass where a field is
 }
 
+// traffic is what a client did lately.
+type traffic struct {
+	exchanges int
+	events    map[string]bool // ids of those that had one
+	served    map[where]bool  // where it passed, and was answered
+}
+
+// where an exchange was.
+type where struct{ method, host, path string }
+
 func newHonesty(s Store, r SuggestRules, events []filters.Event) *honesty {
-	h := &honesty{store: s, rules: r, flagged: map[string][]string{}, judged: map[string]bool{}, ids: map[string]bool{}, passing: map[field]map[string]bool{}}
+	h := &honesty{store: s, rules: r, flagged: map[string][]string{}, judged: map[string]bool{}, ids: map[string]bool{},
+		traffic: map[string]traffic{}, shared: map[field]bool{}}
 	for _, e := range events {
 		h.ids[e.ID] = true
 		h.flagged[e.Client] = append(h.flagged[e.Client], e.ID)
@@ -42,10 +55,11 @@ func (h *honesty) forgive(events []filters.Event, misfires func(filters.Event) b
 // clientTraffic is how much of a client's latest traffic is looked at.
 const clientTraffic = 1000
 
-// honest: most of what the client does would pass. One whose traffic would
+// honest: most of what the voice's client does would pass. One whose traffic would
 // mostly be denied comes to attack; of one that nothing else is known of, nobody
-// can say.
-func (h *honesty) honest(ctx context.Context, client string) (bool, error) {
+// can say. And it uses the operation that the voice is about.
+func (h *honesty) honest(ctx context.Context, v voice) (bool, error) {
+	client := v.event.Client
 	ok, known := h.judged[client]
 	if !known {
 		var err error
@@ -54,59 +68,108 @@ func (h *honesty) honest(ctx context.Context, client string) (bool, error) {
 		}
 		h.judged[client] = ok
 	}
-	return ok, nil
+	if !ok {
+		return false, nil
+	}
+	return h.uses(ctx, v)
 }
 
 func (h *honesty) judge(ctx context.Context, client string) (bool, error) {
-	seen, err := h.store.Exchanges(ctx, store.ExchangeQuery{Client: client, Since: h.rules.Since, Limit: clientTraffic})
-	if err != nil {
-		return false, fmt.Errorf("read exchanges of a client: %w", err)
+	did, known := h.traffic[client]
+	if !known {
+		seen, err := h.store.Exchanges(ctx, store.ExchangeQuery{Client: client, Since: h.rules.Since, Limit: clientTraffic})
+		if err != nil {
+			return false, fmt.Errorf("read exchanges of a client: %w", err)
+		}
+		did = h.trafficOf(seen)
+		h.traffic[client] = did
 	}
 	flagged := len(h.flagged[client])
-	if len(seen) == clientTraffic { // only the latest were read: count the same ones
-		ids := map[string]bool{}
-		for _, x := range seen {
-			ids[x.ID], ids[x.Event] = true, true
-		}
+	if did.exchanges == clientTraffic { // only the latest were read: count the same ones
 		flagged = 0
 		for _, id := range h.flagged[client] {
-			if ids[id] {
+			if did.events[id] {
 				flagged++
 			}
 		}
 	}
-	return 2*flagged <= len(seen), nil
+	return 2*flagged <= did.exchanges, nil
 }
 
-// operationTraffic is how much of the latest traffic of one path is looked at,
-// and operationPaths how many paths of one operation.
-const (
-	operationTraffic = 5000
-	operationPaths   = 20
-)
+func (h *honesty) trafficOf(seen []exchange.Exchange) traffic {
+	out := traffic{exchanges: len(seen), events: map[string]bool{}, served: map[where]bool{}}
+	for _, x := range seen {
+		switch {
+		case !h.passed(x):
+			out.events[x.ID], out.events[x.Event] = true, true
+		case x.Status > 0 && x.Status < 400:
+			out.served[where{x.Method, x.Host, x.Path}] = true
+		}
+	}
+	return out
+}
+
+// operationTraffic is how much of the traffic of one operation is looked at.
+const operationTraffic = 50_000
 
 // uses: the client uses the operation, too. Where others pass, whoever only ever
 // was denied there came for that: a parameter that misfires does so now and then.
 // Where hardly anybody passes it always does, and nothing can be told.
-func (h *honesty) uses(ctx context.Context, v voice, paths []string) (bool, error) {
-	if name, _ := cutTarget(v.field.target); v.field.carried || !strings.HasPrefix(name, "ARGS") {
+func (h *honesty) uses(ctx context.Context, v voice) (bool, error) {
+	if v.field.carried {
 		return true, nil
 	}
-	clients, known := h.passing[v.field]
+	shared, known := h.shared[v.field]
 	if !known {
-		clients = map[string]bool{}
-		for _, p := range paths[:min(len(paths), operationPaths)] {
-			seen, err := h.store.Exchanges(ctx, store.ExchangeQuery{Method: v.field.method, Path: p, Since: h.rules.Since, Limit: operationTraffic})
-			if err != nil {
-				return false, fmt.Errorf("read exchanges of an operation: %w", err)
-			}
-			for _, x := range seen {
-				if !h.ids[x.ID] && !h.ids[x.Event] {
-					clients[x.Client] = true
-				}
+		var err error
+		if shared, err = h.others(ctx, v.field); err != nil {
+			return false, err
+		}
+		h.shared[v.field] = shared
+	}
+	if !shared {
+		return true, nil
+	}
+	for w := range h.traffic[v.event.Client].served {
+		if v.field.at(w) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// others: enough clients pass where the field is. Of more traffic than is looked at
+// they do: whoever floods an operation does not end the question.
+func (h *honesty) others(ctx context.Context, f field) (bool, error) {
+	q := store.ExchangeQuery{Method: f.method, Since: h.rules.Since, Limit: 5000}
+	if before, _, form := strings.Cut(f.path, "{value}"); form {
+		q.PathPrefix = before
+	} else {
+		q.Path = f.path
+	}
+	clients := map[string]bool{}
+	for looked := 0; looked < operationTraffic; looked += q.Limit {
+		seen, err := h.store.Exchanges(ctx, q)
+		if err != nil {
+			return false, fmt.Errorf("read exchanges of an operation: %w", err)
+		}
+		for _, x := range seen {
+			if h.passed(x) && f.at(where{x.Method, x.Host, x.Path}) {
+				clients[x.Client] = true
 			}
 		}
-		h.passing[v.field] = clients
+		if len(clients) >= h.rules.Clients || len(seen) < q.Limit {
+			return len(clients) >= h.rules.Clients, nil
+		}
+		q.Until = seen[len(seen)-1].Time
 	}
-	return len(clients) < h.rules.Clients || clients[v.event.Client], nil
+	return true, nil
 }
+
+// at: the field is there.
+func (f field) at(w where) bool {
+	return (f.method == "" || f.method == w.method) && (f.host == "" || w.host == "" || f.host == bareHost(w.host)) && fits(f.path, w.path)
+}
+
+// passed: nothing was found in the exchange that would be denied.
+func (h *honesty) passed(x exchange.Exchange) bool { return !h.ids[x.ID] && !h.ids[x.Event] }

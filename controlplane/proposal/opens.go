@@ -47,15 +47,18 @@ func Opened(ctx context.Context, t AttackTrial) Opens {
 			out.Rules = o.rules
 		}
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		out.Error = err.Error()
+	case out.Tried > 0 && out.sent == 0:
+		out.Error = "no known attack can be sent to where it acts"
 	}
 	slices.Sort(out.IDs)
 	out.IDs = out.IDs[:min(len(out.IDs), MaxOpened)]
 	if out.Attacks > 0 { // those that matter most were tried first: of what is left, little opens
 		out.Points = 100 * float64(out.Opened) / float64(out.Attacks)
 	}
-	out.Complete = err == nil && out.Tried == out.Attacks
+	out.Complete = out.Error == "" && out.Tried == out.Attacks
 	return out
 }
 
@@ -178,11 +181,12 @@ func (o *opening) found(v verdict, g ground) bool {
 
 // try judges one attack in every form the exclusions can be met in.
 func (o *opening) try(c *wafrules.Attack, total int) {
-	denied, opened := false, false
+	denied, opened, sent := false, false, 0
 	guilty := map[int]bool{}
 	for i := range c.Requests {
 		for _, g := range o.places {
 			for _, raw := range Placed(&c.Requests[i], g.at) {
+				sent++
 				v := verdictOf(o.before.DecideRaw(raw))
 				if !o.found(v, g) {
 					continue
@@ -201,6 +205,7 @@ func (o *opening) try(c *wafrules.Attack, total int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.out.Tried++
+	o.out.sent += sent
 	if denied {
 		o.out.Denied++
 	}

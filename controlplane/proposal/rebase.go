@@ -2,6 +2,7 @@ package proposal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -17,8 +18,9 @@ type RehearseOptions struct {
 }
 
 // Rehearse runs a stored proposal over the recordings and stores the outcome.
-// A proposal whose base changed is written anew on the base of today first; its
-// evidence about attacks and other events stays that of the day it was made.
+// A proposal whose base changed is written anew on the base of today first. Known
+// attacks are tried again: what an exclusion opens is a matter of what else is in
+// force. Its evidence about events stays that of the day it was made.
 func (d *Desk) Rehearse(ctx context.Context, id string, o RehearseOptions) (Proposal, error) {
 	p, err := d.Get(ctx, id)
 	if err != nil {
@@ -39,7 +41,40 @@ func (d *Desk) Rehearse(ctx context.Context, id string, o RehearseOptions) (Prop
 	}
 	r.Base = p.Base
 	p.Rehearsal = &r
+	if p.Kind == KindExclusion {
+		if p.Evidence.Opens, err = d.reprice(ctx, p); err != nil {
+			return Proposal{}, err
+		}
+	}
 	return d.put(ctx, p)
+}
+
+// reprice tries the known attacks against what is in force now, where the events
+// were that the proposal is about: all of them if all were tried before.
+func (d *Desk) reprice(ctx context.Context, p Proposal) (Opens, error) {
+	before, err := d.o.World.Effective(ctx, nil)
+	if err != nil {
+		return Opens{}, fmt.Errorf("compile the policies in force: %w", err)
+	}
+	after, err := d.effective(ctx, []byte(p.Candidate))
+	if err != nil {
+		return Opens{}, fmt.Errorf("compile the candidate: %w", err)
+	}
+	for _, id := range p.Evidence.Events {
+		e, err := d.o.Store.Event(ctx, id)
+		if errors.Is(err, store.ErrNotFound) { // no longer kept
+			continue
+		}
+		if err != nil {
+			return Opens{}, fmt.Errorf("read event %s: %w", id, err)
+		}
+		budget := learnedBudget * d.o.Budget
+		if p.Evidence.Opens.Complete {
+			budget = 0
+		}
+		return d.opens(ctx, AttackTrial{Exclusions: p.Exclusions, Budget: budget}, before, after, e.Event), nil
+	}
+	return Opens{Error: "none of its events is kept any more, so nobody knows where attacks would be tried"}, ctx.Err()
 }
 
 // rebase writes the candidate anew when the resource is not what it was.

@@ -53,6 +53,7 @@ type Looked struct {
 	Events      int `json:"events"`      // that are denied or would be
 	Alarming    int `json:"alarming"`    // of them, looking like several classes of attack, or found by a strong rule
 	Voices      int `json:"voices"`      // of them, those that one field's rules explain
+	Unnamed     int `json:"unnamed"`     // of them, explained by something that is no parameter: the body, the URI, a redacted name
 	Discredited int `json:"discredited"` // client networks whose events do not count, because some look like attacks
 	Fields      int `json:"fields"`      // parameters with enough evidence
 	Known       int `json:"known"`       // events that speak only for what was proposed or decided before
@@ -67,6 +68,9 @@ func (d *Desk) Suggest(ctx context.Context, r SuggestRules) (Suggestions, error)
 	if err != nil {
 		return Suggestions{}, fmt.Errorf("compile the policies in force: %w", err)
 	}
+	if r.Route != "" && !serves(before, r.Route) {
+		return Suggestions{}, fmt.Errorf("%w: no HTTPRoute %q is served; name one as namespace/name", ErrInvalid, r.Route)
+	}
 	events, err := d.learnable(ctx, r.Since)
 	if err != nil {
 		return Suggestions{}, err
@@ -75,7 +79,7 @@ func (d *Desk) Suggest(ctx context.Context, r SuggestRules) (Suggestions, error)
 	if err != nil {
 		return Suggestions{}, err
 	}
-	l := &learning{rules: r, events: events, spent: spent, honesty: newHonesty(d.o.Store, r, events), taken: map[string]int{}, peeled: map[string]bool{},
+	l := &learning{rules: r, events: events, spent: spent, honesty: newHonesty(d.o.Store, r, events), taken: map[string]int{},
 		limit: func(e filters.Event) thresholds { return limitsOf(before, e) }}
 	found, err := l.run(ctx)
 	if err != nil {
@@ -102,6 +106,17 @@ func (d *Desk) Suggest(ctx context.Context, r SuggestRules) (Suggestions, error)
 		}
 	}
 	return out, nil
+}
+
+func serves(tables map[string]filters.Table, route string) bool {
+	for _, t := range tables {
+		for _, b := range t.Bindings {
+			if b.Route == route {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // learn makes a suggestion of one case, rehearses and stores it; nil when there
@@ -160,8 +175,7 @@ type learning struct {
 	spent   spent
 	honesty *honesty
 	limit   func(filters.Event) thresholds
-	taken   map[string]int  // voices heard of each client
-	peeled  map[string]bool // events heard again
+	taken   map[string]int // voices heard of each client
 	looked  Looked
 }
 
@@ -178,34 +192,52 @@ func (l *learning) run(ctx context.Context) ([]learned, error) {
 	if err != nil {
 		return nil, err
 	}
-	// What is known to misfire is known from clients that never sent anything
-	// alarming. Whoever sent something alarming that this does not explain attacks,
-	// and nothing of theirs is evidence.
-	alarmed := l.networks(func(filters.Event) bool { return true })
-	groups := l.rules.group(without(voices, alarmed))
-	sure := l.rules.supported(l.place(groups, without(voices, alarmed)))
-	caught := l.networks(func(e filters.Event) bool { return !l.explained(e, groups, sure) })
-	l.looked.Discredited = len(caught)
-
-	l.honesty.forgive(l.events, func(e filters.Event) bool { return l.misfires(e, groups, sure) })
-	if voices, err = l.honest(ctx, without(all, caught)); err != nil {
-		return nil, err
-	}
+	// What is known to misfire is known at first from clients that never sent
+	// anything alarming. Whoever sent something alarming that this does not explain
+	// attacks, and nothing of theirs is evidence. What the others say may explain
+	// more: whether somebody attacks is no matter of who was heard first.
+	caught := l.networks(func(filters.Event) bool { return true })
+	b := l.rules.belief(without(voices, caught))
 	for range rounds {
-		groups = l.rules.group(voices)
-		claims := l.rules.supported(l.place(groups, voices))
-		more, err := l.peel(ctx, groups, claims, caught)
-		if err != nil {
+		unexplained := l.networks(func(e filters.Event) bool { return !l.explained(e, b) })
+		maps.DeleteFunc(caught, func(who string, _ bool) bool { return !unexplained[who] })
+		if b, err = l.believe(ctx, all, caught, b); err != nil {
 			return nil, err
 		}
-		if len(more) == 0 {
-			return l.cases(voices, claims), nil
+		if len(caught) == l.looked.Discredited {
+			break
 		}
-		voices = append(voices, more...)
-		slices.SortStableFunc(voices, func(a, b voice) int { return a.event.Time.Compare(b.event.Time) })
+		l.looked.Discredited = len(caught)
 	}
-	l.place(groups, voices)
-	return l.cases(voices, l.rules.supported(voices)), nil
+	return l.cases(b), nil
+}
+
+// believe hears whoever is not caught. What was known before counts against nobody.
+func (l *learning) believe(ctx context.Context, all []voice, caught map[string]bool, before belief) (belief, error) {
+	l.honesty.forgive(l.events, func(e filters.Event) bool { return l.misfires(e, before) })
+	voices, err := l.honest(ctx, without(all, caught))
+	if err != nil {
+		return belief{}, err
+	}
+	peeled, taken := map[string]bool{}, maps.Clone(l.taken)
+	b := l.rules.belief(voices)
+	for range rounds {
+		more, err := l.peel(ctx, b, func(e filters.Event) bool { return peeled[e.ID] || caught[clientOf(e)] })
+		if err != nil {
+			return belief{}, err
+		}
+		if len(more) == 0 {
+			break
+		}
+		for _, v := range more {
+			peeled[v.event.ID] = true
+		}
+		heard, _ := l.hear(more, taken)
+		voices = append(voices, heard...)
+		slices.SortStableFunc(voices, func(a, b voice) int { return a.event.Time.Compare(b.event.Time) })
+		b = l.rules.belief(voices)
+	}
+	return b, nil
 }
 
 // networks are those with an alarming event of a kind.
@@ -224,23 +256,23 @@ func without(voices []voice, who map[string]bool) []voice {
 }
 
 // misfires: the event would pass without what is believed.
-func (l *learning) misfires(e filters.Event, groups grouping, claims map[claim]support) bool {
+func (l *learning) misfires(e filters.Event, b belief) bool {
 	t := l.limit(e)
-	return e.MoreMatches == 0 && remaining(e, t, func(m filters.Match) bool { return believed(e, m, groups, claims) }).passes(t)
+	return e.MoreMatches == 0 && remaining(e, t, func(m filters.Match) bool { return b.has(e, m) }).passes(t)
 }
 
 // peel hears events again without the rules that are believed by now: of two that
 // misfire together in one field, one may never come alone, and where a cookie
 // misfires with every request no other field ever does alone. Events of several
 // classes in one field are not heard.
-func (l *learning) peel(ctx context.Context, groups grouping, claims map[claim]support, caught map[string]bool) ([]voice, error) {
+func (l *learning) peel(ctx context.Context, b belief, skip func(filters.Event) bool) ([]voice, error) {
 	var out []voice
 	for _, e := range slices.Backward(l.events) {
 		t := l.limit(e)
-		if l.peeled[e.ID] || e.MoreMatches > 0 || caught[clientOf(e)] || !l.explained(e, groups, claims) {
+		if e.MoreMatches > 0 || skip(e) || !l.explained(e, b) {
 			continue
 		}
-		rest := less(e, t, groups, claims)
+		rest := less(e, t, b)
 		if len(rest.Matches) == len(e.Matches) || !countable(rest, t) {
 			continue
 		}
@@ -251,20 +283,9 @@ func (l *learning) peel(ctx context.Context, groups grouping, claims map[claim]s
 		case !alarming(e, t) || classes(e) > 1:
 			continue
 		}
-		voices := speak(said, t)
-		if len(voices) == 0 {
-			continue
-		}
-		l.peeled[e.ID] = true
-		ok, err := l.honesty.honest(ctx, e.Client)
-		if err != nil {
-			return nil, err
-		}
-		if ok {
-			out = append(out, l.hear(voices)...)
-		}
+		out = append(out, b.place(speak(said, t))...)
 	}
-	return out, nil
+	return l.honestOnly(ctx, out)
 }
 
 // apart: what is left of an event matched in other fields than what is gone.
@@ -290,14 +311,9 @@ func apart(e, rest filters.Event) bool {
 	return !slices.ContainsFunc(left, func(target string) bool { return of(e, target) != of(rest, target) })
 }
 
-// believed: what is known to misfire in the match's field.
-func believed(e filters.Event, m filters.Match, groups grouping, claims map[claim]support) bool {
-	return claims[claim{groups.of(fieldOf(e, alike(m))), m.Rule}] != nil
-}
-
 // less is an event without the matches that are believed to misfire.
-func less(e filters.Event, t thresholds, groups grouping, claims map[claim]support) filters.Event {
-	gone := func(m filters.Match) bool { return believed(e, m, groups, claims) }
+func less(e filters.Event, t thresholds, b belief) filters.Event {
+	gone := func(m filters.Match) bool { return b.has(e, m) }
 	e.Score = remaining(e, t, gone).in
 	e.Matches = slices.DeleteFunc(slices.Clone(e.Matches), gone)
 	return e
@@ -306,8 +322,8 @@ func less(e filters.Event, t thresholds, groups grouping, claims map[claim]suppo
 // explained: without what is believed the event is not alarming, as when two
 // fields misfire in one request; or it is of a field that misfires: one of its
 // rules is believed there, and nothing matched anywhere else.
-func (l *learning) explained(e filters.Event, groups grouping, claims map[claim]support) bool {
-	if rest := less(e, l.limit(e), groups, claims); len(rest.Matches) < len(e.Matches) && !alarming(rest, l.limit(e)) {
+func (l *learning) explained(e filters.Event, b belief) bool {
+	if rest := less(e, l.limit(e), b); len(rest.Matches) < len(e.Matches) && !alarming(rest, l.limit(e)) {
 		return true
 	}
 	target := ""
@@ -322,17 +338,9 @@ func (l *learning) explained(e filters.Event, groups grouping, claims map[claim]
 		if alike(m) != target {
 			return false
 		}
-		known = known || believed(e, m, groups, claims)
+		known = known || b.has(e, m)
 	}
 	return known && e.MoreMatches == 0
-}
-
-// place gives every voice its field.
-func (l *learning) place(groups grouping, voices []voice) []voice {
-	for i := range voices {
-		voices[i].field = groups.of(voices[i].at)
-	}
-	return voices
 }
 
 // listen gathers the voices, oldest first.
@@ -345,19 +353,24 @@ func (l *learning) listen() []voice {
 			l.looked.Alarming++
 		}
 		voices := voicesOf(e, t)
-		if len(voices) > 0 {
+		switch {
+		case len(voices) > 0:
 			l.looked.Voices++
+		case unnamed(e, t):
+			l.looked.Unnamed++
 		}
-		out = append(out, l.hear(voices)...)
+		heard, known := l.hear(voices, l.taken)
+		if known {
+			l.looked.Known++
+		}
+		out = append(out, heard...)
 	}
 	return out
 }
 
-// hear leaves out what is not asked about, what was proposed before, and what the
-// client has said often enough.
-func (l *learning) hear(voices []voice) []voice {
-	var out []voice
-	known := false
+// hear leaves out what is not asked about, what was proposed before (known), and
+// what the client has said often enough.
+func (l *learning) hear(voices []voice, taken map[string]int) (out []voice, known bool) {
 	for _, v := range voices {
 		if l.rules.Route != "" && v.at.route != l.rules.Route {
 			continue
@@ -366,31 +379,26 @@ func (l *learning) hear(voices []voice) []voice {
 			known = true
 			continue
 		}
-		if who := fmt.Sprint(v.at, v.rules, clientOf(v.event)); l.taken[who] < eventsPerClient {
-			l.taken[who]++
+		if who := fmt.Sprint(v.at, v.rules, clientOf(v.event)); taken[who] < eventsPerClient {
+			taken[who]++
 			out = append(out, v)
 		}
 	}
-	if known {
-		l.looked.Known++
-	}
-	return out
+	return out, known
 }
 
 // honest keeps the voices of honest clients, asked only about those whose voice
 // could matter.
 func (l *learning) honest(ctx context.Context, voices []voice) ([]voice, error) {
-	claims := l.rules.supported(l.place(l.rules.group(voices), voices))
-	paths := pathsOf(voices)
+	claims := l.rules.belief(voices).claims
+	return l.honestOnly(ctx, slices.DeleteFunc(slices.Clone(voices), func(v voice) bool { return !v.heard(claims) }))
+}
+
+// honestOnly keeps the voices of honest clients.
+func (l *learning) honestOnly(ctx context.Context, voices []voice) ([]voice, error) {
 	var out []voice
 	for _, v := range voices {
-		if !v.heard(claims) {
-			continue
-		}
-		ok, err := l.honesty.honest(ctx, v.event.Client)
-		if err == nil && ok {
-			ok, err = l.honesty.uses(ctx, v, paths[v.field])
-		}
+		ok, err := l.honesty.honest(ctx, v)
 		if err != nil {
 			return nil, err
 		}
@@ -401,22 +409,11 @@ func (l *learning) honest(ctx context.Context, voices []voice) ([]voice, error) 
 	return out, nil
 }
 
-// pathsOf are the paths that voices were seen on, by field.
-func pathsOf(voices []voice) map[field][]string {
-	out := map[field][]string{}
-	for _, v := range voices {
-		if !slices.Contains(out[v.field], v.at.path) {
-			out[v.field] = append(out[v.field], v.at.path)
-		}
-	}
-	return out
-}
-
 // cases gathers the voices by field, most clients first.
-func (l *learning) cases(voices []voice, claims map[claim]support) []learned {
+func (l *learning) cases(b belief) []learned {
 	byField := map[field]*learned{}
-	for _, v := range voices {
-		if !v.heard(claims) {
+	for _, v := range b.voices {
+		if !v.heard(b.claims) {
 			continue
 		}
 		c := byField[v.field]
@@ -426,7 +423,7 @@ func (l *learning) cases(voices []voice, claims map[claim]support) []learned {
 		}
 		c.voices = append(c.voices, v)
 		for _, rule := range v.rules {
-			c.claims[rule] = claims[claim{v.field, rule}]
+			c.claims[rule] = b.claims[claim{v.field, rule}]
 		}
 	}
 	l.looked.Fields = len(byField)

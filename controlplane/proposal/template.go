@@ -54,17 +54,46 @@ func templates(paths []string, alone func(string) bool) map[string]string {
 	return out
 }
 
-// grouping knows the template of each path, by the field without its path.
-type grouping map[field]map[string]string
+// grouping knows the templates of paths, by the field without its path.
+type grouping map[field]forms
+
+// forms are the templates found, by path; a path that was not among those they were
+// found from belongs to the first it fits.
+type forms map[string]string
 
 // of is the field with the template of its path.
 func (g grouping) of(f field) field {
 	without := f
 	without.path = ""
-	if form, ok := g[without][f.path]; ok {
-		f.path = form
-	}
+	f.path = g[without].of(f.path)
 	return f
+}
+
+func (f forms) of(path string) string {
+	if form, ok := f[path]; ok {
+		return form
+	}
+	form := path
+	for _, candidate := range f {
+		if fits(candidate, path) && (form == path || candidate < form) {
+			form = candidate
+		}
+	}
+	return form
+}
+
+// fits: the path is one of the template's.
+func fits(form, path string) bool {
+	before, after, ok := strings.Cut(form, "{value}")
+	if !ok {
+		return form == path
+	}
+	value, ok := strings.CutPrefix(path, before)
+	if !ok {
+		return false
+	}
+	value, ok = strings.CutSuffix(value, after)
+	return ok && value != "" && !strings.Contains(value, "/") && !masked(value)
 }
 
 // group finds the templates of the paths that voices speak of.
@@ -83,11 +112,18 @@ func (r SuggestRules) group(voices []voice) grouping {
 	out := grouping{}
 	for of, list := range paths {
 		slices.Sort(list)
-		out[of] = templates(list, func(p string) bool {
+		alone := func(p string) bool {
 			at := of
 			at.path = p
 			return r.enough(heard[at])
-		})
+		}
+		found := templates(list, alone)
+		for _, p := range list {
+			if alone(p) && found[p] == "" { // an operation by itself
+				found[p] = p
+			}
+		}
+		out[of] = found
 	}
 	return out
 }

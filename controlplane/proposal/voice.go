@@ -47,7 +47,7 @@ func everywhere(e filters.Event, target string) bool {
 		if alike(m) != target {
 			continue
 		}
-		if !strings.HasPrefix(m.Read, "cookie") && !strings.HasPrefix(m.Read, "header") && !strings.HasPrefix(m.Read, "Referer") {
+		if !strings.HasPrefix(m.Read, "cookie") && !strings.HasPrefix(m.Read, "header") {
 			return false
 		}
 		found = true
@@ -55,17 +55,25 @@ func everywhere(e filters.Event, target string) bool {
 	return found
 }
 
-// nameable: gabion suggests nothing wider than one parameter by itself. Whoever
-// wants a rule away from all arguments asks for it.
+// foreign: the target was read from the address of the page before, whose
+// parameters have their names from anybody; an exclusion by such a name would be of
+// the site's own parameters.
+func foreign(e filters.Event, target string) bool {
+	return slices.ContainsFunc(e.Matches, func(m filters.Match) bool { return alike(m) == target && strings.HasPrefix(m.Read, "Referer") })
+}
+
+// nameable: gabion suggests nothing wider than one parameter by itself, and nothing
+// of an answer, where no attack can be sent and so no price be told. Whoever wants a
+// rule away from all arguments, the body or an answer asks for it.
 func nameable(target string) bool {
 	name, key := cutTarget(target)
 	switch {
-	case target == "":
+	case name == "XML", strings.HasPrefix(name, "RESPONSE_"):
 		return false
 	case key != "":
 		return true
 	}
-	return !slices.Contains([]string{"ARGS", "ARGS_GET", "ARGS_POST", "REQUEST_COOKIES", "REQUEST_HEADERS", "FILES"}, name)
+	return slices.Contains([]string{"REQUEST_METHOD", "REQUEST_PROTOCOL", "REQUEST_FILENAME", "REQUEST_BASENAME"}, name)
 }
 
 // voice is one event that speaks for one field.
@@ -85,11 +93,17 @@ func voicesOf(e filters.Event, t thresholds) []voice {
 	return speak(e, t)
 }
 
+// unnamed: the event would be a voice, but what stands between it and passing is
+// nothing that gabion names by itself.
+func unnamed(e filters.Event, t thresholds) bool {
+	return countable(e, t) && slices.ContainsFunc(targetsOf(e), func(target string) bool { return len(needed(e, t, target)) > 0 })
+}
+
 // speak is voicesOf whether the event is countable or not.
 func speak(e filters.Event, t thresholds) []voice {
 	var out []voice
 	for _, target := range targetsOf(e) {
-		if rules := needed(e, t, target); len(rules) > 0 && nameable(target) {
+		if rules := needed(e, t, target); len(rules) > 0 && nameable(target) && !foreign(e, target) {
 			at := fieldOf(e, target)
 			out = append(out, voice{event: e, at: at, field: at, rules: rules})
 		}
@@ -217,4 +231,30 @@ func (v voice) heard(claims map[claim]support) bool {
 		}
 	}
 	return true
+}
+
+// belief is what is known to misfire, and by whom.
+type belief struct {
+	voices []voice // oldest first, each in its field
+	groups grouping
+	claims map[claim]support
+}
+
+func (r SuggestRules) belief(voices []voice) belief {
+	b := belief{voices: voices, groups: r.group(voices)}
+	b.claims = r.supported(b.place(voices))
+	return b
+}
+
+// place gives every voice its field.
+func (b belief) place(voices []voice) []voice {
+	for i := range voices {
+		voices[i].field = b.groups.of(voices[i].at)
+	}
+	return voices
+}
+
+// has: the match is known to misfire in its field.
+func (b belief) has(e filters.Event, m filters.Match) bool {
+	return b.claims[claim{b.groups.of(fieldOf(e, alike(m))), m.Rule}] != nil
 }

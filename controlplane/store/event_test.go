@@ -275,6 +275,11 @@ func TestExchangesAndCoverage(t *testing.T) {
 		if diff := cmp.Diff(xs[:1], got); diff != "" {
 			t.Fatal(diff)
 		}
+		for prefix, n := range map[string]int{"/a/": 100, "/a/{}/": 0, "/%": 0} {
+			if got := must(s.Exchanges(ctx, ExchangeQuery{PathPrefix: prefix})); len(got) != n {
+				t.Fatalf("%d below %s", len(got), prefix)
+			}
+		}
 		deltas := []CoverageDelta{{Source: "spool", Received: 5, Duplicates: 1, Writer: "w1", WriterLost: 3},
 			{Source: "spool", Writer: "w1", WriterLost: 3}, {Source: "spool", Lost: 2, Garbage: 1, Writer: "w2", WriterLost: 1}}
 		if err := s.AddCoverage(ctx, deltas); err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"github.com/uptrace/bun"
 
@@ -16,6 +17,7 @@ type ExchangeQuery struct {
 	Since, Until time.Time
 	Route        string
 	Method, Path string
+	PathPrefix   string
 	Host         string
 	Client       string
 	Limit        int // default 100, at most 10,000
@@ -111,6 +113,9 @@ func (s *Store) Exchanges(ctx context.Context, q ExchangeQuery) ([]exchange.Exch
 		{"route", q.Route}, {"method", q.Method}, {"path", q.Path}, {"host", q.Host}, {"client", q.Client},
 	} {
 		sel = equal(sel, f.column, f.want)
+	}
+	if p := text(q.PathPrefix); p != "" {
+		sel = sel.Where("substr(path, 1, ?) = ?", utf8.RuneCountInString(p), p)
 	}
 	if err := sel.Scan(ctx); err != nil {
 		return nil, fmt.Errorf("read exchanges: %w", s.telemetry.explain(err))

@@ -2,6 +2,7 @@ package proposal_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -152,14 +153,114 @@ func TestWhatIsLearned(t *testing.T) {
 				}
 			})...)
 		}, []string{"201130 ARGS:prefs GET /cart", "--", "942350 ARGS:text POST /comments", "--"}},
+		"a method, which is no parameter but the whole of what it says": {func() []visit {
+			return crowd(8, 2*day, func(v *visit) {
+				v.change = with("PUT", "/files", misfire(911100, "REQUEST_METHOD", "generic"))
+			})
+		}, []string{"911100 REQUEST_METHOD PUT /files", "--"}},
+		"two rules together, where neither has been seen on that path": {func() []visit {
+			vs := crowd(10, 2*day, func(v *visit) {
+				v.on = "POST /blog/known-story/comment"
+				v.change = with("POST", "/blog/"+slug(v.client)+"/comment", misfire(932235, "ARGS:text", "rce"))
+			})
+			return append(vs, crowd(8, 3*day, func(v *visit) {
+				v.client, v.on = "b"+v.client, "POST /blog/known-story/comment"
+				v.change = with("POST", "/blog/"+slug(v.client)+"/comment", misfire(932235, "ARGS:text", "rce"), misfire(932260, "ARGS:text", "rce"))
+			})...)
+		}, []string{"932235 ARGS:text POST /blog/*", "932260 ARGS:text POST /blog/*", "--"}},
+		"what is known only by what others know": {func() []visit {
+			// The second crowd's strong events are explained by what the first shows, the
+			// third's by what the second does.
+			first := func(v *visit) {
+				v.on, v.change = "POST /comments", with("POST", "/comments", misfire(932235, "ARGS:text", "rce"))
+			}
+			strong := func(path, field string) func(*visit) {
+				return func(v *visit) {
+					v.on, v.change = "POST "+path, with("POST", path, misfire(932235, "ARGS:"+field, "rce"), misfire(932260, "ARGS:"+field, "rce"))
+				}
+			}
+			alone := func(path, field string) func(*visit) {
+				return func(v *visit) {
+					v.at += time.Hour
+					v.on, v.change = "POST "+path, with("POST", path, misfire(932235, "ARGS:"+field, "rce"))
+				}
+			}
+			return slices.Concat(crowd(8, 2*day, first),
+				named("b", crowd(8, 2*day, strong("/comments", "text"))), named("b", crowd(8, 2*day, alone("/notes", "note"))),
+				named("c", crowd(8, 2*day, strong("/notes", "note"))), named("c", crowd(8, 2*day, alone("/mail", "body"))))
+		}, []string{"932235 ARGS:text POST /comments", "932260 ARGS:text POST /comments", "--",
+			"932235 ARGS:note POST /notes", "932260 ARGS:note POST /notes", "--", "932235 ARGS:body POST /mail", "--"}},
 
 		// Evidence that somebody makes.
-		"thirty networks for days, where others comment and pass": {func() []visit {
+		"thirty networks behind a rule that really misfires": {func() []visit {
+			vs := crowd(8, 2*day, func(v *visit) {
+				v.on, v.change = "POST /comments", with("POST", "/comments", misfire(932235, "ARGS:text", "rce"))
+			})
+			return append(vs, crowd(30, 3*day, func(v *visit) {
+				v.client = "evil" + v.client
+				v.change = with("POST", "/comments", misfire(932235, "ARGS:text", "rce"), misfire(932160, "ARGS:text", "rce"))
+			})...)
+		}, []string{"932235 ARGS:text POST /comments", "--"}},
+		"thirty networks beside a cookie that really misfires": {func() []visit {
+			cookie := misfire(942100, "REQUEST_COOKIES:prefs", "sqli")
+			vs := crowd(8, 2*day, func(v *visit) { v.on, v.change = "POST /comments", with("GET", "/cart", cookie) })
+			return append(vs, crowd(30, 3*day, func(v *visit) {
+				v.client = "evil" + v.client
+				v.change = with("POST", "/comments", cookie, misfire(932160, "ARGS:text", "rce"))
+			})...)
+		}, []string{"942100 REQUEST_COOKIES:prefs GET /cart", "--"}},
+		"thirty networks on paths of their own making, where others comment and pass": {func() []visit {
+			vs := crowd(30, 3*day, func(v *visit) {
+				v.change = with("POST", "/blog/"+slug(v.client)+"/comment", misfire(942100, "ARGS:text", "sqli"))
+			})
+			return append(vs, passing("POST /blog/true-story/comment")...)
+		}, nil},
+		"thirty networks, where others pass and one floods": {func() []visit {
 			vs := crowd(30, 3*day, func(v *visit) { v.change = with("POST", "/comments", misfire(942100, "ARGS:text", "sqli")) })
-			for i := range 6 {
-				vs = append(vs, visit{client: fmt.Sprintf("people%d.1", i), at: day, times: -1, harmless: 3, on: "POST /comments"})
+			return append(append(vs, passing("POST /comments")...),
+				visit{client: "flood.1", at: 4 * day, times: -1, harmless: 5_001, on: "POST /comments"})
+		}, nil},
+		"thirty networks whose other comments were refused": {func() []visit {
+			vs := crowd(30, 3*day, func(v *visit) {
+				v.on, v.status = "POST /comments", 401
+				v.change = with("POST", "/comments", misfire(942100, "ARGS:text", "sqli"))
+			})
+			return append(vs, passing("POST /comments")...)
+		}, nil},
+		"thirty networks that send files, where others do and pass": {func() []visit {
+			vs := crowd(30, 3*day, func(v *visit) { v.change = with("POST", "/photos", misfire(933110, "FILES:photo", "php")) })
+			return append(vs, passing("POST /photos")...)
+		}, nil},
+		"what holds every parameter": {func() []visit {
+			var vs []visit
+			for i, whole := range []string{"REQUEST_BODY", "QUERY_STRING", "REQUEST_URI", "REQUEST_LINE", "ARGS_NAMES", "XML:/*", "MULTIPART_PART_HEADERS"} {
+				vs = append(vs, crowd(8, 2*day, func(v *visit) {
+					v.client = fmt.Sprint(i, v.client)
+					v.change = with("POST", "/comments", misfire(942100, whole, "sqli"))
+				})...)
 			}
 			return vs
+		}, nil},
+		"a parameter named like a pattern, which would be every parameter": {func() []visit {
+			return crowd(8, 2*day, func(v *visit) { v.change = with("GET", "/search", misfire(942100, "ARGS:/.*/", "sqli")) })
+		}, nil},
+		"a parameter that the address of another page had": {func() []visit {
+			return crowd(8, 2*day, func(v *visit) {
+				v.change = with("GET", "/about", readFrom("Referer", misfire(942100, "ARGS:q", "sqli")))
+			})
+		}, nil},
+		"an answer": {func() []visit {
+			return crowd(8, 2*day, func(v *visit) {
+				v.change = func(e *filters.Event) {
+					m := misfire(951100, "RESPONSE_BODY", "disclosure")
+					m.Phase = 4
+					e.Method, e.Path, e.Matches, e.Score, e.OutScore = "GET", "/notes", []filters.Match{m}, 0, 5
+				}
+			})
+		}, nil},
+		"thirty networks for days, where others comment and pass": {func() []visit {
+			vs := crowd(30, 3*day, func(v *visit) { v.change = with("POST", "/comments", misfire(942100, "ARGS:text", "sqli")) })
+			return append(vs, passing("POST /comments")...)
 		}, nil},
 		"people who comment and mostly pass": {func() []visit {
 			return crowd(8, 3*day, func(v *visit) {
@@ -199,6 +300,23 @@ func TestWhatIsLearned(t *testing.T) {
 	}
 }
 
+// named are the same visits of others.
+func named(prefix string, vs []visit) []visit {
+	for i := range vs {
+		vs[i].client = prefix + vs[i].client
+	}
+	return vs
+}
+
+// passing is six people who use an operation, and in whose requests nothing is found.
+func passing(on string) []visit {
+	var out []visit
+	for i := range 6 {
+		out = append(out, visit{client: fmt.Sprintf("people%d.1", i), at: day, times: -1, harmless: 3, on: on})
+	}
+	return out
+}
+
 // slug is a name that looks like no value.
 func slug(client string) string {
 	return strings.Map(func(r rune) rune {
@@ -223,6 +341,18 @@ func TestWhoAttacksDoesNotTestify(t *testing.T) {
 	e := got.Proposals[0].Evidence
 	if e.Clients != 8 || slices.ContainsFunc(e.Events, func(id string) bool { return strings.Contains(id, "evil") }) || got.Looked.Discredited == 0 {
 		t.Errorf("%+v, %+v", e, got.Looked)
+	}
+}
+
+func TestLearningSaysWhatItDoesNotName(t *testing.T) {
+	b, like, start := learner(t, chain.NewChecker())
+	b.visits(like, start, crowd(8, 2*day, func(v *visit) { v.change = with("POST", "/comments", misfire(942100, "REQUEST_BODY", "sqli")) })...)
+	got, err := b.desk.Suggest(context.Background(), proposal.SuggestRules{})
+	if err != nil || len(got.Proposals) != 0 || got.Looked.Unnamed != 8 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if _, err = b.desk.Suggest(context.Background(), proposal.SuggestRules{Route: "default/shopp"}); !errors.Is(err, proposal.ErrInvalid) {
+		t.Errorf("a route that is not there: %v", err)
 	}
 }
 

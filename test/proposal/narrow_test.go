@@ -3,11 +3,11 @@ package proposal_test
 import (
 	"context"
 	"errors"
-	"github.com/gabion-io/gabion/controlplane/proposal"
 	"os"
 	"strings"
 	"testing"
 
+	"github.com/gabion-io/gabion/controlplane/proposal"
 	"github.com/gabion-io/gabion/controlplane/source"
 	"github.com/gabion-io/gabion/filters"
 	"github.com/gabion-io/gabion/waf-rules/regression"
@@ -73,5 +73,17 @@ func TestProposalsLetTheirEventsPass(t *testing.T) {
 	t.Logf("%d proposals, %d of them on a rule as a whole", made, wide)
 	if made == 0 || wide > made/5 {
 		t.Errorf("%d of %d proposals had to take a whole rule away", wide, made)
+	}
+}
+
+// A name that reads as a pattern would take the rule from every name it fits.
+func TestNamesAreNoPatterns(t *testing.T) {
+	b := newBench(t, source.Store, shopPolicy)
+	b.with(func(o *proposal.Options) { o.Budget = 1 })
+	for _, e := range b.live("n1.a", get("/search?%2F.*%2F=1%27%20or%20%271%27=%271%27%20--%20")) {
+		p, err := b.desk.Propose(context.Background(), proposal.ProposeOptions{Events: []string{e.ID}, Author: "ada", DryRun: true})
+		if err != nil || len(p.Exclusions) != 1 || p.Exclusions[0].Target != "ARGS" || len(p.Evidence.Replay.StillDenied) > 0 {
+			t.Errorf("%+v, %v", p.Exclusions, err)
+		}
 	}
 }

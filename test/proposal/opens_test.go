@@ -3,13 +3,15 @@ package proposal_test
 import (
 	"context"
 	"encoding/json"
-	"github.com/gabion-io/gabion/controlplane/proposal"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/gabion-io/gabion/controlplane/proposal"
 	"github.com/gabion-io/gabion/filters"
+	"github.com/gabion-io/gabion/filters/chain"
 	wafrules "github.com/gabion-io/gabion/waf-rules"
 )
 
@@ -91,5 +93,67 @@ func TestOpenedKeepsToItsBudget(t *testing.T) {
 	}
 	if calls != got.Tried {
 		t.Errorf("progress was told %d times for %d attacks", calls, got.Tried)
+	}
+}
+
+// What cannot be tried has no price, rather than none.
+func TestWhatCannotBeTriedHasNoPrice(t *testing.T) {
+	for target, known := range map[string]bool{
+		"ARGS:json.items.3.name": true, "ARGS:json.2": true, "REQUEST_METHOD": true,
+		"MULTIPART_PART_HEADERS:photo": false, "REQUEST_HEADERS:host": false, "RESPONSE_HEADERS:server": false,
+	} {
+		x := wafrules.Exclusion{Rule: 942100, Target: target, Method: "POST", Host: "shop.example.com", Path: "/orders"}
+		got := proposal.Opened(context.Background(), proposal.AttackTrial{
+			Engine: engine, Attacks: suite(t, 942100), Before: policyWith(t, filters.ModeDetect), After: policyWith(t, filters.ModeDetect, x), Exclusions: []wafrules.Exclusion{x},
+		})
+		if (got.Error == "") != known {
+			t.Errorf("%s: %+v", target, got)
+		}
+		if strings.HasPrefix(target, "ARGS") && got.Opened == 0 {
+			t.Errorf("%s: nothing opens of %d denied", target, got.Denied)
+		}
+	}
+}
+
+// Each of two rules that find the same attacks can go for nothing. When one went,
+// the price of the other is what both found.
+func TestPriceIsThatOfWhatIsInForce(t *testing.T) {
+	ctx := context.Background()
+	b, like, _ := learner(t, chain.NewChecker())
+	b.with(func(o *proposal.Options) {
+		o.Budget, o.Attacks = time.Minute, func() ([]wafrules.Attack, error) { return suite(t, 942360), nil }
+	})
+	var proposed []proposal.Proposal
+	for _, rule := range []int{942360, 942190, 942270, 942100} {
+		e := like
+		e.ID, e.Client, e.Time = "of-"+strconv.Itoa(rule), "n1.a", b.now
+		with("GET", "/search", misfire(rule, "ARGS:q", "sqli"))(&e)
+		if _, err := b.store.AddEvents(ctx, []filters.Event{e}); err != nil {
+			t.Fatal(err)
+		}
+		p, err := b.desk.Propose(ctx, proposal.ProposeOptions{Events: []string{e.ID}, Author: "ada"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%d: %+v", rule, p.Evidence.Opens)
+		proposed = append(proposed, p)
+	}
+	last := proposed[len(proposed)-1]
+	for i, p := range proposed[:len(proposed)-1] {
+		if i > 0 {
+			if _, err := b.desk.Rehearse(ctx, p.ID, proposal.RehearseOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := b.desk.Accept(ctx, p.ID, "grace"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again, err := b.desk.Rehearse(ctx, last.ID, proposal.RehearseOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if was, is := last.Evidence.Opens, again.Evidence.Opens; is.Error != "" || is.Opened <= was.Opened {
+		t.Errorf("the price was %d and is %d: %+v", was.Opened, is.Opened, is)
 	}
 }

@@ -22,6 +22,7 @@ type visit struct {
 	times    int           // how often, a second apart; -1: never, harmless traffic only
 	harmless int
 	on       string // where the harmless traffic goes: "POST /comments"; "": GET /
+	status   int    // how it is answered; 0: 200
 	change   func(*filters.Event)
 }
 
@@ -39,14 +40,14 @@ func (b *bench) visits(like filters.Event, start time.Time, vs ...visit) {
 				v.change(&e)
 			}
 			events = append(events, e)
-			seen = append(seen, exchange.Exchange{ID: e.ID, Event: e.ID, Client: v.client, Time: e.Time, Method: e.Method, Path: e.Path})
+			seen = append(seen, exchange.Exchange{ID: e.ID, Event: e.ID, Client: v.client, Time: e.Time, Method: e.Method, Path: e.Path, Status: 200})
 		}
 		method, path, ok := strings.Cut(v.on, " ")
 		if !ok {
 			method, path = "GET", "/"
 		}
 		for i := range v.harmless {
-			seen = append(seen, exchange.Exchange{ID: fmt.Sprintf("%s-%s-ok-%d", b.t.Name(), v.client, i), Client: v.client, Time: start.Add(v.at), Method: method, Path: path})
+			seen = append(seen, exchange.Exchange{ID: fmt.Sprintf("%s-%s-%s-ok-%d", b.t.Name(), v.client, v.on, i), Client: v.client, Time: start.Add(v.at), Method: method, Path: path, Status: cmp.Or(v.status, 200)})
 		}
 		if _, err := b.store.AddEvents(context.Background(), events); err != nil {
 			b.t.Fatal(err)

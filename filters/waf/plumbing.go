@@ -1,6 +1,7 @@
 package waf
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,12 +14,12 @@ import (
 // be left out when it does not match, or when all it would do is write what is
 // there already: nothing was scored.
 type plumbing struct {
-	link   compiledRule   // only what answers: the rest of the rules is not kept
-	target compiledTarget // looked at, if there is an operator
-	name   string         // one name, if it is one
-	simple bool           // it only sets variables and leaves no other trace
-	traces bool           // looking at a value that does not match leaves one
-	sets   []plumbingSet
+	link    compiledRule     // only what answers: the rest of the rules is not kept
+	targets []compiledTarget // looked at, if there is an operator
+	names   []string         // of targets, "" where it is not one name
+	simple  bool             // it only sets variables and leaves no other trace
+	traces  bool             // looking at a value that does not match leaves one
+	sets    []plumbingSet
 }
 
 // plumbingSet is what the rule writes into one variable.
@@ -54,16 +55,19 @@ func newPlumbing(r *compiledRule) *plumbing {
 		p.sets = append(p.sets, newPlumbingSet(v))
 	}
 	if r.operator != nil {
-		if len(r.targets) != 1 || !pure[r.operatorName()] {
+		if len(r.targets) == 0 || !pure[r.operatorName()] || strings.Contains(txMacro.ReplaceAllString(r.data, ""), "%{") {
 			return nil
 		}
-		p.traces = r.negated && r.capture
-		t := r.targets[0]
-		if t.variable != variables.TX || t.key == "" && t.pattern == nil || t.excepts || strings.Contains(txMacro.ReplaceAllString(r.data, ""), "%{") {
-			return nil
-		}
-		if p.target = t; t.pattern == nil {
-			p.name = strings.ToLower(t.key)
+		p.traces, p.targets = r.negated && r.capture, r.targets
+		for _, t := range r.targets {
+			if t.variable != variables.TX || t.key == "" && t.pattern == nil || t.excepts {
+				return nil
+			}
+			name := ""
+			if t.pattern == nil {
+				name = strings.ToLower(t.key)
+			}
+			p.names = append(p.names, name)
 		}
 	}
 	p.simple = r.id >= 900_000 && len(r.chain) == 0 && !r.logs && !r.capture && !r.stops() && !r.jumps() && r.acts(settings)
@@ -110,9 +114,18 @@ func plainNumber(s string) bool {
 
 // matches says that the rule matches, or would leave a trace all the same.
 func (p *plumbing) matches(tx plugintypes.TransactionState, known *engineMap) bool {
-	if p.name == "" || p.target.count {
-		found := find(tx.Variables().TX(), &p.target)
-		if p.target.count {
+	for i := range p.targets {
+		if p.matchesOne(tx, known, &p.targets[i], p.names[i]) {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *plumbing) matchesOne(tx plugintypes.TransactionState, known *engineMap, t *compiledTarget, name string) bool {
+	if name == "" || t.count {
+		found := find(tx.Variables().TX(), t)
+		if t.count {
 			return p.traces || p.asks(tx, strconv.Itoa(len(found)))
 		}
 		for _, m := range found {
@@ -122,12 +135,17 @@ func (p *plumbing) matches(tx plugintypes.TransactionState, known *engineMap) bo
 		}
 		return false
 	}
-	for _, found := range known.data[p.name] {
+	for _, found := range known.data[name] {
 		if p.traces || p.asks(tx, found.value) {
 			return true
 		}
 	}
 	return false
+}
+
+// counts says that it looks at how many there are of something.
+func (p *plumbing) counts() bool {
+	return slices.ContainsFunc(p.targets, func(t compiledTarget) bool { return t.count })
 }
 
 func (p *plumbing) asks(tx plugintypes.TransactionState, value string) bool {

@@ -485,10 +485,12 @@ func newSkipPlan(rules []compiledRule, phase, paranoia int, table *predicates, s
 	guards := guardsOf(rules)
 	at := map[int]int32{}
 	var kept []*compiledRule
+	// What stands before our action has been evaluated when that runs.
+	first := slices.IndexFunc(rules, func(r compiledRule) bool { return r.id == skipRuleID+phase }) + 1
 	for i := range rules {
 		r := &rules[i]
 		switch {
-		case r.phase != phase && r.phase != 0 || r.id == 0 || r.id > skipRuleID && r.id <= skipRuleID+skipPhases:
+		case i < first, r.phase != phase && r.phase != 0, r.id == 0, r.id > skipRuleID && r.id <= skipRuleID+skipPhases:
 			continue
 		case dead[r.id]:
 			b.plan.order = append(b.plan.order, r.id)
@@ -517,7 +519,7 @@ func (b *planner) add(r *compiledRule, made *skipRule) {
 		return
 	}
 	made.plumbing = newPlumbing(r)
-	if p := made.plumbing; p != nil && p.target.count && b.counted[variables.TX] {
+	if p := made.plumbing; p != nil && p.counts() && b.counted[variables.TX] {
 		made.plumbing = nil // its count is another where a target was taken away
 	}
 	if made.plumbing != nil {

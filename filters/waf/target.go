@@ -76,7 +76,7 @@ var fromBody = map[variables.RuleVariable]bool{
 	variables.ReqbodyError: true, variables.ReqbodyErrorMsg: true, variables.ReqbodyProcessor: true,
 	variables.ReqbodyProcessorError: true, variables.ReqbodyProcessorErrorMsg: true, variables.RequestBodyLength: true,
 	variables.MultipartStrictError: true, variables.MultipartDataAfter: true, variables.MultipartInvalidQuoting: true,
-	variables.MultipartDuplicatePartHeader: true, variables.InboundDataError: true,
+	variables.MultipartDuplicatePartHeader: true, variables.InboundDataError: true, variables.FilesTmpContent: true,
 }
 
 func scalar(v variables.RuleVariable) bool {

@@ -227,6 +227,18 @@ func TestWhatIsLearned(t *testing.T) {
 			})
 			return append(vs, passing("POST /comments")...)
 		}, nil},
+		"thirty networks where others pass, on a path with a value in it": {func() []visit {
+			vs := crowd(30, 3*day, func(v *visit) {
+				v.change = with("POST", "/files/{value}/comment", misfire(942100, "ARGS:text", "sqli"))
+			})
+			return append(vs, passing("POST /files/{value}/comment")...)
+		}, nil},
+		"thirty networks on paths of their own making, behind a value": {func() []visit {
+			vs := crowd(30, 3*day, func(v *visit) {
+				v.change = with("POST", "/files/{value}/"+slug(v.client)+"/comment", misfire(942100, "ARGS:text", "sqli"))
+			})
+			return append(vs, passing("POST /files/{value}/true-story/comment")...)
+		}, nil},
 		"thirty networks that send files, where others do and pass": {func() []visit {
 			vs := crowd(30, 3*day, func(v *visit) { v.change = with("POST", "/photos", misfire(933110, "FILES:photo", "php")) })
 			return append(vs, passing("POST /photos")...)

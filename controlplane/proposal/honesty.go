@@ -102,7 +102,7 @@ func (h *honesty) trafficOf(seen []exchange.Exchange) traffic {
 		switch {
 		case !h.passed(x):
 			out.events[x.ID], out.events[x.Event] = true, true
-		case x.Status > 0 && x.Status < 400:
+		case answered(x):
 			out.served[where{x.Method, x.Host, x.Path}] = true
 		}
 	}
@@ -138,8 +138,9 @@ func (h *honesty) uses(ctx context.Context, v voice) (bool, error) {
 	return false, nil
 }
 
-// others: enough clients pass where the field is. Of more traffic than is looked at
-// they do: whoever floods an operation does not end the question.
+// others: enough clients pass where the field is, and are answered: whoever is turned
+// away uses nothing. Of more traffic than is looked at they do: whoever floods an
+// operation does not end the question.
 func (h *honesty) others(ctx context.Context, f field) (bool, error) {
 	q := store.ExchangeQuery{Method: f.method, Since: h.rules.Since, Limit: 5000}
 	if before, _, form := strings.Cut(f.path, "{value}"); form {
@@ -154,7 +155,7 @@ func (h *honesty) others(ctx context.Context, f field) (bool, error) {
 			return false, fmt.Errorf("read exchanges of an operation: %w", err)
 		}
 		for _, x := range seen {
-			if h.passed(x) && f.at(where{x.Method, x.Host, x.Path}) {
+			if h.passed(x) && answered(x) && f.at(where{x.Method, x.Host, x.Path}) {
 				clients[x.Client] = true
 			}
 		}
@@ -173,3 +174,6 @@ func (f field) at(w where) bool {
 
 // passed: nothing was found in the exchange that would be denied.
 func (h *honesty) passed(x exchange.Exchange) bool { return !h.ids[x.ID] && !h.ids[x.Event] }
+
+// answered: the service did what was asked.
+func answered(x exchange.Exchange) bool { return x.Status > 0 && x.Status < 400 }

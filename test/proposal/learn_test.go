@@ -274,6 +274,14 @@ func TestWhatIsLearned(t *testing.T) {
 			vs := crowd(30, 3*day, func(v *visit) { v.change = with("POST", "/comments", misfire(942100, "ARGS:text", "sqli")) })
 			return append(vs, passing("POST /comments")...)
 		}, nil},
+		"people who never pass, where strangers are turned away": {func() []visit {
+			vs := crowd(8, 2*day, func(v *visit) { v.change = with("POST", "/comments", misfire(932235, "ARGS_POST:text", "rce")) })
+			strangers := passing("POST /comments")
+			for i := range strangers {
+				strangers[i].status = 401
+			}
+			return append(vs, strangers...)
+		}, []string{"932235 ARGS_POST:text POST /comments", "--"}},
 		"people who comment and mostly pass": {func() []visit {
 			return crowd(8, 3*day, func(v *visit) {
 				v.on, v.change = "POST /comments", with("POST", "/comments", misfire(942100, "ARGS:text", "sqli"))

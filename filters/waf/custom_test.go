@@ -1,6 +1,7 @@
 package waf
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -94,6 +95,36 @@ func TestCustomRules(t *testing.T) {
 				t.Errorf("stock (-), fast (+)\n%s", diff)
 			}
 		})
+	}
+}
+
+// What is put off for good, because nothing follows for which it counts, is nothing that
+// anybody misses.
+func TestPutOffForGood(t *testing.T) {
+	head := &filters.RequestHead{Method: "GET", Scheme: "http", Authority: "shop.example", Path: "/", Proto: "HTTP/1.1"}
+	var hits [2][]string
+	var decided func(int) bool
+	for i, compiler := range []*Compiler{NewStockCompiler(), NewCompiler()} {
+		s := wafrules.Defaults()
+		s.Profile = wafrules.ProfileCRS
+		e, err := compiler.Compile(Config{Settings: s, Detect: true, Limits: wafrules.Limits{RequestBody: 1 << 20, ResponseBody: 1 << 20}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Release()
+		tx := e.Begin("x")
+		defer tx.Close()
+		if err := errors.Join(tx.RequestHeaders(head), tx.RequestBody(nil, false)); err != nil {
+			t.Fatal(err)
+		}
+		tx.ResponseHeaders(&filters.ResponseHead{Status: 200})
+		tx.Logging()
+		hits[i], decided = tx.Hits(), e.Decided
+	}
+	for _, hit := range hits[0] {
+		if id, _ := strconv.Atoi(hit[:strings.IndexByte(hit, ' ')]); !decided(id) && !slices.Contains(hits[1], hit) {
+			t.Errorf("%s is missing", hit)
+		}
 	}
 }
 

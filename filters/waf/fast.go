@@ -107,6 +107,13 @@ func (f *fast) plan(e *Engine) error {
 	}
 	if p := plans[3]; p != nil && len(p.targets) == 0 && !mayMiss(rules, 3) {
 		e.third = p
+		for i := range rules { // what stands before our action is put off as well
+			if r := &rules[i]; r.id == skipRuleID+3 {
+				break
+			} else if r.phase == 3 {
+				e.decided[r.id] = true
+			}
+		}
 	}
 	return dropRules(tx, rules, dead)
 }

@@ -282,6 +282,12 @@ func TestWhatIsLearned(t *testing.T) {
 			}
 			return append(vs, strangers...)
 		}, []string{"932235 ARGS_POST:text POST /comments", "--"}},
+		"people who comment, and since then did a thousand other things": {func() []visit {
+			vs := crowd(8, 3*day, func(v *visit) {
+				v.on, v.change = "POST /comments", with("POST", "/comments", misfire(942100, "ARGS:text", "sqli"))
+			})
+			return append(vs, crowd(8, 0, func(v *visit) { v.at, v.times, v.harmless = 4*day, -1, 1000 })...)
+		}, []string{"942100 ARGS:text POST /comments", "--"}},
 		"people who comment and mostly pass": {func() []visit {
 			return crowd(8, 3*day, func(v *visit) {
 				v.on, v.change = "POST /comments", with("POST", "/comments", misfire(942100, "ARGS:text", "sqli"))

@@ -158,8 +158,8 @@ func (h *honesty) servedAt(f field, x exchange.Exchange) bool {
 // query asks for what was done where the field may be.
 func (f field) query(r SuggestRules) store.ExchangeQuery {
 	q := store.ExchangeQuery{Method: f.method, Since: r.Since, Limit: 5000}
-	if before, _, form := strings.Cut(f.path, "{value}"); form {
-		q.PathPrefix = before
+	if i := strings.Index(f.path, "{value}"); i >= 0 {
+		q.PathPrefix, q.PathSuffix = f.path[:i], f.path[strings.LastIndex(f.path, "{value}")+len("{value}"):]
 	} else {
 		q.Path = f.path
 	}

@@ -288,6 +288,15 @@ func TestWhatIsLearned(t *testing.T) {
 			})
 			return append(vs, crowd(8, 0, func(v *visit) { v.at, v.times, v.harmless = 4*day, -1, 1000 })...)
 		}, []string{"942100 ARGS:text POST /comments", "--"}},
+		"people who never pass, beside an operation that is very busy": {func() []visit {
+			vs := crowd(10, 2*day, func(v *visit) {
+				v.change = with("GET", "/shop/"+slug(v.client)+"/reviews", misfire(932235, "ARGS_GET:text", "rce"))
+			})
+			for i := range 51 {
+				vs = append(vs, visit{client: fmt.Sprintf("shopper%d.1", i), at: 3*day + time.Duration(i), times: -1, harmless: 1000, on: "GET /shop/list"})
+			}
+			return vs
+		}, []string{"932235 ARGS_GET:text GET /shop/*", "--"}},
 		"people who comment and mostly pass": {func() []visit {
 			return crowd(8, 3*day, func(v *visit) {
 				v.on, v.change = "POST /comments", with("POST", "/comments", misfire(942100, "ARGS:text", "sqli"))

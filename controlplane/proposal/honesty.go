@@ -3,6 +3,7 @@ package proposal
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/gabion-io/gabion/controlplane/store"
@@ -102,7 +103,7 @@ func (h *honesty) trafficOf(seen []exchange.Exchange) traffic {
 		switch {
 		case !h.passed(x):
 			out.events[x.ID], out.events[x.Event] = true, true
-		case x.Status > 0 && x.Status < 400:
+		case answered(x):
 			out.served[where{x.Method, x.Host, x.Path}] = true
 		}
 	}
@@ -130,23 +131,46 @@ func (h *honesty) uses(ctx context.Context, v voice) (bool, error) {
 	if !shared {
 		return true, nil
 	}
-	for w := range h.traffic[v.event.Client].served {
+	did := h.traffic[v.event.Client]
+	for w := range did.served {
 		if v.field.at(w) {
 			return true, nil
 		}
 	}
-	return false, nil
+	if did.exchanges < clientTraffic {
+		return false, nil
+	}
+	// It does more than was looked at: ask what it did there.
+	q := v.field.query(h.rules)
+	q.Client = v.event.Client
+	seen, err := h.store.Exchanges(ctx, q)
+	if err != nil {
+		return false, fmt.Errorf("read exchanges of a client: %w", err)
+	}
+	return slices.ContainsFunc(seen, func(x exchange.Exchange) bool { return h.servedAt(v.field, x) }), nil
 }
 
-// others: enough clients pass where the field is. Of more traffic than is looked at
-// they do: whoever floods an operation does not end the question.
-func (h *honesty) others(ctx context.Context, f field) (bool, error) {
-	q := store.ExchangeQuery{Method: f.method, Since: h.rules.Since, Limit: 5000}
-	if before, _, form := strings.Cut(f.path, "{value}"); form {
-		q.PathPrefix = before
+// servedAt: the exchange was where the field is, passed, and was answered.
+func (h *honesty) servedAt(f field, x exchange.Exchange) bool {
+	return h.passed(x) && answered(x) && f.at(where{x.Method, x.Host, x.Path})
+}
+
+// query asks for what was done where the field may be.
+func (f field) query(r SuggestRules) store.ExchangeQuery {
+	q := store.ExchangeQuery{Method: f.method, Since: r.Since, Limit: 5000}
+	if i := strings.Index(f.path, "{value}"); i >= 0 {
+		q.PathPrefix, q.PathSuffix = f.path[:i], f.path[strings.LastIndex(f.path, "{value}")+len("{value}"):]
 	} else {
 		q.Path = f.path
 	}
+	return q
+}
+
+// others: enough clients pass where the field is, and are answered: whoever is turned
+// away uses nothing. Of more traffic than is looked at they do: whoever floods an
+// operation does not end the question.
+func (h *honesty) others(ctx context.Context, f field) (bool, error) {
+	q := f.query(h.rules)
 	clients := map[string]bool{}
 	for looked := 0; looked < operationTraffic; looked += q.Limit {
 		seen, err := h.store.Exchanges(ctx, q)
@@ -154,7 +178,7 @@ func (h *honesty) others(ctx context.Context, f field) (bool, error) {
 			return false, fmt.Errorf("read exchanges of an operation: %w", err)
 		}
 		for _, x := range seen {
-			if h.passed(x) && f.at(where{x.Method, x.Host, x.Path}) {
+			if h.servedAt(f, x) {
 				clients[x.Client] = true
 			}
 		}
@@ -173,3 +197,6 @@ func (f field) at(w where) bool {
 
 // passed: nothing was found in the exchange that would be denied.
 func (h *honesty) passed(x exchange.Exchange) bool { return !h.ids[x.ID] && !h.ids[x.Event] }
+
+// answered: the service did what was asked.
+func answered(x exchange.Exchange) bool { return x.Status > 0 && x.Status < 400 }

@@ -82,18 +82,19 @@ func (f forms) of(path string) string {
 	return form
 }
 
-// fits: the path is one of the template's.
+// fits: the path is one of the template's. A segment of a path that was masked at the
+// door stands for itself: it is written as what varies in a template is.
 func fits(form, path string) bool {
-	before, after, ok := strings.Cut(form, "{value}")
-	if !ok {
-		return form == path
-	}
-	value, ok := strings.CutPrefix(path, before)
-	if !ok {
+	of, segments := strings.Split(form, "/"), strings.Split(path, "/")
+	if len(of) != len(segments) {
 		return false
 	}
-	value, ok = strings.CutSuffix(value, after)
-	return ok && value != "" && !strings.Contains(value, "/") && !masked(value)
+	for i, s := range segments {
+		if s != of[i] && (of[i] != "{value}" || s == "" || masked(s)) {
+			return false
+		}
+	}
+	return true
 }
 
 // group finds the templates of the paths that voices speak of.

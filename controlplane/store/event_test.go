@@ -280,6 +280,11 @@ func TestExchangesAndCoverage(t *testing.T) {
 				t.Fatalf("%d below %s", len(got), prefix)
 			}
 		}
+		for suffix, n := range map[string]int{xs[0].Path: 100, xs[0].Path[1:]: 100, "/a" + xs[0].Path: 0, "%": 0} {
+			if got := must(s.Exchanges(ctx, ExchangeQuery{PathSuffix: suffix})); len(got) != n {
+				t.Fatalf("%d end in %s", len(got), suffix)
+			}
+		}
 		deltas := []CoverageDelta{{Source: "spool", Received: 5, Duplicates: 1, Writer: "w1", WriterLost: 3},
 			{Source: "spool", Writer: "w1", WriterLost: 3}, {Source: "spool", Lost: 2, Garbage: 1, Writer: "w2", WriterLost: 1}}
 		if err := s.AddCoverage(ctx, deltas); err != nil {

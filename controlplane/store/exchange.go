@@ -18,6 +18,7 @@ type ExchangeQuery struct {
 	Route        string
 	Method, Path string
 	PathPrefix   string
+	PathSuffix   string
 	Host         string
 	Client       string
 	Limit        int // default 100, at most 10,000
@@ -116,6 +117,9 @@ func (s *Store) Exchanges(ctx context.Context, q ExchangeQuery) ([]exchange.Exch
 	}
 	if p := text(q.PathPrefix); p != "" {
 		sel = sel.Where("substr(path, 1, ?) = ?", utf8.RuneCountInString(p), p)
+	}
+	if p := text(q.PathSuffix); p != "" {
+		sel = sel.Where("substr(path, length(path) + 1 - ?) = ?", utf8.RuneCountInString(p), p)
 	}
 	if err := sel.Scan(ctx); err != nil {
 		return nil, fmt.Errorf("read exchanges: %w", s.telemetry.explain(err))

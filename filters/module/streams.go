@@ -32,7 +32,11 @@ func (t *streams) add(s *stream) uint64 {
 	at := t.free[len(t.free)-1]
 	t.free = t.free[:len(t.free)-1]
 	p := &(*t.places.Load())[at]
-	p.number = (p.number>>32+1)<<32 | uint64(at)
+	turn := uint32(p.number>>32) + 1
+	if turn == 0 { // a busy place goes round in days; 0 is Envoy's word for none
+		turn = 1
+	}
+	p.number = uint64(turn)<<32 | uint64(at)
 	p.stream = s
 	return p.number
 }

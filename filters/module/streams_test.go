@@ -56,3 +56,15 @@ func TestStreamsThatAreGone(t *testing.T) {
 		t.Errorf("%#x is taken for %#x, or not in its place", next, gone)
 	}
 }
+
+// A place that has been taken as often as can be counted begins anew, not with 0.
+func TestStreamsGoRound(t *testing.T) {
+	var all streams
+	last := all.remove(all.add(&stream{}))
+	for at := range *all.places.Load() {
+		(*all.places.Load())[at].number |= 0xffffffff << 32
+	}
+	if number := all.add(last); number == 0 || all.get(number) != last {
+		t.Errorf("%#x after all others", number)
+	}
+}

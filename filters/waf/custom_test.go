@@ -1,6 +1,7 @@
 package waf
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -72,6 +73,9 @@ func TestCustomRules(t *testing.T) {
 		"a jump over the response":    {"/?q=12", []string{`SecAction "id:1001,phase:2,pass,nolog,skipAfter:NOWHERE"`, `SecRule RESPONSE_STATUS "@eq 418" "id:1002,phase:3,pass,log"`}, nil},
 		"a jump that ends there":      {"/?q=12", []string{`SecMarker BACK`, `SecAction "id:1001,phase:2,pass,nolog,skipAfter:BACK"`, `SecRule RESPONSE_STATUS "@eq 418" "id:1002,phase:4,pass,log"`}, nil},
 		"names and values, many ways": {"/?Q=1&q=2&q=3&go=on", []string{`SecRule ARGS:q "@streq 1" "id:1001,phase:2,pass,log"`, `SecRule &ARGS:q "@eq 2" "id:1002,phase:2,pass,log"`, `SecRule ARGS_GET_NAMES:q "@streq q" "id:1003,phase:2,pass,log"`, `SecRule REQUEST_HEADERS_NAMES "@streq accept" "id:1004,phase:1,pass,log"`, `SecRule &REQUEST_HEADERS "@ge 3" "id:1005,phase:1,pass,log"`, `SecRule REQUEST_HEADERS:/^ACC/ "@rx ." "id:1006,phase:1,pass,log"`, `SecRule REQUEST_HEADERS:ACCEPT "@rx ." "id:1007,phase:1,pass,log"`}, nil},
+		"a count into the rule set":   {twice, []string{`SecAction "id:1002,phase:1,pass,log,skip:4"`}, []wafrules.Exclusion{{Tag: "OWASP_CRS", Target: "TX:foo"}}},
+		"a count, and nothing fast":   {twice, []string{`SecRule RULE:id "@eq 0" "id:1001,phase:2,pass,log"`, `SecAction "id:1002,phase:1,pass,log,skip:4"`}, []wafrules.Exclusion{{Tag: "OWASP_CRS", Target: "TX:foo"}}},
+		"jumps that never end":        {union, []string{`SecAction "id:1001,phase:1,pass,nolog,ctl:ruleRemoveById=0"`}, nil},
 		"what the setup left behind":  {twice, []string{`SecRule TX:/^inbound_anomaly/ "@ge 0" "id:1001,phase:2,pass,log"`, `SecRule &TX:critical_anomaly_score "@eq 1" "id:1002,phase:1,pass,log"`, `SecAction "id:1003,phase:1,pass,nolog,setvar:tx.critical_anomaly_score=+1"`, `SecRule TX:critical_anomaly_score "@eq 6" "id:1004,phase:2,pass,log"`}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -91,6 +95,36 @@ func TestCustomRules(t *testing.T) {
 				t.Errorf("stock (-), fast (+)\n%s", diff)
 			}
 		})
+	}
+}
+
+// What is put off for good, because nothing follows for which it counts, is nothing that
+// anybody misses.
+func TestPutOffForGood(t *testing.T) {
+	head := &filters.RequestHead{Method: "GET", Scheme: "http", Authority: "shop.example", Path: "/", Proto: "HTTP/1.1"}
+	var hits [2][]string
+	var decided func(int) bool
+	for i, compiler := range []*Compiler{NewStockCompiler(), NewCompiler()} {
+		s := wafrules.Defaults()
+		s.Profile = wafrules.ProfileCRS
+		e, err := compiler.Compile(Config{Settings: s, Detect: true, Limits: wafrules.Limits{RequestBody: 1 << 20, ResponseBody: 1 << 20}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Release()
+		tx := e.Begin("x")
+		defer tx.Close()
+		if err := errors.Join(tx.RequestHeaders(head), tx.RequestBody(nil, false)); err != nil {
+			t.Fatal(err)
+		}
+		tx.ResponseHeaders(&filters.ResponseHead{Status: 200})
+		tx.Logging()
+		hits[i], decided = tx.Hits(), e.Decided
+	}
+	for _, hit := range hits[0] {
+		if id, _ := strconv.Atoi(hit[:strings.IndexByte(hit, ' ')]); !decided(id) && !slices.Contains(hits[1], hit) {
+			t.Errorf("%s is missing", hit)
+		}
 	}
 }
 

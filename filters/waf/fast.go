@@ -60,18 +60,15 @@ func (f *fast) plan(e *Engine) error {
 	if err != nil {
 		return err
 	}
-	if i := slices.IndexFunc(rules, func(r compiledRule) bool { return usesRuleVariable(&r) }); i >= 0 {
-		return fmt.Errorf("plan skipping: rule %d looks at the rule evaluated before", rules[i].id)
-	}
-	if i := slices.IndexFunc(rules, readsLastMatch); i >= 0 { // ours match, too
+	if why := unplanned(rules); why != nil { // ours match and are counted, too
 		if err := dropRules(tx, rules, ownRules()); err != nil {
 			return err
 		}
-		return fmt.Errorf("plan skipping: rule %d looks at what the rule before matched", rules[i].id)
+		return why
 	}
 	skips, at := ownActions(rules)
 	settings := e.config.Settings
-	dead := map[int]bool{}
+	dead := map[int]bool{placeRule: true}       // unless something is to be written there
 	fixed := !countsChange(rules)[variables.TX] // what rules see of TX is what is there
 	if fixed && !settings.Fast.NoLevels {
 		for phase := range skips {
@@ -110,8 +107,31 @@ func (f *fast) plan(e *Engine) error {
 	}
 	if p := plans[3]; p != nil && len(p.targets) == 0 && !mayMiss(rules, 3) {
 		e.third = p
+		for i := range rules { // what stands before our action is put off as well
+			if r := &rules[i]; r.id == skipRuleID+3 {
+				break
+			} else if r.phase == 3 {
+				e.decided[r.id] = true
+			}
+		}
 	}
 	return dropRules(tx, rules, dead)
+}
+
+// unplanned says why nothing may be skipped: what of the rules themselves is looked at,
+// or a jump never ends.
+func unplanned(rules []compiledRule) error {
+	if i := slices.IndexFunc(rules, func(r compiledRule) bool { return usesRuleVariable(&r) }); i >= 0 {
+		return fmt.Errorf("plan skipping: rule %d looks at the rule evaluated before", rules[i].id)
+	}
+	if i := slices.IndexFunc(rules, readsLastMatch); i >= 0 {
+		return fmt.Errorf("plan skipping: rule %d looks at what the rule before matched", rules[i].id)
+	}
+	marker := compiledRule{id: markerID}
+	if slices.ContainsFunc(ruleRemovals(rules), func(a ruleRemoval) bool { return a.by == ctlRuleByID && a.takes(&marker) }) {
+		return errors.New("plan skipping: a rule takes the markers out")
+	}
+	return nil
 }
 
 // decidedRules are those whose match the engine does not show because all it

@@ -37,6 +37,10 @@ func guardsOf(rules []compiledRule) map[int][]int {
 			if next.phase != rules[i].phase && next.phase != 0 {
 				continue
 			}
+			if next.id == placeRule { // it falls where something would count it
+				out[next.id] = append(out[next.id], rules[i].id)
+				continue
+			}
 			left--
 			if next.id == 0 {
 				continue

@@ -61,7 +61,7 @@ func decideSetup(rules []compiledRule, dead map[int]bool) *setup {
 			return nil
 		case r.phase != 1 || r.id == 0:
 		case r.id == placeRule:
-			if slices.ContainsFunc(s.removals, func(a ruleRemoval) bool { return a.takes(r) }) {
+			if s.guarded[r.id] || slices.ContainsFunc(s.removals, func(a ruleRemoval) bool { return a.takes(r) }) {
 				return nil // nothing would be written there
 			}
 			s.place()

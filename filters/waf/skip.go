@@ -284,8 +284,6 @@ func namesOf(v variables.RuleVariable) (of variables.RuleVariable, names bool) {
 		return variables.ArgsGet, true
 	case variables.RequestHeadersNames:
 		return variables.RequestHeaders, true
-	case variables.ResponseHeadersNames:
-		return variables.ResponseHeaders, true
 	case variables.RequestCookiesNames:
 		return variables.RequestCookies, true
 	}

@@ -227,6 +227,18 @@ func TestWhatIsLearned(t *testing.T) {
 			})
 			return append(vs, passing("POST /comments")...)
 		}, nil},
+		"thirty networks where others pass, on a path with a value in it": {func() []visit {
+			vs := crowd(30, 3*day, func(v *visit) {
+				v.change = with("POST", "/files/{value}/comment", misfire(942100, "ARGS:text", "sqli"))
+			})
+			return append(vs, passing("POST /files/{value}/comment")...)
+		}, nil},
+		"thirty networks on paths of their own making, behind a value": {func() []visit {
+			vs := crowd(30, 3*day, func(v *visit) {
+				v.change = with("POST", "/files/{value}/"+slug(v.client)+"/comment", misfire(942100, "ARGS:text", "sqli"))
+			})
+			return append(vs, passing("POST /files/{value}/true-story/comment")...)
+		}, nil},
 		"thirty networks that send files, where others do and pass": {func() []visit {
 			vs := crowd(30, 3*day, func(v *visit) { v.change = with("POST", "/photos", misfire(933110, "FILES:photo", "php")) })
 			return append(vs, passing("POST /photos")...)
@@ -262,6 +274,29 @@ func TestWhatIsLearned(t *testing.T) {
 			vs := crowd(30, 3*day, func(v *visit) { v.change = with("POST", "/comments", misfire(942100, "ARGS:text", "sqli")) })
 			return append(vs, passing("POST /comments")...)
 		}, nil},
+		"people who never pass, where strangers are turned away": {func() []visit {
+			vs := crowd(8, 2*day, func(v *visit) { v.change = with("POST", "/comments", misfire(932235, "ARGS_POST:text", "rce")) })
+			strangers := passing("POST /comments")
+			for i := range strangers {
+				strangers[i].status = 401
+			}
+			return append(vs, strangers...)
+		}, []string{"932235 ARGS_POST:text POST /comments", "--"}},
+		"people who comment, and since then did a thousand other things": {func() []visit {
+			vs := crowd(8, 3*day, func(v *visit) {
+				v.on, v.change = "POST /comments", with("POST", "/comments", misfire(942100, "ARGS:text", "sqli"))
+			})
+			return append(vs, crowd(8, 0, func(v *visit) { v.at, v.times, v.harmless = 4*day, -1, 1000 })...)
+		}, []string{"942100 ARGS:text POST /comments", "--"}},
+		"people who never pass, beside an operation that is very busy": {func() []visit {
+			vs := crowd(10, 2*day, func(v *visit) {
+				v.change = with("GET", "/shop/"+slug(v.client)+"/reviews", misfire(932235, "ARGS_GET:text", "rce"))
+			})
+			for i := range 51 {
+				vs = append(vs, visit{client: fmt.Sprintf("shopper%d.1", i), at: 3*day + time.Duration(i), times: -1, harmless: 1000, on: "GET /shop/list"})
+			}
+			return vs
+		}, []string{"932235 ARGS_GET:text GET /shop/*", "--"}},
 		"people who comment and mostly pass": {func() []visit {
 			return crowd(8, 3*day, func(v *visit) {
 				v.on, v.change = "POST /comments", with("POST", "/comments", misfire(942100, "ARGS:text", "sqli"))

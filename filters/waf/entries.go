@@ -56,7 +56,8 @@ type opener struct {
 	allow                uintptr // where a transaction says what it lets pass
 }
 
-// allowsPhase is there when no further rule of the phase shall run.
+// allowsPhase is there when no further rule of the phase shall run: the engine's own
+// number (its AllowTypePhase), which the comparisons with the stock engine vouch for.
 const allowsPhase = 2
 
 type (

@@ -82,7 +82,7 @@ var fromBody = map[variables.RuleVariable]bool{
 func scalar(v variables.RuleVariable) bool {
 	switch v {
 	case variables.ArgsCombinedSize, variables.FilesCombinedSize, variables.FilesSizes,
-		variables.QueryString, variables.RequestBody, variables.RequestLine:
+		variables.QueryString, variables.RequestBody, variables.RequestLine, variables.FilesTmpContent:
 		return true
 	}
 	return false
